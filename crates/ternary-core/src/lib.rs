@@ -1,0 +1,16 @@
+//! What a ternary tensor *is*, at the speed of the machine.
+
+mod error;
+pub mod kernels;
+mod matrix;
+pub mod packing;
+pub mod quantize;
+mod scales;
+mod weights;
+
+pub use error::{Error, Result};
+pub use matrix::TernaryMatrix;
+pub use packing::{Layout, PackedTrits, Packing};
+pub use quantize::{Levels, Quantizer};
+pub use scales::{Granularity, Scales};
+pub use weights::Weights;

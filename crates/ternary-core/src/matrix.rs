@@ -1,0 +1,235 @@
+//! [`TernaryMatrix`]: packed trits with their scales.
+
+use half::{bf16, f16};
+
+use crate::error::{Error, Result, check_length};
+use crate::kernels::Kernels;
+use crate::packing::{Layout, PackedTrits, Packing};
+use crate::quantize::Quantizer;
+use crate::scales::{Granularity, Scales};
+use crate::weights::Weights;
+
+/// A `rows × cols` matrix of ternary weights, `[out, in]` row-major: weight = scale · trit.
+///
+/// ```
+/// use ternary_core::{Packing, Scales, TernaryMatrix};
+///
+/// let trits = [1, 0, -1, 0, 1, 1];
+/// let matrix = TernaryMatrix::from_trits(2, 3, &trits, Scales::tensor(0.5)?, Packing::TwoBit)?;
+/// assert_eq!(matrix.to_f32(), [0.5, 0.0, -0.5, 0.0, 0.5, 0.5]);
+/// # Ok::<(), ternary_core::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct TernaryMatrix {
+    codes: PackedTrits,
+    scales: Scales,
+}
+
+impl TernaryMatrix {
+    /// Packs row-major trits.
+    ///
+    /// # Errors
+    /// A typed error when lengths, scales or trits do not fit the shape.
+    pub fn from_trits(
+        rows: usize,
+        cols: usize,
+        trits: &[i8],
+        scales: Scales,
+        packing: Packing,
+    ) -> Result<Self> {
+        let layout = layout(rows, cols, scales.granularity(), packing)?;
+        Self::new(PackedTrits::from_trits(layout, trits)?, scales)
+    }
+
+    /// Joins packed trits with scales. The segments of the layout must be those of the scales.
+    ///
+    /// # Errors
+    /// [`Error::Length`] for a wrong number of scales, [`Error::Mismatch`] for other segments.
+    pub fn new(codes: PackedTrits, scales: Scales) -> Result<Self> {
+        let found = codes.layout();
+        scales.check_shape(found.rows(), found.cols())?;
+        let expected = scales.granularity().columns_per_scale(found.cols())?;
+        if found.segment_columns() != expected {
+            return Err(Error::Mismatch {
+                what: "columns in a packing segment",
+                expected: expected.to_string(),
+                found: found.segment_columns().to_string(),
+            });
+        }
+        Ok(Self { codes, scales })
+    }
+
+    /// Quantises row-major latent weights (`f32`, `bf16` or `f16`).
+    ///
+    /// # Errors
+    /// [`Error::Length`], [`Error::NonFinite`] with the index of the first bad weight, or an error
+    /// of the rule.
+    pub fn quantize<'a>(
+        rows: usize,
+        cols: usize,
+        weights: impl Into<Weights<'a>>,
+        quantizer: &dyn Quantizer,
+        packing: Packing,
+    ) -> Result<Self> {
+        let granularity = quantizer.granularity();
+        let layout = layout(rows, cols, granularity, packing)?;
+        let zeros = vec![0.0; granularity.count(rows, cols)?];
+        let scales = if quantizer.is_symmetric() {
+            Scales::symmetric(granularity, zeros)?
+        } else {
+            Scales::asymmetric(granularity, zeros.clone(), zeros)?
+        };
+        let mut matrix = Self { codes: PackedTrits::zeros(layout), scales };
+        Kernels::detect()?.requantize(weights.into(), quantizer, &mut matrix)?;
+        Ok(matrix)
+    }
+
+    /// Rows (outputs).
+    pub fn rows(&self) -> usize {
+        self.codes.layout().rows()
+    }
+
+    /// Columns (inputs).
+    pub fn cols(&self) -> usize {
+        self.codes.layout().cols()
+    }
+
+    /// The packed trits.
+    pub fn codes(&self) -> &PackedTrits {
+        &self.codes
+    }
+
+    /// The scales.
+    pub fn scales(&self) -> &Scales {
+        &self.scales
+    }
+
+    pub(crate) fn parts_mut(&mut self) -> (&mut PackedTrits, &mut Scales) {
+        (&mut self.codes, &mut self.scales)
+    }
+
+    /// How a byte holds trits.
+    pub fn packing(&self) -> Packing {
+        self.codes.layout().packing()
+    }
+
+    /// The same trits under other scales.
+    ///
+    /// # Errors
+    /// As [`TernaryMatrix::new`], after the trits were packed anew where the segments differ.
+    pub fn with_scales(self, scales: Scales) -> Result<Self> {
+        let segment = scales.granularity().columns_per_scale(self.cols())?;
+        let codes = if segment == self.codes.layout().segment_columns() {
+            self.codes
+        } else {
+            self.codes.repack(self.codes.layout().packing(), segment)?
+        };
+        Self::new(codes, scales)
+    }
+
+    /// The same matrix in another packing.
+    ///
+    /// # Errors
+    /// [`Error::ShapeOverflow`].
+    pub fn repack(&self, packing: Packing) -> Result<Self> {
+        let codes = self.codes.repack(packing, self.codes.layout().segment_columns())?;
+        Self::new(codes, self.scales.clone())
+    }
+
+    /// The transposed matrix. Only scales per tensor survive it: a scale of a row would become one
+    /// of a column.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] when scales are per row or group; transpose [`TernaryMatrix::codes`] then.
+    pub fn transpose(&self) -> Result<Self> {
+        if self.scales.granularity() != Granularity::Tensor {
+            return Err(Error::Mismatch {
+                what: "scales of a matrix to transpose",
+                expected: "one for the tensor".into(),
+                found: format!("{:?}", self.scales.granularity()),
+            });
+        }
+        Self::new(self.codes.transpose(self.rows())?, self.scales.clone())
+    }
+
+    /// The weight at (`row`, `col`).
+    ///
+    /// # Panics
+    /// When the position is outside the matrix.
+    pub fn get(&self, row: usize, col: usize) -> f32 {
+        let trit = self.codes.get(row, col);
+        let layout = self.codes.layout();
+        let segment = col / layout.segment_columns();
+        let group = self.scales.granularity().index(row, segment, layout.segments());
+        self.scales.value(group, trit)
+    }
+
+    /// Writes the weights of one row to `out`.
+    ///
+    /// # Errors
+    /// [`Error::Length`] when `out` is not a row long, [`Error::Mismatch`] when there is no such row.
+    pub fn row_f32(&self, row: usize, out: &mut [f32]) -> Result<()> {
+        check_length("row of weights", self.cols(), out.len())?;
+        let mut trits = vec![0; self.cols()];
+        self.codes.row(row, &mut trits)?;
+        self.scale_row(row, &trits, out);
+        Ok(())
+    }
+
+    fn scale_row(&self, row: usize, trits: &[i8], out: &mut [f32]) {
+        let layout = self.codes.layout();
+        let columns = layout.segment_columns().max(1);
+        let segments = out.chunks_mut(columns).zip(trits.chunks(columns));
+        for (segment, (out, trits)) in segments.enumerate() {
+            let group = self.scales.granularity().index(row, segment, layout.segments());
+            let values = [-1, 0, 1].map(|trit| self.scales.value(group, trit));
+            for (out, &trit) in out.iter_mut().zip(trits) {
+                *out = values[(trit + 1) as usize];
+            }
+        }
+    }
+
+    /// All weights as `f32`, row-major.
+    pub fn to_f32(&self) -> Vec<f32> {
+        self.map_weights(0.0, |weight| weight)
+    }
+
+    /// All weights rounded to `bf16`, row-major.
+    pub fn to_bf16(&self) -> Vec<bf16> {
+        self.map_weights(bf16::ZERO, bf16::from_f32)
+    }
+
+    /// All weights rounded to `f16`, row-major.
+    pub fn to_f16(&self) -> Vec<f16> {
+        self.map_weights(f16::ZERO, f16::from_f32)
+    }
+
+    fn map_weights<T: Copy>(&self, zero: T, convert: impl Fn(f32) -> T) -> Vec<T> {
+        let cols = self.cols();
+        let mut out = vec![zero; self.rows() * cols];
+        let mut trits = vec![0; cols];
+        let mut weights = vec![0.0; cols];
+        for (row, out) in out.chunks_exact_mut(cols.max(1)).enumerate() {
+            self.codes.row(row, &mut trits).expect("a row of its own shape");
+            self.scale_row(row, &trits, &mut weights);
+            for (out, &weight) in out.iter_mut().zip(&weights) {
+                *out = convert(weight);
+            }
+        }
+        out
+    }
+
+    /// All trits as −1, 0 and +1, row-major, without the scales.
+    pub fn to_trits(&self) -> Vec<i8> {
+        self.codes.to_trits()
+    }
+
+    /// Bytes on the heap: packed codes and scales.
+    pub fn size_bytes(&self) -> usize {
+        self.codes.size_bytes() + self.scales.size_bytes()
+    }
+}
+
+fn layout(rows: usize, cols: usize, scales: Granularity, packing: Packing) -> Result<Layout> {
+    Layout::new(rows, cols, scales.columns_per_scale(cols)?, packing)
+}
