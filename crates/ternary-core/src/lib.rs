@@ -3,6 +3,8 @@
 mod error;
 pub mod kernels;
 mod matrix;
+#[cfg(test)]
+mod noise_for_tests;
 pub mod packing;
 pub mod quantize;
 mod scales;

@@ -166,6 +166,14 @@ impl Scales {
         }
     }
 
+    /// The numbers of each sign; the negative ones only where they are apart.
+    pub(crate) fn parts_mut(&mut self) -> (Option<&mut [f32]>, &mut [f32]) {
+        match &mut self.values {
+            Values::Symmetric(alpha) => (None, alpha),
+            Values::Asymmetric { negative, positive } => (Some(negative), positive),
+        }
+    }
+
     /// The weight that trit `trit` stands for in scaling group `group`.
     ///
     /// # Panics

@@ -3,6 +3,7 @@
 use half::{bf16, f16};
 
 use crate::error::{Error, Result};
+use crate::kernels::Kernels;
 
 /// A slice of latent weights in one of three storage types. Statistics widen them to `f32` first, a
 /// chunk at a time, so all three follow the same rules.
@@ -129,10 +130,12 @@ impl<'a> Weights<'a> {
     /// Mean of |w|, summed in `f64` in one fixed order; 0 for no weights.
     ///
     /// # Errors
-    /// [`Error::NonFinite`] with the index of the first weight that is not finite.
+    /// [`Error::NonFinite`] with the index of the first weight that is not finite;
+    /// [`Error::IsaUnavailable`] as for [`Kernels::detect`].
     pub fn mean_abs(self) -> Result<f64> {
+        let kernels = Kernels::detect()?;
         let mut sum = 0.0;
-        self.for_each_chunk(|chunk| sum += sum_abs(chunk));
+        self.for_each_chunk(|chunk| sum += kernels.sum_abs(chunk));
         if !sum.is_finite() {
             self.check_finite()?;
         }
@@ -155,7 +158,8 @@ impl<'a> Weights<'a> {
 }
 
 /// Σ|w| over sixteen lanes in `f64`, the lanes added in order.
-fn sum_abs(values: &[f32]) -> f64 {
+#[inline(always)]
+pub(crate) fn sum_abs(values: &[f32]) -> f64 {
     let mut lanes = [0.0_f64; 16];
     let mut chunks = values.chunks_exact(16);
     for chunk in &mut chunks {

@@ -1,59 +1,62 @@
-//! Kernels, chosen once at run time.
+//! Products with ternary matrices, chosen once at run time for the processor.
+//!
+//! | call | computes | exact |
+//! |---|---|---|
+//! | [`Kernels::quantize_rows`] | f32 rows → int8 rows with a scale each | codes on every instruction set |
+//! | [`Kernels::matmul_i8`] | y\[m\]\[n\] = s_m · Σ_g α_{n,g} Σ_k x\[m\]\[k\] · t\[n\]\[k\] | the same bits everywhere |
+//! | [`Kernels::sums_i8`] | Σ_k x\[m\]\[k\] · t\[n\]\[k\] | integers |
+//! | [`Kernels::sums_i16`], [`Kernels::sums_i16_transposed`] | the same for int16, and Σ_n x\[m\]\[n\] · t\[n\]\[k\] | integers |
+//! | [`Kernels::matmul_f32`], [`Kernels::matmul_f32_transposed`] | the same for f32 and scaled weights | one order of summation |
+//! | [`Kernels::requantize`] | latent weights → packed codes and scales | codes on every instruction set |
+//!
+//! A row's result depends on neither the number of rows nor on tiles or threads. Threads are those of
+//! the rayon pool the call is made in; small products stay on the calling thread.
+//!
+//! How it works: a block of sixteen rows has a lane each (see [`crate::packing`]), so a 32-bit word
+//! of activations, broadcast, meets a register of weights, and no sum ever crosses lanes.
+//!
+//! ```text
+//!                activations x:  k₀ k₁ k₂ k₃ │ k₄ …           one word, to every lane
+//!                                 ▼  ▼  ▼  ▼
+//!  weights   row 0   (lane 0)    t₀ t₁ t₂ t₃ │ …    → sum of lane 0
+//!            row 1   (lane 1)    t₀ t₁ t₂ t₃ │ …    → sum of lane 1
+//!            …
+//! ```
+//!
+//! A vector of activations streams lines from memory into the dot products. Several rows unpack a
+//! panel of lines once, into the words of a dot product, and walk it tile by tile.
 
-use crate::error::{Result, check_length};
-use crate::matrix::TernaryMatrix;
-use crate::quantize::Quantizer;
-use crate::weights::Weights;
+mod activations;
+mod arch;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod bytes;
+mod floats;
+mod gemv;
+mod instantiate;
+mod isa;
+mod operand;
+#[cfg(test)]
+mod oracle;
+mod outputs;
+mod pairs;
+mod parallel;
+mod portable;
+mod product;
+mod register_tile;
+mod requantize;
+mod scaling;
+mod scratch;
+mod source;
+mod span_parts;
+#[cfg(test)]
+mod tests;
+mod unpack;
 
-/// The kernels of one instruction set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Kernels;
+pub use activations::QuantizedRows;
+pub use isa::{ISA_VARIABLE, Isa};
 
-impl Kernels {
-    /// The best kernels this processor has.
-    ///
-    /// # Errors
-    /// When the environment asks for an instruction set that is not there.
-    pub fn detect() -> Result<Self> {
-        Ok(Self)
-    }
-
-    /// Quantises latent weights into an existing matrix.
-    ///
-    /// # Errors
-    /// Of the rule, and for wrong lengths.
-    pub fn requantize(
-        self,
-        weights: Weights<'_>,
-        quantizer: &dyn Quantizer,
-        matrix: &mut TernaryMatrix,
-    ) -> Result<()> {
-        let (rows, cols) = (matrix.rows(), matrix.cols());
-        check_length("latent weights", rows * cols, weights.len())?;
-        weights.check_finite()?;
-        let granularity = quantizer.granularity();
-        let segment = granularity.columns_per_scale(cols)?.max(1);
-        let segments = cols / segment;
-        let mut levels = Vec::new();
-        for group in 0..granularity.count(rows, cols)? {
-            let range = match granularity {
-                crate::Granularity::Tensor => 0..rows * cols,
-                _ => group * segment..(group + 1) * segment,
-            };
-            levels.push(quantizer.fit(group, weights.slice(range))?);
-        }
-        let all = weights.to_f32();
-        let trits: Vec<i8> = (0..rows * cols)
-            .map(|i| levels[granularity.index(i / cols, i % cols / segment, segments)].trit(all[i]))
-            .collect();
-        let positive = levels.iter().map(|l| l.positive).collect();
-        let negative = levels.iter().map(|l| l.negative).collect();
-        let scales = if quantizer.is_symmetric() {
-            crate::Scales::symmetric(granularity, positive)?
-        } else {
-            crate::Scales::asymmetric(granularity, negative, positive)?
-        };
-        *matrix = TernaryMatrix::from_trits(rows, cols, &trits, scales, matrix.packing())?;
-        Ok(())
-    }
-}
+mod entry;
+pub use entry::Kernels;

@@ -96,9 +96,9 @@ impl Layout {
         self.segment
     }
 
-    /// Segments of a row.
+    /// Segments of a row. A row without columns is one segment without columns.
     pub fn segments(&self) -> usize {
-        if self.segment == 0 { 0 } else { self.cols / self.segment }
+        self.cols.checked_div(self.segment).unwrap_or(1)
     }
 
     /// Lines of one segment of a block.

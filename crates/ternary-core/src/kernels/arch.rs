@@ -1,0 +1,93 @@
+//! What an instruction set offers to the products that are written once.
+
+use super::scratch::Words;
+use super::unpack::{LaneScales, Plane};
+use crate::packing::{LANES, Line};
+
+/// The widest tile of any instruction set, in tokens.
+pub(crate) const MAX_TOKENS: usize = 12;
+/// The widest tile of any instruction set, in blocks of sixteen outputs.
+pub(crate) const MAX_BLOCKS: usize = 2;
+/// Blocks whose lines a GEMV walks together: they share the activations and give memory four streams.
+pub(crate) const STRIP: usize = 4;
+
+/// The sums of a tile: for each token, sixteen words for each block. Integers, or floats by bits.
+pub(crate) type Tile = [[Words; MAX_BLOCKS]; MAX_TOKENS];
+
+/// A tile of zeros (of either kind).
+pub(crate) const ZERO_TILE: Tile = [[Words([0; LANES]); MAX_BLOCKS]; MAX_TOKENS];
+
+/// What meets in a word of weights and a word of activations.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operands {
+    /// Four u8 weights (at most 2) and four i8 activations; i32 sums.
+    Bytes,
+    /// Two i16 each; i32 sums.
+    Pairs,
+    /// A float each; float sums.
+    Floats,
+}
+
+/// Sums of a strip: one word for each row of each of its blocks.
+pub(crate) type StripSums = [[i32; LANES]; STRIP];
+
+/// The hot loops of one instruction set. The drivers around them are written once.
+///
+/// # Safety
+/// Every function needs a processor that has the instruction set of the type that implements it.
+pub(crate) trait Arch {
+    /// The instruction set, for the tests' account of what ran.
+    #[cfg(test)]
+    const ISA: super::Isa;
+    /// Widths of a tile in tokens, ascending.
+    const WIDTHS: [usize; 3];
+    /// Blocks of a tile at the most.
+    const BLOCKS: usize;
+
+    /// tile[token][block] += Σ over steps of panel[block][step] · activations[step][token]
+    ///
+    /// `panels` holds one or [`Arch::BLOCKS`] panels of equal length and `activations` `width`
+    /// words for each of their steps; `width` is one of [`Arch::WIDTHS`].
+    unsafe fn tile(
+        operands: Operands,
+        width: usize,
+        panels: &[&[Words]],
+        activations: &[u32],
+        tile: &mut Tile,
+    );
+
+    /// sums[block][lane] += Σ code · activation over a run of two-bit lines of up to [`STRIP`]
+    /// blocks, where a code is the trit + 1, or the bit of `plane`. Four words of activations for each line.
+    unsafe fn gemv_two_bit(
+        plane: Plane,
+        blocks: &[&[Line]],
+        activations: &[u32],
+        sums: &mut StripSums,
+    );
+
+    /// The same for codes of five-trit lines. Five words of activations for each line.
+    unsafe fn gemv_five_trits(blocks: &[&[Line]], activations: &[u32], sums: &mut StripSums);
+
+    unsafe fn quads(lines: &[Line], plane: Plane, panel: &mut [Words]);
+    unsafe fn pairs(lines: &[Line], panel: &mut [Words]);
+    unsafe fn floats(lines: &[Line], scales: &LaneScales, panel: &mut [Words]);
+    unsafe fn pairs_transposed(line: &Line, panel: &mut [Words]);
+    unsafe fn floats_transposed(line: &Line, scales: &LaneScales, panel: &mut [Words]);
+    unsafe fn five_trits_to_two_bit(lines: &[Line], out: &mut [Line]);
+
+    /// See [`super::activations::quantize_row`].
+    unsafe fn quantize_row(x: &[f32], codes: &mut [i8]) -> Result<f32, usize>;
+
+    /// Σ|w| in `f64`, see [`crate::weights`].
+    unsafe fn sum_abs(values: &[f32]) -> f64;
+
+    /// Ternarises sixteen rows into a run of two-bit lines of their block. Row r starts at
+    /// `latent[r · stride]` and has sixteen columns for each line; ±`thresholds[r]` are its borders.
+    /// Says whether all of them are finite.
+    unsafe fn ternarize(
+        latent: &[f32],
+        stride: usize,
+        thresholds: &[f32; LANES],
+        lines: &mut [Line],
+    ) -> bool;
+}

@@ -1,0 +1,251 @@
+//! AVX2 and FMA: 256-bit registers, two for a block of sixteen lanes.
+//!
+//! Bytes are multiplied by `vpmaddubsw`, whose 16-bit sums are exact because a code is at most 2:
+//! 2 · 2 · 128 = 512 a step, so up to 63 steps fit before they must be widened to 32 bits.
+
+use std::arch::x86_64::*;
+
+use super::activations;
+use super::arch::{Arch, Operands, StripSums, Tile};
+use super::instantiate::plain_kernels;
+use super::portable::Portable;
+use super::register_tile::{Dot, register_tile};
+use super::scratch::Words;
+use super::unpack::{self, LaneScales, Plane};
+use crate::packing::{LANES, Line};
+
+pub(crate) struct Avx2;
+
+/// Two products of i16s: `vpmaddwd`, `vpaddd`.
+struct Pairs;
+/// One fused product of floats.
+struct Floats;
+
+/// Steps whose 16-bit sums are exact.
+const NARROW_STEPS: usize = 60;
+
+macro_rules! avx2_dot {
+    ($name:ty, |$sums:ident, $weights:ident, $activations:ident| $dot:expr) => {
+        impl Dot for $name {
+            type Vector = __m256i;
+
+            #[inline(always)]
+            unsafe fn load(words: &Words, part: usize) -> __m256i {
+                // SAFETY: `part` is 0 or 1, so the eight words are inside the sixteen.
+                unsafe { _mm256_load_si256(words.0.as_ptr().add(8 * part).cast()) }
+            }
+
+            #[inline(always)]
+            unsafe fn store(vector: __m256i, words: &mut Words, part: usize) {
+                // SAFETY: as for `load`.
+                unsafe { _mm256_store_si256(words.0.as_mut_ptr().add(8 * part).cast(), vector) }
+            }
+
+            #[inline(always)]
+            unsafe fn splat(word: u32) -> __m256i {
+                // SAFETY: the caller has AVX2.
+                unsafe { _mm256_set1_epi32(word as i32) }
+            }
+
+            #[inline(always)]
+            unsafe fn dot($sums: __m256i, $weights: __m256i, $activations: __m256i) -> __m256i {
+                // SAFETY: the caller has AVX2 and FMA.
+                unsafe { $dot }
+            }
+        }
+    };
+}
+
+avx2_dot!(Pairs, |sums, w, x| _mm256_add_epi32(sums, _mm256_madd_epi16(w, x)));
+avx2_dot!(Floats, |sums, w, x| _mm256_castps_si256(_mm256_fmadd_ps(
+    _mm256_castsi256_ps(w),
+    _mm256_castsi256_ps(x),
+    _mm256_castsi256_ps(sums),
+)));
+
+#[inline(always)]
+unsafe fn tile_of<D: Dot>(width: usize, panels: &[&[Words]], x: &[u32], tile: &mut Tile) {
+    // SAFETY: the caller has AVX2 and FMA.
+    unsafe {
+        match width {
+            2 => register_tile::<D, 2, 1, 2>(panels, x, tile),
+            4 => register_tile::<D, 2, 1, 4>(panels, x, tile),
+            _ => register_tile::<D, 2, 1, 6>(panels, x, tile),
+        }
+    }
+}
+
+/// A tile of bytes: 16-bit sums in registers, widened into the tile before they could overflow.
+#[inline(always)]
+unsafe fn tile_of_bytes<const TOKENS: usize>(panel: &[Words], x: &[u32], tile: &mut Tile) {
+    // SAFETY: the caller has AVX2; loads and stores are of whole `Words`.
+    unsafe {
+        for (panel, x) in panel.chunks(NARROW_STEPS).zip(x.chunks(NARROW_STEPS * TOKENS)) {
+            let mut narrow = [[_mm256_setzero_si256(); 2]; TOKENS];
+            for (weights, x) in panel.iter().zip(x.chunks_exact(TOKENS)) {
+                let weights = [Pairs::load(weights, 0), Pairs::load(weights, 1)];
+                for (narrow, &x) in narrow.iter_mut().zip(x) {
+                    let x = _mm256_set1_epi32(x as i32);
+                    for (narrow, weights) in narrow.iter_mut().zip(weights) {
+                        *narrow = _mm256_add_epi16(*narrow, _mm256_maddubs_epi16(weights, x));
+                    }
+                }
+            }
+            for (narrow, tile) in narrow.iter().zip(tile.iter_mut()) {
+                widen(narrow, &mut tile[0]);
+            }
+        }
+    }
+}
+
+/// sums += narrow, the two halves of each lane added.
+#[inline(always)]
+unsafe fn widen(narrow: &[__m256i; 2], sums: &mut Words) {
+    // SAFETY: the caller has AVX2.
+    unsafe {
+        let ones = _mm256_set1_epi16(1);
+        for (part, narrow) in narrow.iter().enumerate() {
+            let sum = Pairs::dot(Pairs::load(sums, part), *narrow, ones);
+            Pairs::store(sum, sums, part);
+        }
+    }
+}
+
+impl Arch for Avx2 {
+    #[cfg(test)]
+    const ISA: super::Isa = super::Isa::Avx2;
+    const WIDTHS: [usize; 3] = [2, 4, 6];
+    const BLOCKS: usize = 1;
+
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn tile(
+        operands: Operands,
+        width: usize,
+        panels: &[&[Words]],
+        activations: &[u32],
+        tile: &mut Tile,
+    ) {
+        // SAFETY: this function is only called where there is AVX2 and FMA.
+        unsafe {
+            match (operands, width) {
+                (Operands::Bytes, 2) => tile_of_bytes::<2>(panels[0], activations, tile),
+                (Operands::Bytes, 4) => tile_of_bytes::<4>(panels[0], activations, tile),
+                (Operands::Bytes, _) => tile_of_bytes::<6>(panels[0], activations, tile),
+                (Operands::Pairs, _) => tile_of::<Pairs>(width, panels, activations, tile),
+                (Operands::Floats, _) => tile_of::<Floats>(width, panels, activations, tile),
+            }
+        }
+    }
+
+    /// Two fields at a time: the word and the word shifted by four give both at once, the second
+    /// in place (times 4), so its sums are widened four times as often and shifted back at the end.
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn gemv_two_bit(
+        plane: Plane,
+        blocks: &[&[Line]],
+        activations: &[u32],
+        sums: &mut StripSums,
+    ) {
+        /// Lines whose in-place sums fit 16 bits: 2 fields · 2 · 8 · 128 = 4096 a line.
+        const NARROW_LINES: usize = 7;
+        let (mask, shift) = match plane {
+            Plane::Codes => (0x03, 0),
+            Plane::Positive => (0x02, 1),
+            Plane::Zero => (0x01, 0),
+        };
+        // SAFETY: this function is only called where there is AVX2; loads are of whole lines.
+        unsafe {
+            let low = _mm256_set1_epi8(mask);
+            let high = _mm256_set1_epi8(mask << 2);
+            for (lines, sums) in blocks.iter().zip(sums) {
+                let mut units = Words([0; LANES]);
+                let mut fours = Words([0; LANES]);
+                let groups =
+                    lines.chunks(4 * NARROW_LINES).zip(activations.chunks(16 * NARROW_LINES));
+                for (lines, x) in groups {
+                    let mut narrow = [_mm256_setzero_si256(); 2];
+                    for (lines, x) in lines.chunks(NARROW_LINES).zip(x.chunks(4 * NARROW_LINES)) {
+                        let mut in_place = [_mm256_setzero_si256(); 2];
+                        for (line, x) in lines.iter().zip(x.chunks_exact(4)) {
+                            let x: [__m256i; 4] =
+                                std::array::from_fn(|f| _mm256_set1_epi32(x[f] as i32));
+                            let line = unpack::words(line);
+                            for part in 0..2 {
+                                let word = Pairs::load(line, part);
+                                let next = _mm256_srli_epi16::<4>(word);
+                                let fields = [(word, x[0], x[1]), (next, x[2], x[3])];
+                                for (word, even, odd) in fields {
+                                    let even =
+                                        _mm256_maddubs_epi16(_mm256_and_si256(word, low), even);
+                                    let odd =
+                                        _mm256_maddubs_epi16(_mm256_and_si256(word, high), odd);
+                                    narrow[part] = _mm256_add_epi16(narrow[part], even);
+                                    in_place[part] = _mm256_add_epi16(in_place[part], odd);
+                                }
+                            }
+                        }
+                        widen(&in_place, &mut fours);
+                    }
+                    widen(&narrow, &mut units);
+                }
+                for lane in 0..LANES {
+                    let sum = units.0[lane] as i32 + ((fours.0[lane] as i32) >> 2);
+                    sums[lane] = sums[lane].wrapping_add(sum >> shift);
+                }
+            }
+        }
+    }
+
+    /// Digit n of a byte is the high byte of 3·cₙ, found as ⌊(c + ⌊c/2⌋) / 128⌋ in averages.
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn gemv_five_trits(blocks: &[&[Line]], activations: &[u32], sums: &mut StripSums) {
+        /// Lines whose sums fit 16 bits: 5 digits · 512 a line.
+        const NARROW_LINES: usize = 12;
+        // SAFETY: this function is only called where there is AVX2; loads are of whole lines.
+        unsafe {
+            let three = _mm256_set1_epi8(3);
+            let one = _mm256_set1_epi8(1);
+            for (lines, sums) in blocks.iter().zip(sums) {
+                let mut total = Words([0; LANES]);
+                for (lines, x) in
+                    lines.chunks(NARROW_LINES).zip(activations.chunks(5 * NARROW_LINES))
+                {
+                    let mut narrow = [_mm256_setzero_si256(); 2];
+                    for (line, x) in lines.iter().zip(x.chunks_exact(5)) {
+                        let line = unpack::words(line);
+                        for (part, narrow) in narrow.iter_mut().enumerate() {
+                            let mut c = Pairs::load(line, part);
+                            for &x in x {
+                                // 3c/256 = (c + c/2)/128: with c − 1 both averages round down to it.
+                                let before = _mm256_subs_epu8(c, one);
+                                let half = _mm256_avg_epu8(before, _mm256_setzero_si256());
+                                let digit = _mm256_srli_epi16::<6>(_mm256_avg_epu8(before, half));
+                                let digit = _mm256_and_si256(digit, three);
+                                let x = _mm256_set1_epi32(x as i32);
+                                *narrow = _mm256_add_epi16(*narrow, _mm256_maddubs_epi16(digit, x));
+                                c = _mm256_add_epi8(c, _mm256_add_epi8(c, c));
+                            }
+                        }
+                    }
+                    widen(&narrow, &mut total);
+                }
+                for (sum, total) in sums.iter_mut().zip(total.0) {
+                    *sum = sum.wrapping_add(total as i32);
+                }
+            }
+        }
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn ternarize(
+        latent: &[f32],
+        stride: usize,
+        thresholds: &[f32; LANES],
+        lines: &mut [Line],
+    ) -> bool {
+        // SAFETY: the portable code needs no processor feature.
+        unsafe { Portable::ternarize(latent, stride, thresholds, lines) }
+    }
+
+    plain_kernels!(#[target_feature(enable = "avx2,fma")]);
+}

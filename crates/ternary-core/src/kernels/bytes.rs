@@ -1,0 +1,169 @@
+//! int8 rows × trits: exact integer sums, and their scaled form.
+
+use super::arch::{Arch, Operands, Tile};
+use super::operand::TokenTile;
+use super::outputs::Outputs;
+use super::product::{Product, Span};
+use super::scaling::{SegmentSums, add_segment, finish, lane_scales};
+use super::scratch::Words;
+use super::source::Source;
+use super::unpack::{Plane, QUADS};
+use crate::packing::LANES;
+use crate::scales::Scales;
+
+/// Unpacks a segment of a block as bytes of one plane.
+///
+/// # Safety
+/// The processor has `A`.
+unsafe fn fill_plane<A: Arch>(
+    source: &Source<'_>,
+    block: usize,
+    segment: usize,
+    plane: Plane,
+    panel: &mut [Words],
+) {
+    // SAFETY: passed on from the caller.
+    unsafe {
+        source.two_bit::<A, _>(block, segment, 0..source.segment_lines(), |lines| {
+            A::quads(lines, plane, panel);
+        });
+    }
+}
+
+/// The lanes of a tile as integers.
+pub(crate) fn integers(words: &Words) -> [i32; LANES] {
+    words.0.map(|word| word as i32)
+}
+
+/// Σ t·x = Σ (t+1)·x − Σ x. Wrapping: the true sum fits, whatever the terms do on the way.
+pub(crate) fn without_offset(sums: [i32; LANES], activations: i32) -> [i32; LANES] {
+    sums.map(|sum| sum.wrapping_sub(activations))
+}
+
+/// Exact sums Σ t·x.
+pub(crate) struct ByteSums<'a> {
+    pub(crate) source: Source<'a>,
+    /// Σ x of each token and segment.
+    pub(crate) activation_sums: &'a [i32],
+    pub(crate) sums: Outputs<'a, i32>,
+}
+
+impl Product for ByteSums<'_> {
+    const OPERANDS: Operands = Operands::Bytes;
+
+    fn blocks(&self) -> usize {
+        self.source.layout().blocks()
+    }
+
+    fn parts(&self) -> usize {
+        self.source.layout().segments()
+    }
+
+    fn steps(&self, _part: usize) -> usize {
+        QUADS * self.source.segment_lines()
+    }
+
+    fn first_step(&self, part: usize) -> usize {
+        part * self.steps(part)
+    }
+
+    unsafe fn fill<A: Arch>(&self, block: usize, part: usize, panel: &mut [Words]) {
+        // SAFETY: passed on from the caller.
+        unsafe { fill_plane::<A>(&self.source, block, part, Plane::Codes, panel) }
+    }
+
+    unsafe fn store(&self, part: usize, tokens: TokenTile, blocks: Span, tiles: &[Tile; 2]) {
+        for token in 0..tokens.tokens {
+            let row = tokens.first + token;
+            let activations = self.activation_sums[row * self.parts() + part];
+            for block in 0..blocks.count {
+                let lanes = self.source.row_lanes(blocks.first + block);
+                // SAFETY: the caller has these outputs to itself.
+                let out = unsafe { self.sums.lanes(row, lanes) };
+                let sums = without_offset(integers(&tiles[0][token][block]), activations);
+                for (out, sum) in out.iter_mut().zip(sums) {
+                    *out = if part == 0 { sum } else { out.wrapping_add(sum) };
+                }
+            }
+        }
+    }
+}
+
+/// Scaled sums: see [`super::scaling`]. Symmetric scales need one plane, asymmetric ones two.
+pub(crate) struct ScaledBytes<'a, const ASYMMETRIC: bool> {
+    pub(crate) source: Source<'a>,
+    pub(crate) scales: &'a Scales,
+    /// Σ x of each token and segment.
+    pub(crate) activation_sums: &'a [i32],
+    /// The scale of each token.
+    pub(crate) activation_scales: &'a [f32],
+    pub(crate) outputs: Outputs<'a, f32>,
+}
+
+impl<const ASYMMETRIC: bool> Product for ScaledBytes<'_, ASYMMETRIC> {
+    const OPERANDS: Operands = Operands::Bytes;
+    const PLANES: usize = if ASYMMETRIC { 2 } else { 1 };
+
+    fn blocks(&self) -> usize {
+        self.source.layout().blocks()
+    }
+
+    fn parts(&self) -> usize {
+        self.source.layout().segments()
+    }
+
+    fn steps(&self, _part: usize) -> usize {
+        QUADS * self.source.segment_lines()
+    }
+
+    fn first_step(&self, part: usize) -> usize {
+        part * self.steps(part)
+    }
+
+    unsafe fn fill<A: Arch>(&self, block: usize, part: usize, panel: &mut [Words]) {
+        let (first, second) = panel.split_at_mut(self.steps(part));
+        // SAFETY: passed on from the caller.
+        unsafe {
+            if ASYMMETRIC {
+                fill_plane::<A>(&self.source, block, part, Plane::Positive, first);
+                fill_plane::<A>(&self.source, block, part, Plane::Zero, second);
+            } else {
+                fill_plane::<A>(&self.source, block, part, Plane::Codes, first);
+            }
+        }
+    }
+
+    unsafe fn store(&self, part: usize, tokens: TokenTile, blocks: Span, tiles: &[Tile; 2]) {
+        for block in 0..blocks.count {
+            let scales = lane_scales(self.scales, &self.source, blocks.first + block, part);
+            let lanes = self.source.row_lanes(blocks.first + block);
+            for token in 0..tokens.tokens {
+                let row = tokens.first + token;
+                let activations = self.activation_sums[row * self.parts() + part];
+                let planes = [&tiles[0][token][block], &tiles[1][token][block]].map(integers);
+                let sums = segment_sums::<ASYMMETRIC>(planes, activations);
+                // SAFETY: the caller has these outputs to itself.
+                let out = unsafe { self.outputs.lanes(row, lanes) };
+                add_segment(out, &sums, &scales, part == 0);
+                if part + 1 == self.parts() {
+                    finish(out, self.activation_scales[row]);
+                }
+            }
+        }
+    }
+}
+
+/// From the sums over planes (codes; or positive and zero) to those that are scaled.
+pub(crate) fn segment_sums<const ASYMMETRIC: bool>(
+    [first, second]: [[i32; LANES]; 2],
+    activations: i32,
+) -> SegmentSums {
+    if !ASYMMETRIC {
+        return SegmentSums::Symmetric(without_offset(first, activations));
+    }
+    // Σ₋ x = Σ x − Σ₊ x − Σ₀ x.
+    let negative = std::array::from_fn(|lane| {
+        activations.wrapping_sub(first[lane]).wrapping_sub(second[lane])
+    });
+    SegmentSums::Asymmetric { negative, positive: first }
+}

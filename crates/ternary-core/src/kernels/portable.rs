@@ -1,0 +1,179 @@
+//! Plain Rust, which the compiler vectorises for the target's baseline. It is also what aarch64 runs.
+
+use super::activations;
+use super::arch::{Arch, Operands, StripSums, Tile};
+use super::instantiate::plain_kernels;
+use super::register_tile::{Dot, register_tile};
+use super::scratch::Words;
+use super::unpack::{self, LaneScales, Plane, QUADS};
+use crate::packing::{LANES, Line, Packing};
+
+pub(crate) struct Portable;
+
+/// Four products of a u8 with an i8.
+struct Bytes;
+/// Two products of i16s.
+struct Pairs;
+/// One product of floats. Without fused instructions, multiply and add round apart.
+struct Floats;
+
+#[inline(always)]
+fn four_products(weights: u32, activations: u32) -> i32 {
+    let products = weights.to_le_bytes().into_iter().zip(activations.to_le_bytes());
+    products.map(|(w, x)| i32::from(w) * i32::from(x as i8)).sum()
+}
+
+macro_rules! portable_dot {
+    ($name:ty, |$sum:ident, $weight:ident, $activation:ident| $dot:expr) => {
+        impl Dot for $name {
+            type Vector = [u32; LANES];
+
+            #[inline(always)]
+            unsafe fn load(words: &Words, _: usize) -> Self::Vector {
+                words.0
+            }
+
+            #[inline(always)]
+            unsafe fn store(vector: Self::Vector, words: &mut Words, _: usize) {
+                words.0 = vector;
+            }
+
+            #[inline(always)]
+            unsafe fn splat(word: u32) -> Self::Vector {
+                [word; LANES]
+            }
+
+            #[inline(always)]
+            unsafe fn dot(
+                mut sums: Self::Vector,
+                weights: Self::Vector,
+                activations: Self::Vector,
+            ) -> Self::Vector {
+                for lane in 0..LANES {
+                    let ($sum, $weight, $activation) =
+                        (sums[lane], weights[lane], activations[lane]);
+                    sums[lane] = $dot;
+                }
+                sums
+            }
+        }
+    };
+}
+
+portable_dot!(Bytes, |sum, w, x| sum.wrapping_add(four_products(w, x) as u32));
+portable_dot!(Pairs, |sum, w, x| {
+    let low = i32::from(w as i16) * i32::from(x as i16);
+    let high = i32::from((w >> 16) as i16) * i32::from((x >> 16) as i16);
+    sum.wrapping_add(low as u32).wrapping_add(high as u32)
+});
+portable_dot!(Floats, |sum, w, x| {
+    (f32::from_bits(sum) + f32::from_bits(w) * f32::from_bits(x)).to_bits()
+});
+
+#[inline(always)]
+unsafe fn tile_of<D: Dot>(width: usize, panels: &[&[Words]], x: &[u32], tile: &mut Tile) {
+    // SAFETY: plain Rust needs no processor feature.
+    unsafe {
+        match width {
+            1 => register_tile::<D, 1, 1, 1>(panels, x, tile),
+            2 => register_tile::<D, 1, 1, 2>(panels, x, tile),
+            _ => register_tile::<D, 1, 1, 4>(panels, x, tile),
+        }
+    }
+}
+
+/// sums[lane] += Σ code · activation over the quads that `quads` unpacks from a line.
+#[inline(always)]
+fn gemv<const STEPS: usize>(
+    blocks: &[&[Line]],
+    activations: &[u32],
+    sums: &mut StripSums,
+    quads: impl Fn(&Line) -> [Words; STEPS],
+) {
+    for (lines, sums) in blocks.iter().zip(sums) {
+        for (line, x) in lines.iter().zip(activations.chunks_exact(STEPS)) {
+            for (step, &x) in quads(line).iter().zip(x) {
+                for (sum, &word) in sums.iter_mut().zip(&step.0) {
+                    *sum = sum.wrapping_add(four_products(word, x));
+                }
+            }
+        }
+    }
+}
+
+impl Arch for Portable {
+    #[cfg(test)]
+    const ISA: super::Isa = super::Isa::Portable;
+    const WIDTHS: [usize; 3] = [1, 2, 4];
+    const BLOCKS: usize = 1;
+
+    unsafe fn tile(
+        operands: Operands,
+        width: usize,
+        panels: &[&[Words]],
+        activations: &[u32],
+        tile: &mut Tile,
+    ) {
+        // SAFETY: plain Rust needs no processor feature.
+        unsafe {
+            match operands {
+                Operands::Bytes => tile_of::<Bytes>(width, panels, activations, tile),
+                Operands::Pairs => tile_of::<Pairs>(width, panels, activations, tile),
+                Operands::Floats => tile_of::<Floats>(width, panels, activations, tile),
+            }
+        }
+    }
+
+    unsafe fn gemv_two_bit(
+        plane: Plane,
+        blocks: &[&[Line]],
+        activations: &[u32],
+        sums: &mut StripSums,
+    ) {
+        gemv(blocks, activations, sums, |line| {
+            let mut steps = [Words([0; LANES]); QUADS];
+            unpack::quads(std::slice::from_ref(line), plane, &mut steps);
+            steps
+        });
+    }
+
+    unsafe fn gemv_five_trits(blocks: &[&[Line]], activations: &[u32], sums: &mut StripSums) {
+        gemv(blocks, activations, sums, |line| {
+            let mut steps = [Words([0; LANES]); 5];
+            let mut rest = line.0;
+            for step in &mut steps {
+                for (digit, c) in bytemuck::bytes_of_mut(step).iter_mut().zip(&mut rest) {
+                    let tripled = 3 * u16::from(*c);
+                    *digit = (tripled >> 8) as u8;
+                    *c = tripled as u8;
+                }
+            }
+            steps
+        });
+    }
+
+    unsafe fn ternarize(
+        latent: &[f32],
+        stride: usize,
+        thresholds: &[f32; LANES],
+        lines: &mut [Line],
+    ) -> bool {
+        let mut finite = true;
+        for (index, line) in lines.iter_mut().enumerate() {
+            for (lane, threshold) in thresholds.iter().enumerate() {
+                let row = &latent[lane * stride + LANES * index..][..LANES];
+                finite &= row.iter().all(|w| w.is_finite());
+                for byte in 0..4 {
+                    let mut digits = [0; 5];
+                    for (digit, w) in digits.iter_mut().zip(row[byte..].iter().step_by(4)) {
+                        *digit = 1 + u8::from(*w > *threshold) - u8::from(*w < -threshold);
+                    }
+                    line.0[4 * lane + byte] = Packing::TwoBit.encode(&digits);
+                }
+            }
+        }
+        finite
+    }
+
+    plain_kernels!();
+}

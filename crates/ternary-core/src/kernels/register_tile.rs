@@ -1,0 +1,78 @@
+//! The dot-product tile that all products share, written once over a small vector trait.
+
+use super::arch::Tile;
+use super::scratch::Words;
+
+/// A register of lanes and the dot product of one step.
+///
+/// # Safety
+/// Every function needs the processor features of the type that implements it.
+pub(crate) trait Dot {
+    /// Some of the sixteen lanes of a block: weights, activations or sums.
+    type Vector: Copy;
+
+    /// Lanes `part · L ‥` of a block, where a vector has L lanes.
+    unsafe fn load(words: &Words, part: usize) -> Self::Vector;
+    /// The reverse of [`Dot::load`].
+    unsafe fn store(vector: Self::Vector, words: &mut Words, part: usize);
+    /// The same word of activations in every lane.
+    unsafe fn splat(word: u32) -> Self::Vector;
+    /// sums + weights · activations, lane by lane.
+    unsafe fn dot(
+        sums: Self::Vector,
+        weights: Self::Vector,
+        activations: Self::Vector,
+    ) -> Self::Vector;
+}
+
+/// A tile of `TOKENS × BLOCKS` whose sums stay in registers over all steps. `PARTS` vectors make a
+/// block. The sums of a lane are added in the order of the steps, whatever the tile.
+///
+/// # Safety
+/// The processor has the features of `D`.
+#[inline(always)]
+pub(crate) unsafe fn register_tile<
+    D: Dot,
+    const PARTS: usize,
+    const BLOCKS: usize,
+    const TOKENS: usize,
+>(
+    panels: &[&[Words]],
+    activations: &[u32],
+    tile: &mut Tile,
+) {
+    let panels: [&[Words]; BLOCKS] = std::array::from_fn(|block| panels[block]);
+    let steps = panels[0].len();
+    assert!(panels.iter().all(|panel| panel.len() == steps));
+    assert!(activations.len() == steps * TOKENS);
+    // SAFETY: the caller has the features; indices are below `steps`, to which all slices were
+    // asserted to reach.
+    unsafe {
+        let mut sums: [[[D::Vector; PARTS]; BLOCKS]; TOKENS] = std::array::from_fn(|token| {
+            std::array::from_fn(|block| {
+                std::array::from_fn(|part| D::load(&tile[token][block], part))
+            })
+        });
+        for step in 0..steps {
+            let weights: [[D::Vector; PARTS]; BLOCKS] = std::array::from_fn(|block| {
+                let words = panels[block].get_unchecked(step);
+                std::array::from_fn(|part| D::load(words, part))
+            });
+            for (token, sums) in sums.iter_mut().enumerate() {
+                let activation = D::splat(*activations.get_unchecked(step * TOKENS + token));
+                for (sums, weights) in sums.iter_mut().zip(&weights) {
+                    for (sum, weights) in sums.iter_mut().zip(weights) {
+                        *sum = D::dot(*sum, *weights, activation);
+                    }
+                }
+            }
+        }
+        for (token, sums) in sums.iter().enumerate() {
+            for (block, sums) in sums.iter().enumerate() {
+                for (part, sum) in sums.iter().enumerate() {
+                    D::store(*sum, &mut tile[token][block], part);
+                }
+            }
+        }
+    }
+}

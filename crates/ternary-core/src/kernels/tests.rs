@@ -1,0 +1,502 @@
+//! Every kernel on every instruction set of this processor against its naive oracle.
+
+use std::num::NonZeroUsize;
+
+use proptest::prelude::*;
+
+use super::{Isa, Kernels, QuantizedRows, oracle};
+use crate::noise_for_tests::Numbers;
+use crate::packing::{Layout, PackedTrits, Packing};
+use crate::quantize::{Levels, Quantizer};
+use crate::scales::{Granularity, Scales};
+use crate::weights::Weights;
+use crate::{Error, TernaryMatrix};
+
+/// Which instruction sets ran on this thread.
+pub(crate) mod ran {
+    use super::Isa;
+    use std::cell::Cell;
+
+    thread_local! {
+        static LAST: Cell<Option<Isa>> = const { Cell::new(None) };
+    }
+
+    pub(crate) fn record(isa: Isa) {
+        LAST.set(Some(isa));
+    }
+
+    /// The instruction set of the last kernel, forgetting it.
+    pub(crate) fn last() -> Option<Isa> {
+        LAST.take()
+    }
+}
+
+/// Calls `check` with each instruction set's kernels, and asserts that they ran.
+fn on_every_isa(check: impl Fn(Kernels)) {
+    for isa in Isa::available() {
+        ran::last();
+        check(Kernels::new(isa).unwrap());
+        assert_eq!(ran::last(), Some(isa), "the kernels of {isa} were asked for");
+    }
+}
+
+/// A product's shape: tokens, rows, segments and their columns, packing.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    tokens: usize,
+    rows: usize,
+    segments: usize,
+    segment: usize,
+    packing: Packing,
+}
+
+impl Shape {
+    fn cols(&self) -> usize {
+        self.segments * self.segment
+    }
+
+    fn any() -> impl Strategy<Value = Self> {
+        let widths = prop_oneof![(Just(1_usize), 0..258_usize), (0..5_usize, 1..70_usize)];
+        (0..30_usize, 0..90_usize, widths, prop::bool::ANY).prop_map(
+            |(tokens, rows, (segments, segment), two_bit)| Self {
+                tokens,
+                rows,
+                segments,
+                segment,
+                packing: if two_bit { Packing::TwoBit } else { Packing::FiveTrits },
+            },
+        )
+    }
+
+    fn trits(&self, numbers: &mut Numbers) -> PackedTrits {
+        let layout = Layout::new(self.rows, self.cols(), self.segment, self.packing).unwrap();
+        let trits: Vec<i8> =
+            (0..self.rows * self.cols()).map(|_| (numbers.below(3) as i8) - 1).collect();
+        PackedTrits::from_trits(layout, &trits).unwrap()
+    }
+
+    fn matrix(&self, kind: Kind, numbers: &mut Numbers) -> TernaryMatrix {
+        let granularity = match (self.segments, NonZeroUsize::new(self.segment), kind) {
+            (1, _, Kind { tensor: true, .. }) => Granularity::Tensor,
+            (1, _, _) => Granularity::Row,
+            (_, Some(group), _) => Granularity::Group(group),
+            (_, None, _) => Granularity::Row,
+        };
+        let count = granularity.count(self.rows, self.cols()).unwrap();
+        let mut values = || (0..count).map(|_| numbers.float().abs()).collect::<Vec<_>>();
+        let scales = if kind.asymmetric {
+            Scales::asymmetric(granularity, values(), values()).unwrap()
+        } else {
+            Scales::symmetric(granularity, values()).unwrap()
+        };
+        TernaryMatrix::new(self.trits(numbers), scales).unwrap()
+    }
+}
+
+/// What scales a matrix has, where its segments leave a choice.
+#[derive(Debug, Clone, Copy)]
+struct Kind {
+    tensor: bool,
+    asymmetric: bool,
+}
+
+fn any_kind() -> impl Strategy<Value = Kind> {
+    (prop::bool::ANY, prop::bool::ANY).prop_map(|(tensor, asymmetric)| Kind { tensor, asymmetric })
+}
+
+fn bytes(count: usize, numbers: &mut Numbers) -> Vec<i8> {
+    (0..count).map(|_| numbers.below(256) as u8 as i8).collect()
+}
+
+fn floats(count: usize, numbers: &mut Numbers) -> Vec<f32> {
+    (0..count).map(|_| numbers.float()).collect()
+}
+
+/// As 64-bit integers, for comparison with the oracles.
+fn wide(sums: &[i32]) -> Vec<i64> {
+    sums.iter().map(|&sum| i64::from(sum)).collect()
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn int8_sums_are_exact(shape in Shape::any(), offset in 0..4_usize, seed: u64) {
+        let mut numbers = Numbers::new(seed);
+        let trits = shape.trits(&mut numbers);
+        let x = bytes(offset + shape.tokens * shape.cols(), &mut numbers);
+        let x = &x[offset..];
+        let expected = oracle::sums(x, shape.tokens, &trits);
+        on_every_isa(|kernels| {
+            let mut sums = vec![i32::MIN; shape.tokens * shape.rows];
+            kernels.sums_i8(x, shape.tokens, &trits, &mut sums).unwrap();
+            if shape.cols() > 0 {
+                assert_eq!(wide(&sums), expected);
+            } else {
+                assert!(sums.iter().all(|&sum| sum == 0));
+                ran::record(kernels.isa()); // Nothing to compute.
+            }
+        });
+    }
+
+    #[test]
+    fn scaled_int8_products_have_the_bits_of_their_formula(
+        shape in Shape::any(), kind in any_kind(), seed: u64,
+    ) {
+        let mut numbers = Numbers::new(seed);
+        let matrix = shape.matrix(kind, &mut numbers);
+        let codes = bytes(shape.tokens * shape.cols(), &mut numbers);
+        let scales: Vec<f32> = floats(shape.tokens, &mut numbers).iter().map(|s| s.abs()).collect();
+        let expected = oracle::scaled(&codes, &scales, &matrix);
+        let x = QuantizedRows::from_parts(shape.tokens, shape.cols(), codes, scales).unwrap();
+        on_every_isa(|kernels| {
+            let mut y = vec![f32::NAN; shape.tokens * shape.rows];
+            kernels.matmul_i8(&x, &matrix, &mut y).unwrap();
+            assert_eq!(bits(&y), bits(&expected));
+            if shape.cols() == 0 {
+                ran::record(kernels.isa()); // Nothing to compute.
+            }
+        });
+    }
+
+    #[test]
+    fn int16_sums_are_exact_in_both_directions(
+        shape in Shape::any(), offset in 0..3_usize, seed: u64,
+    ) {
+        let mut numbers = Numbers::new(seed);
+        let trits = shape.trits(&mut numbers);
+        let longest = shape.cols().max(shape.rows);
+        let x: Vec<i16> = (0..offset + shape.tokens * longest)
+            .map(|_| (numbers.below(65_535) as i32 - 32_767) as i16)
+            .collect();
+        let over_columns = &x[offset..][..shape.tokens * shape.cols()];
+        let over_rows = &x[offset..][..shape.tokens * shape.rows];
+        on_every_isa(|kernels| {
+            let mut sums = vec![i32::MIN; shape.tokens * shape.rows];
+            kernels.sums_i16(over_columns, shape.tokens, &trits, &mut sums).unwrap();
+            assert_eq!(wide(&sums), oracle::sums(over_columns, shape.tokens, &trits));
+            let mut sums = vec![i32::MIN; shape.tokens * shape.cols()];
+            kernels.sums_i16_transposed(over_rows, shape.tokens, &trits, &mut sums).unwrap();
+            assert_eq!(wide(&sums), oracle::sums_transposed(over_rows, shape.tokens, &trits));
+        });
+    }
+
+    #[test]
+    fn float_products_are_within_the_bound_of_their_length(
+        shape in Shape::any(), kind in any_kind(), offset in 0..3_usize, seed: u64,
+    ) {
+        let mut numbers = Numbers::new(seed);
+        let matrix = shape.matrix(kind, &mut numbers);
+        let x = floats(offset + shape.tokens * shape.cols(), &mut numbers);
+        let dy = floats(offset + shape.tokens * shape.rows, &mut numbers);
+        on_every_isa(|kernels| {
+            let mut y = vec![f32::NAN; shape.tokens * shape.rows];
+            kernels.matmul_f32(&x[offset..], shape.tokens, &matrix, &mut y).unwrap();
+            let expected = oracle::product(&x[offset..], shape.tokens, &matrix);
+            assert_within(&y, &expected, shape.cols());
+            let mut dx = vec![f32::NAN; shape.tokens * shape.cols()];
+            kernels.matmul_f32_transposed(&dy[offset..], shape.tokens, &matrix, &mut dx).unwrap();
+            let expected = oracle::product_transposed(&dy[offset..], shape.tokens, &matrix);
+            assert_within(&dx, &expected, shape.rows);
+        });
+    }
+
+    #[test]
+    fn a_row_has_the_same_bits_alone_and_in_company(
+        shape in Shape::any(), kind in any_kind(), seed: u64,
+    ) {
+        let mut numbers = Numbers::new(seed);
+        let matrix = shape.matrix(kind, &mut numbers);
+        let (cols, rows) = (shape.cols(), shape.rows);
+        let x = floats(shape.tokens * cols, &mut numbers);
+        let dy = floats(shape.tokens * rows, &mut numbers);
+        on_every_isa(|kernels| {
+            let mut y = vec![f32::NAN; shape.tokens * rows];
+            kernels.matmul_f32(&x, shape.tokens, &matrix, &mut y).unwrap();
+            let mut dx = vec![f32::NAN; shape.tokens * cols];
+            kernels.matmul_f32_transposed(&dy, shape.tokens, &matrix, &mut dx).unwrap();
+            for token in 0..shape.tokens {
+                let mut alone = vec![f32::NAN; rows];
+                kernels.matmul_f32(&x[token * cols..][..cols], 1, &matrix, &mut alone).unwrap();
+                assert_eq!(bits(&alone), bits(&y[token * rows..][..rows]));
+                let mut alone = vec![f32::NAN; cols];
+                let dy = &dy[token * rows..][..rows];
+                kernels.matmul_f32_transposed(dy, 1, &matrix, &mut alone).unwrap();
+                assert_eq!(bits(&alone), bits(&dx[token * cols..][..cols]));
+            }
+        });
+    }
+
+    #[test]
+    fn activation_codes_are_those_of_the_naive_formula(
+        rows in 0..5_usize, cols in 1..258_usize, offset in 0..3_usize, seed: u64,
+    ) {
+        let mut numbers = Numbers::new(seed);
+        let x = floats(offset + rows * cols, &mut numbers);
+        let x = &x[offset..];
+        let mut expected = QuantizedRows::new();
+        for (row, x) in x.chunks_exact(cols).enumerate() {
+            let absmax = x.iter().fold(1e-5_f32, |max, x| max.max(x.abs()));
+            let (codes, scales) = expected.reshape(row + 1, cols);
+            scales[row] = absmax / 127.0;
+            for (code, x) in codes[row * cols..].iter_mut().zip(x) {
+                *code = (x * (127.0 / absmax)).round_ties_even().clamp(-128.0, 127.0) as i8;
+            }
+        }
+        on_every_isa(|kernels| {
+            let mut found = QuantizedRows::new();
+            kernels.quantize_rows(x, rows, &mut found).unwrap();
+            assert_eq!(found.codes(), expected.codes());
+            assert_eq!(bits(found.scales()), bits(expected.scales()));
+        });
+    }
+
+    #[test]
+    fn requantising_gives_the_trits_and_scales_of_the_rule(
+        shape in Shape::any(), kind in any_kind(), storage in 0..3, seed: u64,
+    ) {
+        let mut numbers = Numbers::new(seed);
+        let matrix = shape.matrix(kind, &mut numbers);
+        let rule = Spread { granularity: matrix.scales().granularity(), asymmetric: kind.asymmetric };
+        let latent = floats(shape.rows * shape.cols(), &mut numbers);
+        let bf16: Vec<_> = latent.iter().map(|&w| half::bf16::from_f32(w)).collect();
+        let f16: Vec<_> = latent.iter().map(|&w| half::f16::from_f32(w)).collect();
+        let weights = match storage {
+            0 => Weights::from(&latent[..]),
+            1 => Weights::from(&bf16[..]),
+            _ => Weights::from(&f16[..]),
+        };
+        let expected = naive(weights, &rule, &matrix);
+        on_every_isa(|kernels| {
+            let mut found = matrix.clone();
+            kernels.requantize(weights, &rule, &mut found).unwrap();
+            assert_eq!(found, expected);
+        });
+    }
+}
+
+/// Summed one after the other, n products err by at most n·ε/(1 − n·ε) · Σ|terms| (Higham, Accuracy
+/// and Stability of Numerical Algorithms, §3.1), ε half a unit in the last place.
+fn assert_within(found: &[f32], expected: &[(f64, f64)], terms: usize) {
+    let epsilon = f64::from(f32::EPSILON) / 2.0 * (terms + 1) as f64;
+    assert_eq!(found.len(), expected.len());
+    for (&found, &(sum, size)) in found.iter().zip(expected) {
+        let bound = epsilon / (1.0 - epsilon) * size;
+        assert!((f64::from(found) - sum).abs() <= bound, "{found} for {sum} ± {bound}");
+    }
+}
+
+/// A rule whose levels differ from group to group.
+#[derive(Debug)]
+struct Spread {
+    granularity: Granularity,
+    asymmetric: bool,
+}
+
+impl Quantizer for Spread {
+    fn name(&self) -> &'static str {
+        "spread"
+    }
+
+    fn granularity(&self) -> Granularity {
+        self.granularity
+    }
+
+    fn is_symmetric(&self) -> bool {
+        !self.asymmetric
+    }
+
+    fn fit(&self, group: usize, weights: Weights<'_>) -> crate::Result<Levels> {
+        let mean = weights.mean_abs()? as f32;
+        let negative = if self.asymmetric { 2.0 * mean } else { mean };
+        Ok(Levels { threshold: mean / (2 + group) as f32, negative, positive: mean })
+    }
+}
+
+/// Quantisation weight by weight.
+fn naive(weights: Weights<'_>, rule: &Spread, like: &TernaryMatrix) -> TernaryMatrix {
+    let (rows, cols) = (like.rows(), like.cols());
+    let layout = *like.codes().layout();
+    let values = weights.to_f32();
+    let count = rule.granularity.count(rows, cols).unwrap();
+    let columns = layout.segment_columns().max(1);
+    let levels: Vec<Levels> = (0..count)
+        .map(|group| {
+            let range = match rule.granularity {
+                Granularity::Tensor => 0..values.len(),
+                _ => group * columns..((group + 1) * columns).min(values.len()),
+            };
+            rule.fit(group, weights.slice(range)).unwrap()
+        })
+        .collect();
+    let trits: Vec<i8> = (0..rows * cols)
+        .map(|i| {
+            let (row, segment) = (i / cols, i % cols / columns);
+            levels[rule.granularity.index(row, segment, layout.segments())].trit(values[i])
+        })
+        .collect();
+    let positive = levels.iter().map(|levels| levels.positive).collect();
+    let negative = levels.iter().map(|levels| levels.negative).collect();
+    let scales = if rule.asymmetric {
+        Scales::asymmetric(rule.granularity, negative, positive).unwrap()
+    } else {
+        Scales::symmetric(rule.granularity, positive).unwrap()
+    };
+    TernaryMatrix::from_trits(rows, cols, &trits, scales, like.packing()).unwrap()
+}
+
+#[test]
+fn the_longest_sums_of_extremes_are_exact() {
+    const LENGTH: usize = 65_536;
+    for packing in Packing::ALL {
+        for tokens in [1, 5] {
+            let layout = Layout::new(17, LENGTH, LENGTH, packing).unwrap();
+            for (trit, x) in [(1, 127_i8), (1, -128), (-1, -128), (-1, 127)] {
+                let trits = PackedTrits::from_trits(layout, &vec![trit; 17 * LENGTH]).unwrap();
+                let activations = vec![x; tokens * LENGTH];
+                let pair: i16 = if x > 0 { i16::MAX } else { -i16::MAX };
+                let pairs = vec![pair; tokens * LENGTH];
+                let over_rows = trits.transpose(17).unwrap();
+                on_every_isa(|kernels| {
+                    let mut sums = vec![0; tokens * 17];
+                    kernels.sums_i8(&activations, tokens, &trits, &mut sums).unwrap();
+                    let expected = LENGTH as i32 * i32::from(trit) * i32::from(x);
+                    assert!(sums.iter().all(|&sum| sum == expected), "{packing:?} {trit} {x}");
+                    if packing == Packing::TwoBit && tokens == 5 {
+                        let expected = LENGTH as i32 * i32::from(trit) * i32::from(pairs[0]);
+                        kernels.sums_i16(&pairs, tokens, &trits, &mut sums).unwrap();
+                        assert!(sums.iter().all(|&sum| sum == expected));
+                        sums.fill(0);
+                        kernels.sums_i16_transposed(&pairs, tokens, &over_rows, &mut sums).unwrap();
+                        assert!(sums.iter().all(|&sum| sum == expected));
+                    }
+                });
+            }
+        }
+    }
+}
+
+#[test]
+fn long_and_tall_shapes_agree_with_the_oracle_on_any_number_of_threads() {
+    let mut numbers = Numbers::new(7);
+    for packing in Packing::ALL {
+        // More columns than a run of lines, more rows than a part; many tokens, and one.
+        let shapes =
+            [(1, 70, 1, 41_003), (2, 33, 1, 21_000), (26, 150, 1, 2_500), (14, 2_100, 3, 48)];
+        for (tokens, rows, segments, segment) in shapes {
+            let shape = Shape { tokens, rows, segments, segment, packing };
+            for asymmetric in [false, true] {
+                let matrix = shape.matrix(Kind { tensor: false, asymmetric }, &mut numbers);
+                let codes = bytes(tokens * shape.cols(), &mut numbers);
+                let scales =
+                    floats(tokens, &mut numbers).iter().map(|s| s.abs()).collect::<Vec<_>>();
+                let expected = oracle::scaled(&codes, &scales, &matrix);
+                let quantized =
+                    QuantizedRows::from_parts(tokens, shape.cols(), codes, scales).unwrap();
+                let x = floats(tokens * shape.cols(), &mut numbers);
+                let dy = floats(tokens * rows, &mut numbers);
+                let over_columns = oracle::product(&x, tokens, &matrix);
+                let over_rows = oracle::product_transposed(&dy, tokens, &matrix);
+                for isa in Isa::available() {
+                    let kernels = Kernels::new(isa).unwrap();
+                    let mut first = None;
+                    for threads in [1, 2, 3, 8] {
+                        let (y, dx) = in_pool(threads, || {
+                            let mut y = vec![f32::NAN; tokens * rows];
+                            kernels.matmul_i8(&quantized, &matrix, &mut y).unwrap();
+                            assert_eq!(bits(&y), bits(&expected), "{isa} {threads} threads");
+                            kernels.matmul_f32(&x, tokens, &matrix, &mut y).unwrap();
+                            assert_within(&y, &over_columns, shape.cols());
+                            let mut dx = vec![f32::NAN; tokens * shape.cols()];
+                            kernels.matmul_f32_transposed(&dy, tokens, &matrix, &mut dx).unwrap();
+                            assert_within(&dx, &over_rows, rows);
+                            (bits(&y), bits(&dx))
+                        });
+                        let (same_y, same_dx) = first.get_or_insert((y.clone(), dx.clone()));
+                        assert!(y == *same_y && dx == *same_dx, "{isa} {threads} threads");
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn in_pool<R: Send>(threads: usize, work: impl FnOnce() -> R + Send) -> R {
+    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(work)
+}
+
+#[test]
+fn weights_that_are_not_finite_are_refused_with_the_first_index() {
+    let (rows, cols) = (40, 50);
+    let row_scales = Granularity::Row;
+    on_every_isa(|kernels| {
+        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            for index in [0, 777, 1_234, 1_999] {
+                let mut latent = vec![0.5; rows * cols];
+                latent[index] = bad;
+                latent[1_999] = bad;
+                let refused = |result| match result {
+                    Err(Error::NonFinite { index: found, .. }) => assert_eq!(found, index),
+                    other => panic!("{other:?} for {bad} at {index}"),
+                };
+                for (granularity, count) in [(row_scales, rows), (Granularity::Tensor, 1)] {
+                    let scales = Scales::symmetric(granularity, vec![1.0; count]).unwrap();
+                    let mut matrix = TernaryMatrix::from_trits(
+                        rows,
+                        cols,
+                        &vec![0; rows * cols],
+                        scales,
+                        Packing::TwoBit,
+                    )
+                    .unwrap();
+                    let rule = Spread { granularity, asymmetric: false };
+                    refused(kernels.requantize(latent[..].into(), &rule, &mut matrix));
+                    if granularity == Granularity::Tensor {
+                        let levels = Levels::symmetric(0.1, 1.0);
+                        let weights = latent[..].into();
+                        refused(kernels.requantize_with_levels(weights, levels, &mut matrix));
+                    }
+                }
+                let mut rows_out = QuantizedRows::new();
+                let result = kernels.quantize_rows(&latent, rows, &mut rows_out);
+                assert!(matches!(result, Err(Error::NonFinite { index: i, .. }) if i == index));
+            }
+        }
+    });
+}
+
+#[test]
+fn shapes_that_do_not_fit_are_typed_errors() {
+    let kernels = Kernels::detect().unwrap();
+    let scales = Scales::tensor(1.0).unwrap();
+    let matrix = TernaryMatrix::from_trits(2, 3, &[0; 6], scales, Packing::TwoBit).unwrap();
+    let x = QuantizedRows::from_parts(1, 4, vec![0; 4], vec![1.0]).unwrap();
+    let result = kernels.matmul_i8(&x, &matrix, &mut [0.0; 2]);
+    assert!(matches!(result, Err(Error::Mismatch { .. })));
+    let length = |result| matches!(result, Err(Error::Length { .. }));
+    let x = QuantizedRows::from_parts(1, 3, vec![0; 3], vec![1.0]).unwrap();
+    assert!(length(kernels.matmul_i8(&x, &matrix, &mut [0.0; 3])));
+    assert!(length(kernels.sums_i8(&[0; 3], 2, matrix.codes(), &mut [0; 4])));
+    assert!(length(kernels.sums_i8(&[0; 6], 2, matrix.codes(), &mut [0; 3])));
+    assert!(length(kernels.sums_i16_transposed(&[0; 3], 1, matrix.codes(), &mut [0; 3])));
+    assert!(length(kernels.matmul_f32(&[0.0; 3], 1, &matrix, &mut [0.0; 3])));
+    assert!(length(kernels.matmul_f32_transposed(&[0.0; 2], 1, &matrix, &mut [0.0; 2])));
+    assert!(length(kernels.quantize_rows(&[0.0; 3], 2, &mut QuantizedRows::new())));
+    assert!(length(kernels.quantize_rows(&[0.0; 3], 0, &mut QuantizedRows::new())));
+    let overflow = kernels.sums_i8(&[0; 3], usize::MAX, matrix.codes(), &mut [0; 3]);
+    assert!(matches!(overflow, Err(Error::ShapeOverflow { .. })));
+    let reserved = kernels.sums_i16(&[0, 0, i16::MIN], 1, matrix.codes(), &mut [0; 2]);
+    assert!(matches!(reserved, Err(Error::OutOfRange { index: 2, .. })));
+    let long = Layout::new(1, 65_537, 65_537, Packing::TwoBit).unwrap();
+    let long = PackedTrits::zeros(long);
+    let result = kernels.sums_i16(&vec![0; 65_537], 1, &long, &mut [0]);
+    assert!(matches!(result, Err(Error::TooManyTerms { limit: 65_536, found: 65_537, .. })));
+    let mut matrix = matrix;
+    let rule = Spread { granularity: Granularity::Row, asymmetric: false };
+    let result = kernels.requantize([0.0; 6][..].into(), &rule, &mut matrix);
+    assert!(matches!(result, Err(Error::Mismatch { .. })));
+}
