@@ -1,6 +1,7 @@
 //! What a ternary tensor *is*, at the speed of the machine.
 
 mod error;
+pub mod foreign;
 pub mod kernels;
 mod matrix;
 #[cfg(test)]

@@ -207,7 +207,8 @@ fn exact(values: Vec<f32>) -> Vec<f32> {
     values.into_boxed_slice().into_vec()
 }
 
-fn check_scales(what: &'static str, values: &[f32]) -> Result<()> {
+/// Checks that every scale is a finite number of at least 0.
+pub(crate) fn check_scales(what: &'static str, values: &[f32]) -> Result<()> {
     for (index, &value) in values.iter().enumerate() {
         let value = f64::from(value);
         if !value.is_finite() {

@@ -39,3 +39,4 @@ pub use packed::PackedTrits;
 
 pub(crate) use code::{FIVE_TRITS_DIGITS, encode_five};
 pub(crate) use layout::{LANES, LINE_BYTES, Line};
+pub(crate) use packed::check_trits;

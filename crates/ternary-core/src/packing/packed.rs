@@ -27,10 +27,7 @@ impl PackedTrits {
     /// −1, 0 or +1.
     pub fn from_trits(layout: Layout, trits: &[i8]) -> Result<Self> {
         check_length("trits", layout.rows() * layout.cols(), trits.len())?;
-        if let Some(index) = trits.iter().position(|t| !(-1..=1).contains(t)) {
-            let value = f64::from(trits[index]);
-            return Err(Error::OutOfRange { what: "trits", expected: "-1, 0 or 1", index, value });
-        }
+        check_trits(trits)?;
         let mut packed = Self::zeros(layout);
         for (row, trits) in trits.chunks_exact(layout.cols().max(1)).enumerate() {
             packed.set_row(row, trits);
@@ -192,6 +189,13 @@ impl PackedTrits {
         }
         Ok(packed)
     }
+}
+
+/// Checks that every number is −1, 0 or +1.
+pub(crate) fn check_trits(trits: &[i8]) -> Result<()> {
+    let Some(index) = trits.iter().position(|t| !(-1..=1).contains(t)) else { return Ok(()) };
+    let value = f64::from(trits[index]);
+    Err(Error::OutOfRange { what: "trits", expected: "-1, 0 or 1", index, value })
 }
 
 pub(crate) fn check_row(row: usize, rows: usize) -> Result<()> {
