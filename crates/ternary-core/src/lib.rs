@@ -3,8 +3,10 @@
 mod error;
 pub mod kernels;
 mod matrix;
+pub mod noise;
 pub mod packing;
 pub mod quantize;
+mod real;
 mod scales;
 mod weights;
 
@@ -12,5 +14,6 @@ pub use error::{Error, Result};
 pub use matrix::TernaryMatrix;
 pub use packing::{Layout, PackedTrits, Packing};
 pub use quantize::{Levels, Quantizer};
+pub use real::Real;
 pub use scales::{Granularity, Scales};
 pub use weights::Weights;
