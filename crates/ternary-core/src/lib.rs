@@ -13,7 +13,7 @@ mod weights;
 pub use error::{Error, Result};
 pub use matrix::TernaryMatrix;
 pub use packing::{Layout, PackedTrits, Packing};
-pub use quantize::{Levels, Quantizer};
+pub use quantize::{Levels, Quantizer, Rule};
 pub use real::Real;
 pub use scales::{Granularity, Scales};
 pub use weights::Weights;

@@ -90,7 +90,7 @@ fn integers_stay_unbiased_where_every_fourth_attempt_is_rejected() {
     // For n = 3·2⁶² the product alone would reach every third result twice as often as the others.
     let n = NonZeroU64::new(3 << 62).unwrap();
     let noise = Noise::new(16, 17, 18);
-    let thirds = (0..COUNT as u64).filter(|&i| noise.below(i, n) % 3 == 0).count() as f64;
+    let thirds = (0..COUNT as u64).filter(|&i| noise.below(i, n).is_multiple_of(3)).count() as f64;
     let tolerance = 4.0 * (COUNT as f64 * 2.0 / 9.0).sqrt();
     assert!((thirds - COUNT as f64 / 3.0).abs() < tolerance, "{thirds}");
     assert!((0..1000).all(|i| noise.below(i, n) < n.get()));
