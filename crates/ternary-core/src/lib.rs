@@ -8,6 +8,7 @@ pub mod packing;
 pub mod quantize;
 mod real;
 mod scales;
+pub mod statistics;
 mod weights;
 
 pub use error::{Error, Result};
