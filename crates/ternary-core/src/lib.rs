@@ -9,6 +9,7 @@ pub mod quantize;
 mod real;
 mod scales;
 pub mod statistics;
+pub mod ttq;
 mod weights;
 
 pub use error::{Error, Result};

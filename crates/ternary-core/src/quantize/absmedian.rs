@@ -13,6 +13,9 @@ use crate::weights::Weights;
 ///
 /// The median of an even number of weights is the lower of the two in the middle, so that γ is the
 /// magnitude of a weight and at least half of the weights reach it. The median of none is 0.
+///
+/// On Gaussian weights γ = 0.674σ, and the squared error is 0.318σ² against 0.263σ² for
+/// [`Absmean`](super::Absmean): what it offers is a scale that outliers do not move.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Absmedian {
     granularity: Granularity,

@@ -6,7 +6,7 @@ use super::{Fidelity, TritCounts};
 use crate::matrix::TernaryMatrix;
 use crate::noise::Noise;
 use crate::packing::Packing;
-use crate::quantize::{Absmean, Levels, Optimal, Quantizer, Twn};
+use crate::quantize::{Absmean, Absmedian, Levels, Optimal, Quantizer, Twn};
 use crate::scales::Granularity;
 use crate::weights::Weights;
 
@@ -71,6 +71,16 @@ fn absmean() -> Expected {
     Expected { threshold: mean / 2.0, alpha: mean, deviations: [deviation / 2.0, deviation] }
 }
 
+/// Absmedian has α = median|w| and Δ = α/2. The estimate of a median deviates by ½/density/√N.
+fn absmedian() -> Expected {
+    let median = 0.674_489_750_196;
+    let mut expected = Expected { threshold: median / 2.0, alpha: median, deviations: [0.0; 2] };
+    let density_at_median = Expected { threshold: median, ..expected }.density_at_threshold();
+    let deviation = 0.5 / density_at_median / root_samples();
+    expected.deviations = [deviation / 2.0, deviation];
+    expected
+}
+
 /// TWN has Δ = f·mean|w|; α is a mean over the kept share p, with the deviation of that mean, and it
 /// moves with Δ by dα/dΔ = (α − Δ)·density(Δ)/p.
 fn twn(factor: f64) -> Expected {
@@ -107,6 +117,7 @@ fn lloyd_max() -> Expected {
 fn the_integrals_are_the_numbers_of_the_literature() {
     let rows = [
         (absmean(), [0.399, 0.310, 0.798, 0.263], 5e-4),
+        (absmedian(), [0.337, 0.264, 0.674, 0.317_97], 5e-6),
         (twn(0.70), [0.559, 0.424, 1.184, 0.1916], 5e-5),
         (twn(0.75), [0.598, 0.450, 1.214, 0.1903], 5e-5),
         (lloyd_max(), [0.612, 0.459, 1.224, 0.1902], 5e-5),
@@ -126,8 +137,9 @@ fn a_million_samples_agree_with_the_integrals_to_four_standard_deviations() {
     let mut weights = vec![0.0; SAMPLES];
     Noise::new(2016, 0, 0).fill_normal(0, &mut weights);
     let twn_early = Twn::with_factor(Granularity::Tensor, 0.7).unwrap();
-    let rules: [(&dyn Quantizer, Expected); 4] = [
+    let rules: [(&dyn Quantizer, Expected); 5] = [
         (&Absmean::new(Granularity::Tensor), absmean()),
+        (&Absmedian::new(Granularity::Tensor), absmedian()),
         (&twn_early, twn(0.70)),
         (&Twn::new(Granularity::Tensor), twn(0.75)),
         (&Optimal::new(Granularity::Tensor), lloyd_max()),
