@@ -95,6 +95,14 @@ pub enum Error {
         /// What there is, best first, separated by commas.
         available: String,
     },
+    /// One layer of a network failed.
+    #[error("layer {name:?}: {source}")]
+    Layer {
+        /// The layer's name.
+        name: String,
+        /// What was wrong with it.
+        source: Box<Self>,
+    },
 }
 
 /// Checks a slice's length against the shape.

@@ -77,7 +77,7 @@ unsafe fn tile_of<D: Dot>(width: usize, panels: &[&[Words]], x: &[u32], tile: &m
 }
 
 /// Bytes ahead of the load that a stream is prefetched.
-const AHEAD: usize = 1024;
+const AHEAD: usize = 512;
 
 #[inline(always)]
 unsafe fn load_line(lines: &[Line], index: usize) -> __m512i {
@@ -106,7 +106,7 @@ unsafe fn add_sums(sums: &mut [i32; LANES], more: __m512i) {
 
 /// Each 2-bit field is multiplied where it sits, times 1, 4, 16 or 64, into sums of its own, which
 /// are shifted back at the end: exact, as every term has the factor.
-#[inline(always)]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
 unsafe fn two_bit_strip<const BLOCKS: usize>(
     plane: Plane,
     blocks: &[&[Line]],
@@ -147,7 +147,7 @@ unsafe fn two_bit_strip<const BLOCKS: usize>(
 
 /// With c₀ the byte and c₍ₙ₊₁₎ = 3·cₙ mod 256, digit n is (3·cₙ − c₍ₙ₊₁₎)/256: the raw cₙ are
 /// multiplied, and no digit is ever extracted.
-#[inline(always)]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
 unsafe fn five_trits_strip<const BLOCKS: usize>(
     blocks: &[&[Line]],
     activations: &[u32],
@@ -193,7 +193,7 @@ const LAST_FOUR_DIGITS: [Line; 4] = {
 
 /// The last four digits are looked up as two-bit fields and multiplied in place, the first one is
 /// multiplied raw, as in [`five_trits_strip`].
-#[inline(always)]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx512vbmi")]
 unsafe fn five_trits_strip_by_lookup<const BLOCKS: usize>(
     blocks: &[&[Line]],
     activations: &[u32],
@@ -236,7 +236,7 @@ unsafe fn five_trits_strip_by_lookup<const BLOCKS: usize>(
 }
 
 /// The sixteen trits + 1 of four rows each → one line.
-#[inline(always)]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
 unsafe fn ternarize_lines(
     latent: &[f32],
     stride: usize,

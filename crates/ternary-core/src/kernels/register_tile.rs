@@ -48,21 +48,28 @@ pub(crate) unsafe fn register_tile<
     // SAFETY: the caller has the features; indices are below `steps`, to which all slices were
     // asserted to reach.
     unsafe {
-        let mut sums: [[[D::Vector; PARTS]; BLOCKS]; TOKENS] = std::array::from_fn(|token| {
-            std::array::from_fn(|block| {
-                std::array::from_fn(|part| D::load(&tile[token][block], part))
-            })
-        });
+        // Plain loops: a closure would be compiled without the caller's processor features.
+        let mut sums = [[[D::splat(0); PARTS]; BLOCKS]; TOKENS];
+        for token in 0..TOKENS {
+            for block in 0..BLOCKS {
+                for part in 0..PARTS {
+                    sums[token][block][part] = D::load(&tile[token][block], part);
+                }
+            }
+        }
         for step in 0..steps {
-            let weights: [[D::Vector; PARTS]; BLOCKS] = std::array::from_fn(|block| {
-                let words = panels[block].get_unchecked(step);
-                std::array::from_fn(|part| D::load(words, part))
-            });
-            for (token, sums) in sums.iter_mut().enumerate() {
+            let mut weights = [[D::splat(0); PARTS]; BLOCKS];
+            for block in 0..BLOCKS {
+                for part in 0..PARTS {
+                    weights[block][part] = D::load(panels[block].get_unchecked(step), part);
+                }
+            }
+            for token in 0..TOKENS {
                 let activation = D::splat(*activations.get_unchecked(step * TOKENS + token));
-                for (sums, weights) in sums.iter_mut().zip(&weights) {
-                    for (sum, weights) in sums.iter_mut().zip(weights) {
-                        *sum = D::dot(*sum, *weights, activation);
+                for block in 0..BLOCKS {
+                    for part in 0..PARTS {
+                        let sum = &mut sums[token][block][part];
+                        *sum = D::dot(*sum, weights[block][part], activation);
                     }
                 }
             }
