@@ -4,7 +4,7 @@ use super::arch::{Arch, Operands, Tile};
 use super::operand::TokenTile;
 use super::outputs::Outputs;
 use super::product::{Product, Span};
-use super::scaling::{SegmentSums, add_segment, finish, lane_scales};
+use super::scaling::{add_segment, finish, lane_scales};
 use super::scratch::Words;
 use super::source::Source;
 use super::unpack::{Plane, QUADS};
@@ -31,13 +31,8 @@ unsafe fn fill_plane<A: Arch>(
 }
 
 /// The lanes of a tile as integers.
-pub(crate) fn integers(words: &Words) -> [i32; LANES] {
-    words.0.map(|word| word as i32)
-}
-
-/// Σ t·x = Σ (t+1)·x − Σ x. Wrapping: the true sum fits, whatever the terms do on the way.
-pub(crate) fn without_offset(sums: [i32; LANES], activations: i32) -> [i32; LANES] {
-    sums.map(|sum| sum.wrapping_sub(activations))
+pub(crate) fn integers(words: &Words) -> &[i32; LANES] {
+    bytemuck::cast_ref(&words.0)
 }
 
 /// Exact sums Σ t·x.
@@ -80,8 +75,8 @@ impl Product for ByteSums<'_> {
                 let lanes = self.source.row_lanes(blocks.first + block);
                 // SAFETY: the caller has these outputs to itself.
                 let out = unsafe { self.sums.lanes(row, lanes) };
-                let sums = without_offset(integers(&tiles[0][token][block]), activations);
-                for (out, sum) in out.iter_mut().zip(sums) {
+                for (out, code_sum) in out.iter_mut().zip(integers(&tiles[0][token][block])) {
+                    let sum = code_sum.wrapping_sub(activations);
                     *out = if part == 0 { sum } else { out.wrapping_add(sum) };
                 }
             }
@@ -140,30 +135,14 @@ impl<const ASYMMETRIC: bool> Product for ScaledBytes<'_, ASYMMETRIC> {
             for token in 0..tokens.tokens {
                 let row = tokens.first + token;
                 let activations = self.activation_sums[row * self.parts() + part];
-                let planes = [&tiles[0][token][block], &tiles[1][token][block]].map(integers);
-                let sums = segment_sums::<ASYMMETRIC>(planes, activations);
+                let sums = [integers(&tiles[0][token][block]), integers(&tiles[1][token][block])];
                 // SAFETY: the caller has these outputs to itself.
                 let out = unsafe { self.outputs.lanes(row, lanes) };
-                add_segment(out, &sums, &scales, part == 0);
+                add_segment::<ASYMMETRIC>(out, sums, activations, &scales, part == 0);
                 if part + 1 == self.parts() {
                     finish(out, self.activation_scales[row]);
                 }
             }
         }
     }
-}
-
-/// From the sums over planes (codes; or positive and zero) to those that are scaled.
-pub(crate) fn segment_sums<const ASYMMETRIC: bool>(
-    [first, second]: [[i32; LANES]; 2],
-    activations: i32,
-) -> SegmentSums {
-    if !ASYMMETRIC {
-        return SegmentSums::Symmetric(without_offset(first, activations));
-    }
-    // Σ₋ x = Σ x − Σ₊ x − Σ₀ x.
-    let negative = std::array::from_fn(|lane| {
-        activations.wrapping_sub(first[lane]).wrapping_sub(second[lane])
-    });
-    SegmentSums::Asymmetric { negative, positive: first }
 }

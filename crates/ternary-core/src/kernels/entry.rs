@@ -8,7 +8,7 @@ use super::arch::Arch;
 use super::avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 use super::avx512::{Avx512, Avx512Vbmi};
-use super::bytes::{ByteSums, ScaledBytes, segment_sums, without_offset};
+use super::bytes::{ByteSums, ScaledBytes};
 use super::floats::{FloatProduct, FloatProductTransposed};
 use super::gemv;
 use super::isa::Isa;
@@ -57,31 +57,43 @@ pub struct Kernels {
     isa: Isa,
 }
 
-/// Calls a function that is generic over `Arch` for the instruction set at hand.
+/// Calls a function that is generic over `Arch` for the instruction set at hand; tests keep book of
+/// which one ran.
 macro_rules! dispatch {
-    ($self:expr, $function:ident $(, $argument:expr)*) => {{
+    ($self:expr, $function:ident $(, $argument:expr)*) => {
+        select!($self, traced, $function($($argument),*))
+    };
+}
+
+macro_rules! select {
+    ($self:expr, $call:ident, $function:ident $arguments:tt) => {{
         // SAFETY: `Kernels` only exist for an instruction set that this processor has.
         unsafe {
             match $self.isa {
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx512Vbmi => traced!(Avx512Vbmi, $function($($argument),*)),
+                Isa::Avx512Vbmi => $call!(Avx512Vbmi, $function $arguments),
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx512 => traced!(Avx512, $function($($argument),*)),
+                Isa::Avx512 => $call!(Avx512, $function $arguments),
                 #[cfg(target_arch = "x86_64")]
-                Isa::Avx2 => traced!(Avx2, $function($($argument),*)),
-                _ => traced!(Portable, $function($($argument),*)),
+                Isa::Avx2 => $call!(Avx2, $function $arguments),
+                _ => $call!(Portable, $function $arguments),
             }
         }
     }};
 }
 
-/// A call of a kernel; tests keep book of which instruction set ran.
 macro_rules! traced {
     ($arch:ident, $function:ident $arguments:tt) => {{
         #[cfg(test)]
         super::tests::ran::record(<$arch as super::arch::Arch>::ISA);
         $function::<$arch> $arguments
     }};
+}
+
+macro_rules! plain {
+    ($arch:ident, $function:ident $arguments:tt) => {
+        $function::<$arch> $arguments
+    };
 }
 
 impl Kernels {
@@ -267,7 +279,7 @@ impl Kernels {
 
     /// Σ|w| in one fixed order, see [`Weights::mean_abs`].
     pub(crate) fn sum_abs(self, values: &[f32]) -> f64 {
-        dispatch!(self, sum_abs, values)
+        select!(self, plain, sum_abs(values))
     }
 }
 
@@ -432,13 +444,12 @@ unsafe fn scaled_bytes<A: Arch, const ASYMMETRIC: bool>(
     with_activation_sums(x.codes(), rows, segment, segments, |activation_sums| {
         if is_vector(rows, planes, packing) {
             let padded = byte_rows(x.codes(), rows, &source, packing);
-            let store = |token: usize, block, segment, sums: [[i32; LANES]; 2]| {
+            let store = |token: usize, block, segment, sums: [&[i32; LANES]; 2]| {
                 let offset = activation_sums[token * segments + segment];
-                let sums = segment_sums::<ASYMMETRIC>(sums, offset);
                 let lane_scales = lane_scales(scales, &source, block, segment);
                 // SAFETY: the GEMV hands out each block of a token to one thread.
                 let out = unsafe { outputs.lanes(token, source.row_lanes(block)) };
-                add_segment(out, &sums, &lane_scales, segment == 0);
+                add_segment::<ASYMMETRIC>(out, sums, offset, &lane_scales, segment == 0);
                 if segment + 1 == segments {
                     finish(out, activation_scales[token]);
                 }
@@ -472,11 +483,12 @@ unsafe fn sums_i8<A: Arch>(x: &[i8], rows: usize, w: &PackedTrits, sums: &mut [i
     with_activation_sums(x, rows, segment, segments, |activation_sums| {
         if is_vector(rows, &[Plane::Codes], layout.packing()) {
             let padded = byte_rows(x, rows, &source, layout.packing());
-            let store = |token: usize, block, segment, [codes, _]: [[i32; LANES]; 2]| {
+            let store = |token: usize, block, segment, [codes, _]: [&[i32; LANES]; 2]| {
                 let offset = activation_sums[token * segments + segment];
                 // SAFETY: the GEMV hands out each block of a token to one thread.
                 let out = unsafe { sums.lanes(token, source.row_lanes(block)) };
-                for (out, sum) in out.iter_mut().zip(without_offset(codes, offset)) {
+                for (out, code_sum) in out.iter_mut().zip(codes) {
+                    let sum = code_sum.wrapping_sub(offset);
                     *out = if segment == 0 { sum } else { out.wrapping_add(sum) };
                 }
             };

@@ -24,7 +24,7 @@ pub(crate) unsafe fn run<A: Arch>(
     planes: &[Plane],
     tokens: usize,
     activations: &[u32],
-    store: impl Fn(usize, usize, usize, [[i32; LANES]; 2]) + Sync,
+    store: impl Fn(usize, usize, usize, [&[i32; LANES]; 2]) + Sync,
 ) {
     let layout = source.layout();
     let words = layout.packing().trits_per_byte();
@@ -56,7 +56,7 @@ pub(crate) unsafe fn run<A: Arch>(
                     }
                 }
                 for block in 0..count {
-                    store(token, block_of(block), segment, [sums[0][block], sums[1][block]]);
+                    store(token, block_of(block), segment, [&sums[0][block], &sums[1][block]]);
                 }
             }
         }

@@ -39,7 +39,7 @@ unsafe fn store(
         for token in 0..tokens.tokens {
             // SAFETY: the caller has these outputs to itself.
             let out = unsafe { sums.lanes(tokens.first + token, lanes) };
-            for (out, sum) in out.iter_mut().zip(integers(&tile[token][block])) {
+            for (out, &sum) in out.iter_mut().zip(integers(&tile[token][block])) {
                 *out = if first_part { sum } else { out.wrapping_add(sum) };
             }
         }

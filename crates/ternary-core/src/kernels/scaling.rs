@@ -15,16 +15,18 @@ use crate::packing::LANES;
 use crate::scales::{Granularity, Scales};
 
 /// The scales of the rows of a block in a segment; zeros for rows that are not there.
+#[inline]
 pub(crate) fn lane_scales(
     scales: &Scales,
     source: &Source<'_>,
     block: usize,
     segment: usize,
 ) -> LaneScales {
+    if scales.granularity() == Granularity::Tensor {
+        let (negative, positive) = (scales.negative()[0], scales.positive()[0]);
+        return LaneScales { negative: [negative; LANES], positive: [positive; LANES] };
+    }
     let gather = |values: &[f32]| {
-        if scales.granularity() == Granularity::Tensor {
-            return [values[0]; LANES];
-        }
         let mut lanes = [0.0; LANES];
         let segments = source.layout().segments();
         for (lane, value) in lanes.iter_mut().enumerate().take(source.rows_of(block)) {
@@ -33,46 +35,47 @@ pub(crate) fn lane_scales(
         }
         lanes
     };
-    LaneScales { negative: gather(scales.negative()), positive: gather(scales.positive()) }
+    let positive = gather(scales.positive());
+    let negative = if scales.is_symmetric() { positive } else { gather(scales.negative()) };
+    LaneScales { negative, positive }
 }
 
-/// The integer sums of one token over one segment, for the sixteen rows of a block.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum SegmentSums {
-    /// Σ t·x.
-    Symmetric([i32; LANES]),
-    /// Σ x over the trits −1, and over the trits +1.
-    Asymmetric { negative: [i32; LANES], positive: [i32; LANES] },
-}
-
-/// Adds a segment's terms to `y`, which the first segment sets.
-#[inline]
-pub(crate) fn add_segment(y: &mut [f32], sums: &SegmentSums, scales: &LaneScales, first: bool) {
+/// Adds the terms of a token and segment to `y`, which the first segment sets.
+///
+/// `sums` are Σ code · x over the planes of a product: codes t + 1; or, for asymmetric scales, the
+/// positive and the zero trits. `offset` is Σ x. Wrapping: the true sums fit, whatever the
+/// intermediate ones do.
+#[inline(always)]
+pub(crate) fn add_segment<const ASYMMETRIC: bool>(
+    y: &mut [f32],
+    sums: [&[i32; LANES]; 2],
+    offset: i32,
+    scales: &LaneScales,
+    first: bool,
+) {
     let mut terms = [0.0; LANES];
-    match sums {
-        SegmentSums::Symmetric(sums) => {
-            for lane in 0..LANES {
-                terms[lane] = scales.positive[lane] * sums[lane] as f32;
-            }
-        }
-        SegmentSums::Asymmetric { negative, positive } => {
-            for lane in 0..LANES {
-                terms[lane] = scales.positive[lane] * positive[lane] as f32
-                    - scales.negative[lane] * negative[lane] as f32;
-            }
+    for lane in 0..LANES {
+        terms[lane] = if ASYMMETRIC {
+            // Σ₋ x = Σ x − Σ₊ x − Σ₀ x.
+            let positive = sums[0][lane];
+            let negative = offset.wrapping_sub(positive).wrapping_sub(sums[1][lane]);
+            scales.positive[lane] * positive as f32 - scales.negative[lane] * negative as f32
+        } else {
+            // Σ t·x = Σ (t + 1)·x − Σ x.
+            scales.positive[lane] * sums[0][lane].wrapping_sub(offset) as f32
+        };
+    }
+    if !first {
+        for (term, y) in terms.iter_mut().zip(y.iter()) {
+            // The sum so far comes first, as in the formula.
+            *term = *y + *term;
         }
     }
-    if first {
-        y.copy_from_slice(&terms[..y.len()]);
-    } else {
-        for (y, term) in y.iter_mut().zip(terms) {
-            *y += term;
-        }
-    }
+    y.copy_from_slice(&terms[..y.len()]);
 }
 
 /// Applies the scale of the activations, after the last segment.
-#[inline]
+#[inline(always)]
 pub(crate) fn finish(y: &mut [f32], activation_scale: f32) {
     for y in y {
         *y *= activation_scale;

@@ -46,6 +46,9 @@ pub struct Layout {
     cols: usize,
     segment: usize,
     packing: Packing,
+    // Derived; here because every block of a product asks for them and a division is slow.
+    segments: usize,
+    lines_per_segment: usize,
 }
 
 impl Layout {
@@ -58,13 +61,16 @@ impl Layout {
         if !cols.is_multiple_of(segment) {
             return Err(Error::Block { what: "packing segments", block: segment, found: cols });
         }
-        let layout = Self { rows, cols, segment, packing };
+        // A row without columns is one segment without columns.
+        let segments = cols.checked_div(segment).unwrap_or(1);
+        let lines_per_segment = segment.div_ceil(packing.columns_per_line());
+        let layout = Self { rows, cols, segment, packing, segments, lines_per_segment };
         let overflow = Error::ShapeOverflow { rows, cols };
         // An i8 or f32 copy of the matrix must be addressable too, hence the factor of eight.
         let fits = rows
             .checked_next_multiple_of(LANES)
-            .and_then(|rows| rows.checked_mul(layout.segments()))
-            .and_then(|n| n.checked_mul(layout.lines_per_segment()))
+            .and_then(|rows| rows.checked_mul(segments))
+            .and_then(|n| n.checked_mul(lines_per_segment))
             .and_then(|n| n.checked_mul(LINE_BYTES))
             .and_then(|n| n.checked_mul(8))
             .is_some_and(|bytes| isize::try_from(bytes).is_ok());
@@ -98,12 +104,12 @@ impl Layout {
 
     /// Segments of a row. A row without columns is one segment without columns.
     pub fn segments(&self) -> usize {
-        self.cols.checked_div(self.segment).unwrap_or(1)
+        self.segments
     }
 
     /// Lines of one segment of a block.
     pub fn lines_per_segment(&self) -> usize {
-        self.segment.div_ceil(self.packing.columns_per_line())
+        self.lines_per_segment
     }
 
     /// Lines of a block.
