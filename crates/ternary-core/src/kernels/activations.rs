@@ -7,6 +7,10 @@
 //!
 //! −128 never occurs (BitNet b1.58, arXiv 2402.17764, as its published code has it).
 
+use std::sync::Mutex;
+
+use super::arch::Arch;
+use super::parallel::{self, SharedSlice};
 use crate::error::{Error, Result, check_length};
 
 /// The smallest absmax: a row of zeros gets a finite scale.
@@ -96,6 +100,41 @@ pub(crate) fn quantize_row(x: &[f32], codes: &mut [i8]) -> Result<f32, usize> {
         *code = (x * inverse + 12_582_912.0).to_bits() as i8;
     }
     Ok(absmax / 127.0)
+}
+
+/// Quantises rows of `cols` numbers, as many as there are `scales`.
+///
+/// # Safety
+/// The processor has `A`.
+pub(crate) unsafe fn quantize_rows<A: Arch>(
+    x: &[f32],
+    cols: usize,
+    codes: &mut [i8],
+    scales: &mut [f32],
+) -> Result<()> {
+    let rows = scales.len();
+    let codes = SharedSlice::new(codes);
+    let scales = SharedSlice::new(scales);
+    let failure = Mutex::new(None);
+    parallel::for_each(rows, x.len(), |row| {
+        // SAFETY: each row has codes and a scale of its own; the processor is the caller's promise.
+        let result = unsafe {
+            let codes = codes.range(row * cols, cols);
+            A::quantize_row(&x[row * cols..(row + 1) * cols], codes)
+                .map(|scale| scales.range(row, 1)[0] = scale)
+        };
+        if let Err(index) = result {
+            let index = row * cols + index;
+            let mut failure = failure.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            *failure = Some(failure.map_or(index, |first: usize| first.min(index)));
+        }
+    });
+    match failure.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()) {
+        None => Ok(()),
+        Some(index) => {
+            Err(Error::NonFinite { what: "activations", index, value: f64::from(x[index]) })
+        }
+    }
 }
 
 #[cfg(test)]

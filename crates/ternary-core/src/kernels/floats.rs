@@ -5,13 +5,14 @@
 //! on neither rows, tiles nor threads.
 
 use super::arch::{Arch, Operands, Tile};
-use super::operand::TokenTile;
+use super::operand::{TokenTile, column_rows, row_rows, with_tiles};
 use super::outputs::{Lanes, Outputs};
-use super::product::{Product, Span};
+use super::product::{self, Product, Span};
 use super::scaling::lane_scales;
 use super::scratch::Words;
 use super::source::Source;
 use super::span_parts::{COLUMN_STEPS, ColumnParts, RowParts};
+use crate::matrix::TernaryMatrix;
 use crate::packing::LANES;
 use crate::scales::Scales;
 
@@ -160,4 +161,33 @@ impl Product for FloatProductTransposed<'_> {
         // SAFETY: passed on from the caller.
         unsafe { store(&self.outputs, tokens, blocks, &tiles[0], lanes) }
     }
+}
+
+/// # Safety
+/// The processor has `A`.
+pub(crate) unsafe fn matmul_f32<A: Arch>(x: &[f32], rows: usize, w: &TernaryMatrix, y: &mut [f32]) {
+    let source = Source::new(w.codes());
+    let outputs = Outputs::new(y, w.rows());
+    let product = FloatProduct { source, scales: w.scales(), outputs };
+    // SAFETY: passed on from the caller.
+    with_tiles::<A, _, _>(&column_rows(x, rows, &source, 1), |tiles| unsafe {
+        product::run::<A, _>(&product, rows, tiles);
+    });
+}
+
+/// # Safety
+/// The processor has `A`.
+pub(crate) unsafe fn matmul_f32_transposed<A: Arch>(
+    dy: &[f32],
+    rows: usize,
+    w: &TernaryMatrix,
+    dx: &mut [f32],
+) {
+    let source = Source::new(w.codes());
+    let outputs = Outputs::new(dx, w.cols());
+    let product = FloatProductTransposed { source, scales: w.scales(), outputs };
+    // SAFETY: passed on from the caller.
+    with_tiles::<A, _, _>(&row_rows(dy, rows, &source, 1), |tiles| unsafe {
+        product::run::<A, _>(&product, rows, tiles);
+    });
 }

@@ -33,9 +33,12 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod bytes;
+mod dispatch;
+mod entry;
 mod floats;
 mod gemv;
 mod instantiate;
+mod int8;
 mod isa;
 mod operand;
 #[cfg(test)]
@@ -56,7 +59,5 @@ mod tests;
 mod unpack;
 
 pub use activations::QuantizedRows;
-pub use isa::{ISA_VARIABLE, Isa};
-
-mod entry;
 pub use entry::Kernels;
+pub use isa::{ISA_VARIABLE, Isa};

@@ -3,6 +3,7 @@
 use super::arch::Arch;
 use super::parallel::{self, SharedSlice};
 use super::scratch::{self, Purpose, Words};
+use super::source::Source;
 use crate::packing::LANES;
 
 /// The rows of activations of a product.
@@ -41,6 +42,42 @@ impl<T: bytemuck::Pod> Rows<'_, T> {
             out[..bytes.len()].copy_from_slice(bytes);
             out[bytes.len()..].fill(0);
         }
+    }
+}
+
+/// Rows over the columns of a matrix, of which `per_word` fill a word.
+pub(crate) fn column_rows<'a, T>(
+    x: &'a [T],
+    rows: usize,
+    source: &Source<'_>,
+    per_word: usize,
+) -> Rows<'a, T> {
+    let layout = source.layout();
+    Rows {
+        values: x,
+        rows,
+        cols: layout.cols(),
+        segment: layout.segment_columns(),
+        segment_words: source.segment_lines() * LANES / per_word,
+        segments: layout.segments(),
+    }
+}
+
+/// Rows over the rows of a matrix, of which `per_word` fill a word.
+pub(crate) fn row_rows<'a, T>(
+    x: &'a [T],
+    rows: usize,
+    source: &Source<'_>,
+    per_word: usize,
+) -> Rows<'a, T> {
+    let layout = source.layout();
+    Rows {
+        values: x,
+        rows,
+        cols: layout.rows(),
+        segment: layout.rows(),
+        segment_words: layout.blocks() * LANES / per_word,
+        segments: 1,
     }
 }
 

@@ -2,13 +2,13 @@
 
 use super::arch::{Arch, Operands, Tile};
 use super::bytes::integers;
-use super::operand::TokenTile;
+use super::operand::{TokenTile, column_rows, row_rows, with_tiles};
 use super::outputs::{Lanes, Outputs};
-use super::product::{Product, Span};
+use super::product::{self, Product, Span};
 use super::scratch::Words;
 use super::source::Source;
 use super::span_parts::{COLUMN_STEPS, ColumnParts, RowParts};
-use crate::packing::LANES;
+use crate::packing::{LANES, PackedTrits};
 
 /// Σ over columns: x[m][k] · t[n][k].
 pub(crate) struct PairSums<'a> {
@@ -119,4 +119,33 @@ impl Product for PairSumsTransposed<'_> {
         // SAFETY: passed on from the caller.
         unsafe { store(&self.sums, part == 0, tokens, blocks, &tiles[0], lanes) }
     }
+}
+
+/// Σ over columns: see [`PairSums`].
+///
+/// # Safety
+/// The processor has `A`.
+pub(crate) unsafe fn sums_i16<A: Arch>(x: &[i16], rows: usize, w: &PackedTrits, sums: &mut [i32]) {
+    let source = Source::new(w);
+    let product = PairSums { source, sums: Outputs::new(sums, w.layout().rows()) };
+    // SAFETY: passed on from the caller.
+    with_tiles::<A, _, _>(&column_rows(x, rows, &source, 2), |tiles| unsafe {
+        product::run::<A, _>(&product, rows, tiles);
+    });
+}
+
+/// # Safety
+/// The processor has `A`.
+pub(crate) unsafe fn sums_i16_transposed<A: Arch>(
+    x: &[i16],
+    rows: usize,
+    w: &PackedTrits,
+    sums: &mut [i32],
+) {
+    let source = Source::new(w);
+    let product = PairSumsTransposed { source, sums: Outputs::new(sums, w.layout().cols()) };
+    // SAFETY: passed on from the caller.
+    with_tiles::<A, _, _>(&row_rows(x, rows, &source, 2), |tiles| unsafe {
+        product::run::<A, _>(&product, rows, tiles);
+    });
 }

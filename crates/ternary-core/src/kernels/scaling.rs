@@ -67,8 +67,7 @@ pub(crate) fn add_segment<const ASYMMETRIC: bool>(
     }
     if !first {
         for (term, y) in terms.iter_mut().zip(y.iter()) {
-            // The sum so far comes first, as in the formula.
-            *term = *y + *term;
+            *term += *y;
         }
     }
     y.copy_from_slice(&terms[..y.len()]);

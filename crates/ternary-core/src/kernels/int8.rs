@@ -1,0 +1,168 @@
+//! int8 rows × trits: a few rows straight from the lines, more of them by panels and tiles.
+
+use super::activations::QuantizedRows;
+use super::arch::Arch;
+use super::bytes::{ByteSums, ScaledBytes};
+use super::gemv;
+use super::operand::{Rows, with_tiles};
+use super::outputs::Outputs;
+use super::parallel::{self, SharedSlice};
+use super::product;
+use super::scaling::{add_segment, finish, lane_scales};
+use super::scratch::{self, Purpose};
+use super::source::Source;
+use super::unpack::Plane;
+use crate::matrix::TernaryMatrix;
+use crate::packing::{LANES, PackedTrits, Packing};
+
+/// Calls `work` with Σ x of each token and segment.
+fn with_activation_sums<R>(
+    codes: &[i8],
+    rows: usize,
+    segment: usize,
+    segments: usize,
+    work: impl FnOnce(&[i32]) -> R,
+) -> R {
+    let count = rows * segments;
+    scratch::with(Purpose::Sums, count, |sums| {
+        let sums: &mut [i32] = &mut bytemuck::cast_slice_mut(sums)[..count];
+        let shared = SharedSlice::new(sums);
+        parallel::for_each(rows, codes.len(), |row| {
+            // SAFETY: each row has sums of its own.
+            let sums = unsafe { shared.range(row * segments, segments) };
+            let row = &codes[row * segment * segments..][..segment * segments];
+            for (sum, codes) in sums.iter_mut().zip(row.chunks_exact(segment)) {
+                *sum = codes.iter().map(|&code| i32::from(code)).sum();
+            }
+        });
+        work(sums)
+    })
+}
+
+/// int8 rows, padded as the lines of `source` are in packing `packing`.
+fn byte_rows<'a>(
+    codes: &'a [i8],
+    rows: usize,
+    source: &Source<'_>,
+    packing: Packing,
+) -> Rows<'a, i8> {
+    let layout = source.layout();
+    let lines = layout.segment_columns().div_ceil(packing.columns_per_line());
+    Rows {
+        values: codes,
+        rows,
+        cols: layout.cols(),
+        segment: layout.segment_columns(),
+        segment_words: lines * packing.trits_per_byte(),
+        segments: layout.segments(),
+    }
+}
+
+/// Calls `work` with each row padded to words, one after the other.
+fn with_padded_rows<R>(rows: &Rows<'_, i8>, work: impl FnOnce(&[u32]) -> R) -> R {
+    let words = rows.words();
+    scratch::with(Purpose::Activations, rows.rows * words, |padded| {
+        let padded: &mut [u32] = &mut bytemuck::cast_slice_mut(padded)[..rows.rows * words];
+        for (row, padded) in padded.chunks_exact_mut(words.max(1)).enumerate() {
+            rows.pad(row, padded);
+        }
+        work(padded)
+    })
+}
+
+/// Whether so few tokens are multiplied straight from the lines.
+fn is_vector(tokens: usize, planes: &[Plane], packing: Packing) -> bool {
+    tokens <= gemv::MAX_TOKENS && (packing == Packing::TwoBit || planes == [Plane::Codes])
+}
+
+/// # Safety
+/// The processor has `A`.
+pub(crate) unsafe fn matmul_i8<A: Arch>(x: &QuantizedRows, w: &TernaryMatrix, y: &mut [f32]) {
+    // SAFETY: passed on from the caller.
+    unsafe {
+        if w.scales().is_symmetric() {
+            scaled_bytes::<A, false>(x, w, &[Plane::Codes], y);
+        } else {
+            scaled_bytes::<A, true>(x, w, &[Plane::Positive, Plane::Zero], y);
+        }
+    }
+}
+
+unsafe fn scaled_bytes<A: Arch, const ASYMMETRIC: bool>(
+    x: &QuantizedRows,
+    w: &TernaryMatrix,
+    planes: &[Plane],
+    y: &mut [f32],
+) {
+    let source = Source::new(w.codes());
+    let (segment, segments) = (source.layout().segment_columns(), source.layout().segments());
+    let (rows, packing) = (x.rows(), w.packing());
+    let (scales, activation_scales) = (w.scales(), x.scales());
+    let outputs = Outputs::new(y, w.rows());
+    with_activation_sums(x.codes(), rows, segment, segments, |activation_sums| {
+        if is_vector(rows, planes, packing) {
+            let padded = byte_rows(x.codes(), rows, &source, packing);
+            let store = |token: usize, block, segment, sums: [&[i32; LANES]; 2]| {
+                let offset = activation_sums[token * segments + segment];
+                let lane_scales = lane_scales(scales, &source, block, segment);
+                // SAFETY: the GEMV hands out each block of a token to one thread.
+                let out = unsafe { outputs.lanes(token, source.row_lanes(block)) };
+                add_segment::<ASYMMETRIC>(out, sums, offset, &lane_scales, segment == 0);
+                if segment + 1 == segments {
+                    finish(out, activation_scales[token]);
+                }
+            };
+            // SAFETY: passed on from the caller.
+            with_padded_rows(&padded, |words| unsafe {
+                gemv::run::<A>(&source, planes, rows, words, store);
+            });
+        } else {
+            let padded = byte_rows(x.codes(), rows, &source, Packing::TwoBit);
+            let product = ScaledBytes::<ASYMMETRIC> {
+                source,
+                scales,
+                activation_sums,
+                activation_scales,
+                outputs,
+            };
+            // SAFETY: passed on from the caller.
+            with_tiles::<A, _, _>(&padded, |tiles| unsafe {
+                product::run::<A, _>(&product, rows, tiles);
+            });
+        }
+    });
+}
+
+/// # Safety
+/// The processor has `A`.
+pub(crate) unsafe fn sums_i8<A: Arch>(x: &[i8], rows: usize, w: &PackedTrits, sums: &mut [i32]) {
+    let source = Source::new(w);
+    let layout = w.layout();
+    let (segment, segments) = (layout.segment_columns(), layout.segments());
+    let sums = Outputs::new(sums, layout.rows());
+    with_activation_sums(x, rows, segment, segments, |activation_sums| {
+        if is_vector(rows, &[Plane::Codes], layout.packing()) {
+            let padded = byte_rows(x, rows, &source, layout.packing());
+            let store = |token: usize, block, segment, [codes, _]: [&[i32; LANES]; 2]| {
+                let offset = activation_sums[token * segments + segment];
+                // SAFETY: the GEMV hands out each block of a token to one thread.
+                let out = unsafe { sums.lanes(token, source.row_lanes(block)) };
+                for (out, code_sum) in out.iter_mut().zip(codes) {
+                    let sum = code_sum.wrapping_sub(offset);
+                    *out = if segment == 0 { sum } else { out.wrapping_add(sum) };
+                }
+            };
+            // SAFETY: passed on from the caller.
+            with_padded_rows(&padded, |words| unsafe {
+                gemv::run::<A>(&source, &[Plane::Codes], rows, words, store);
+            });
+        } else {
+            let padded = byte_rows(x, rows, &source, Packing::TwoBit);
+            let product = ByteSums { source, activation_sums, sums };
+            // SAFETY: passed on from the caller.
+            with_tiles::<A, _, _>(&padded, |tiles| unsafe {
+                product::run::<A, _>(&product, rows, tiles);
+            });
+        }
+    });
+}
