@@ -345,7 +345,7 @@ fn naive(weights: Weights<'_>, rule: &Spread, like: &TernaryMatrix) -> TernaryMa
         .map(|group| {
             let range = match rule.granularity {
                 Granularity::Tensor => 0..values.len(),
-                _ => group * columns..((group + 1) * columns).min(values.len()),
+                _ => (group * layout.segment_columns())..((group + 1) * layout.segment_columns()),
             };
             rule.fit(group, weights.slice(range)).unwrap()
         })
