@@ -1,0 +1,112 @@
+//! Criterion benches of the kernels: for comparing one change with another on one machine. How far a
+//! kernel is from the limit of the machine, `cargo xtask bench kernels` says.
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use ternary_core::kernels::{Kernels, QuantizedRows};
+use ternary_core::{
+    Granularity, Levels, Packing, Quantizer, Result, Scales, TernaryMatrix, Weights,
+};
+
+const COLS: usize = 2560;
+const ROWS: usize = 2560;
+
+/// Trits in a pattern that repeats after many columns.
+fn matrix(packing: Packing) -> Result<TernaryMatrix> {
+    let trits: Vec<i8> = (0..ROWS * COLS).map(|i| (i * i / 7 % 3) as i8 - 1).collect();
+    TernaryMatrix::from_trits(ROWS, COLS, &trits, Scales::tensor(0.05)?, packing)
+}
+
+fn floats(count: usize) -> Vec<f32> {
+    (0..count).map(|i| (i * 37 % 255) as f32 / 127.0 - 1.0).collect()
+}
+
+/// Quantise rows to int8 and multiply them by the weights.
+fn int8(criterion: &mut Criterion) -> Result<()> {
+    let kernels = Kernels::detect()?;
+    let mut group = criterion.benchmark_group("int8");
+    for packing in Packing::ALL {
+        let weights = matrix(packing)?;
+        for m in [1, 8, 128] {
+            let (x, mut y) = (floats(m * COLS), vec![0.0; m * ROWS]);
+            let mut codes = QuantizedRows::new();
+            group.throughput(Throughput::Elements((m * ROWS * COLS) as u64));
+            group.bench_function(BenchmarkId::new(format!("{packing:?}"), m), |bencher| {
+                bencher.iter(|| {
+                    kernels.quantize_rows(black_box(&x), m, &mut codes).expect("finite rows");
+                    kernels.matmul_i8(&codes, &weights, &mut y).expect("matching shapes");
+                });
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Rows of floats and of int16 times the weights, as they are and transposed (the matrix is square).
+fn wide(criterion: &mut Criterion) -> Result<()> {
+    let kernels = Kernels::detect()?;
+    let weights = matrix(Packing::TwoBit)?;
+    let m = 128;
+    let (x, mut y) = (floats(m * COLS), vec![0.0; m * ROWS]);
+    let words: Vec<i16> = x.iter().map(|value| (value * 32_000.0) as i16).collect();
+    let mut sums = vec![0; m * ROWS];
+    let mut group = criterion.benchmark_group("wide");
+    group.throughput(Throughput::Elements((m * ROWS * COLS) as u64));
+    group.bench_function("f32_trits", |bencher| {
+        bencher.iter(|| kernels.matmul_f32(black_box(&x), m, &weights, &mut y));
+    });
+    group.bench_function("f32_trits_t", |bencher| {
+        bencher.iter(|| kernels.matmul_f32_transposed(black_box(&x), m, &weights, &mut y));
+    });
+    group.bench_function("i16_trits", |bencher| {
+        bencher.iter(|| kernels.sums_i16(black_box(&words), m, weights.codes(), &mut sums));
+    });
+    group.bench_function("i16_trits_t", |bencher| {
+        bencher
+            .iter(|| kernels.sums_i16_transposed(black_box(&words), m, weights.codes(), &mut sums));
+    });
+    Ok(())
+}
+
+/// A scale that is handed in.
+#[derive(Debug)]
+struct Given(f32);
+
+impl Quantizer for Given {
+    fn name(&self) -> &'static str {
+        "given"
+    }
+
+    fn granularity(&self) -> Granularity {
+        Granularity::Tensor
+    }
+
+    fn fit(&self, _group: usize, _weights: Weights<'_>) -> Result<Levels> {
+        Ok(Levels::symmetric(self.0 / 2.0, self.0))
+    }
+}
+
+/// Latent weights to packed trits.
+fn requantise(criterion: &mut Criterion) -> Result<()> {
+    let kernels = Kernels::detect()?;
+    let latent = floats(ROWS * COLS);
+    let rule = Given(0.5);
+    let mut packed = matrix(Packing::TwoBit)?;
+    let mut group = criterion.benchmark_group("requantise");
+    group.throughput(Throughput::Bytes((4 * latent.len() + packed.size_bytes()) as u64));
+    group.bench_function("f32", |bencher| {
+        bencher
+            .iter(|| kernels.requantize(Weights::from(black_box(&latent[..])), &rule, &mut packed));
+    });
+    Ok(())
+}
+
+fn kernels(criterion: &mut Criterion) {
+    for bench in [int8, wide, requantise] {
+        bench(criterion).expect("operands of matching shapes");
+    }
+}
+
+criterion_group!(benches, kernels);
+criterion_main!(benches);

@@ -1,0 +1,203 @@
+//! The calls that are timed, each a closure over what it needs.
+
+use std::sync::Arc;
+
+use ternary_core::kernels::{Isa, Kernels, QuantizedRows};
+use ternary_core::{Granularity, Levels, Packing, Quantizer, Result, TernaryMatrix, Weights};
+
+use super::operands::{Operands, Random, copies, granularity};
+use super::plan::{Kernel, Scale, Source, Spec};
+use crate::bench::roofs::Roof;
+use crate::bench::roofs::compute::Peak;
+use crate::bench::rounds::Work;
+
+/// Rows of activations up to which reading the weights may take longer than multiplying by them.
+const MEMORY_BOUND_ROWS: usize = 8;
+
+/// One call of a kernel.
+pub(crate) type Run = Box<dyn FnMut() -> Result<()> + Send>;
+
+/// A kernel ready to be called, with what bounds it.
+pub(crate) struct Call {
+    pub(crate) roof: Roof,
+    pub(crate) work: Work,
+    pub(crate) run: Run,
+}
+
+/// Prepares a row of the report.
+pub(crate) fn prepare(
+    spec: Spec,
+    kernels: Kernels,
+    operands: &mut Operands,
+    dram_bytes: usize,
+) -> Result<Call> {
+    let (run, bytes, cached): (Run, usize, usize) = match spec.kernel {
+        Kernel::Requantise | Kernel::RequantiseBf16 => {
+            let (run, bytes) = requantise(spec, kernels)?;
+            (run, bytes, bytes)
+        }
+        Kernel::QuantiseRows => {
+            let x = Random::default().floats(spec.m * spec.shape.k);
+            // A float in, a byte out, and the scales.
+            let bytes = 5 * x.len() + 4 * spec.m;
+            let mut rows = QuantizedRows::new();
+            (Box::new(move || kernels.quantize_rows(&x, spec.m, &mut rows)), bytes, bytes)
+        }
+        _ => {
+            let packing = packing(spec.kernel);
+            let weights = operands.matrices(packing, spec.scale, spec.source)?;
+            let (bytes, cached) = (weights[0].size_bytes(), weights[0].codes().size_bytes());
+            (product(spec, kernels, weights), bytes, cached)
+        }
+    };
+    let macs = if is_product(spec.kernel) { spec.m * spec.shape.weights() } else { 0 };
+    let memory = match spec.kernel {
+        Kernel::Gemm | Kernel::Gemm5 => spec.m <= MEMORY_BOUND_ROWS,
+        kernel => !is_product(kernel) || matches!(kernel, Kernel::Gemv2 | Kernel::Gemv5),
+    };
+    let buffer = if spec.source == Source::Dram { dram_bytes } else { cached };
+    let roof = Roof {
+        threads: spec.threads,
+        memory_bytes: memory.then_some(buffer),
+        peak: peak(spec.kernel, kernels.isa()),
+    };
+    Ok(Call { roof, work: Work { macs: macs as u64, bytes: bytes as u64 }, run })
+}
+
+/// Whether a kernel multiplies by the weights.
+pub(crate) fn is_product(kernel: Kernel) -> bool {
+    !matches!(kernel, Kernel::Requantise | Kernel::RequantiseBf16 | Kernel::QuantiseRows)
+}
+
+fn packing(kernel: Kernel) -> Packing {
+    if matches!(kernel, Kernel::Gemv5 | Kernel::Gemm5) {
+        Packing::FiveTrits
+    } else {
+        Packing::TwoBit
+    }
+}
+
+/// The instruction that bounds a product; none is known for code that the compiler vectorises.
+fn peak(kernel: Kernel, isa: Isa) -> Option<Peak> {
+    let (bytes, words, floats) = match isa {
+        Isa::Avx512 | Isa::Avx512Vbmi => (Peak::VpdpbusdZmm, Peak::VpdpwssdZmm, Peak::FmaZmm),
+        Isa::Avx2 => (Peak::VpmaddubswYmm, Peak::VpmaddwdYmm, Peak::FmaYmm),
+        _ => return None,
+    };
+    match kernel {
+        Kernel::Gemv2 | Kernel::Gemv5 | Kernel::Gemm | Kernel::Gemm5 => Some(bytes),
+        Kernel::I16Trits | Kernel::I16TritsT => Some(words),
+        Kernel::F32Trits | Kernel::F32TritsT => Some(floats),
+        Kernel::Requantise | Kernel::RequantiseBf16 | Kernel::QuantiseRows => None,
+    }
+}
+
+/// Matrices taken one after the other, over and over.
+struct Rotation {
+    matrices: Arc<[TernaryMatrix]>,
+    turn: usize,
+}
+
+impl Rotation {
+    fn next(&mut self) -> &TernaryMatrix {
+        self.turn = (self.turn + 1) % self.matrices.len();
+        &self.matrices[self.turn]
+    }
+}
+
+/// A product with the next matrix at each call.
+fn product(spec: Spec, kernels: Kernels, weights: Arc<[TernaryMatrix]>) -> Run {
+    let (m, k, n) = (spec.m, spec.shape.k, spec.shape.n);
+    let mut random = Random::default();
+    let mut weights = Rotation { matrices: weights, turn: 0 };
+    match spec.kernel {
+        Kernel::F32Trits => {
+            let (x, mut y) = (random.floats(m * k), vec![0.0; m * n]);
+            Box::new(move || kernels.matmul_f32(&x, m, weights.next(), &mut y))
+        }
+        Kernel::F32TritsT => {
+            let (dy, mut dx) = (random.floats(m * n), vec![0.0; m * k]);
+            Box::new(move || kernels.matmul_f32_transposed(&dy, m, weights.next(), &mut dx))
+        }
+        Kernel::I16Trits => {
+            let (x, mut sums) = (random.words(m * k), vec![0; m * n]);
+            Box::new(move || kernels.sums_i16(&x, m, weights.next().codes(), &mut sums))
+        }
+        Kernel::I16TritsT => {
+            let (dy, mut sums) = (random.words(m * n), vec![0; m * k]);
+            Box::new(move || kernels.sums_i16_transposed(&dy, m, weights.next().codes(), &mut sums))
+        }
+        _ => {
+            let (x, mut y) = (random.floats(m * k), vec![0.0; m * n]);
+            let mut codes = QuantizedRows::new();
+            Box::new(move || {
+                kernels.quantize_rows(&x, m, &mut codes)?;
+                kernels.matmul_i8(&codes, weights.next(), &mut y)
+            })
+        }
+    }
+}
+
+/// Requantisation of the next matrix at each call, and the bytes that it must move.
+fn requantise(spec: Spec, kernels: Kernels) -> Result<(Run, usize)> {
+    let (k, n) = (spec.shape.k, spec.shape.n);
+    let rule = MeanAbsolute { granularity: granularity(spec.scale)?, given: spec.scale };
+    let count = spec.shape.weights();
+    let latent_bytes = if spec.kernel == Kernel::RequantiseBf16 { 2 } else { 4 };
+    let copies = copies(spec.source, latent_bytes * count);
+    let mut random = Random::default();
+    match spec.kernel {
+        Kernel::RequantiseBf16 => rotate(kernels, rule, (n, k), vec![random.bf16s(count); copies]),
+        _ => rotate(kernels, rule, (n, k), vec![random.floats(count); copies]),
+    }
+}
+
+fn rotate<T: Send + 'static>(
+    kernels: Kernels,
+    rule: MeanAbsolute,
+    (rows, cols): (usize, usize),
+    latent: Vec<Vec<T>>,
+) -> Result<(Run, usize)>
+where
+    for<'a> Weights<'a>: From<&'a [T]>,
+{
+    let first = TernaryMatrix::quantize(rows, cols, &latent[0][..], &rule, Packing::TwoBit)?;
+    let bytes = size_of_val(&latent[0][..]) + first.size_bytes();
+    let mut packed = vec![first; latent.len()];
+    let mut turn = 0;
+    let run = move || {
+        turn = (turn + 1) % latent.len();
+        kernels.requantize(Weights::from(&latent[turn][..]), &rule, &mut packed[turn])
+    };
+    Ok((Box::new(run), bytes))
+}
+
+/// The mean of |w| as the scale and half of it as the threshold; per tensor the mean is handed in.
+///
+/// To be replaced by `ternary_core`'s own absmean rule once that is there.
+#[derive(Debug, Clone, Copy)]
+struct MeanAbsolute {
+    granularity: Granularity,
+    given: Scale,
+}
+
+/// The mean of |w| of [`Random::floats`].
+const GIVEN_SCALE: f32 = 0.5;
+
+impl Quantizer for MeanAbsolute {
+    fn name(&self) -> &'static str {
+        "absmean"
+    }
+
+    fn granularity(&self) -> Granularity {
+        self.granularity
+    }
+
+    fn fit(&self, _group: usize, weights: Weights<'_>) -> Result<Levels> {
+        let alpha = match self.given {
+            Scale::Tensor | Scale::Ttq => GIVEN_SCALE,
+            Scale::Row | Scale::Group => weights.mean_abs()? as f32,
+        };
+        Ok(Levels::symmetric(alpha / 2.0, alpha))
+    }
+}

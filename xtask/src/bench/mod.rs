@@ -1,0 +1,33 @@
+//! `cargo xtask bench`: measurements, each beside the limit of the machine that bounds it.
+
+mod kernels;
+mod peer;
+mod report;
+mod roofs;
+mod rounds;
+
+use std::error::Error;
+
+use clap::Subcommand;
+
+/// What the benches return: any error ends the command.
+type Result<T = (), E = Box<dyn Error>> = std::result::Result<T, E>;
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    /// The kernels of `ternary-core`, as shares of the roofs measured beside them.
+    Kernels(kernels::Args),
+}
+
+/// Runs one bench.
+pub(crate) fn run(args: Args) -> Result {
+    match args.bench {
+        Bench::Kernels(args) => kernels::run(args),
+    }
+}
