@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use ternary_core::kernels::{Isa, Kernels, QuantizedRows};
+use ternary_core::quantize::Absmean;
 use ternary_core::{Granularity, Levels, Packing, Quantizer, Result, TernaryMatrix, Weights};
 
 use super::operands::{Operands, Random, copies, granularity};
-use super::plan::{Kernel, Scale, Source, Spec};
+use super::plan::{Kernel, Source, Spec};
 use crate::bench::roofs::Roof;
 use crate::bench::roofs::compute::Peak;
 use crate::bench::rounds::Work;
@@ -141,7 +142,7 @@ fn product(spec: Spec, kernels: Kernels, weights: Arc<[TernaryMatrix]>) -> Run {
 /// Requantisation of the next matrix at each call, and the bytes that it must move.
 fn requantise(spec: Spec, kernels: Kernels) -> Result<(Run, usize)> {
     let (k, n) = (spec.shape.k, spec.shape.n);
-    let rule = MeanAbsolute { granularity: granularity(spec.scale)?, given: spec.scale };
+    let rule = Absmean::new(granularity(spec.scale)?);
     let count = spec.shape.weights();
     let latent_bytes = if spec.kernel == Kernel::RequantiseBf16 { 2 } else { 4 };
     let copies = copies(spec.source, latent_bytes * count);
@@ -154,7 +155,7 @@ fn requantise(spec: Spec, kernels: Kernels) -> Result<(Run, usize)> {
 
 fn rotate<T: Send + 'static>(
     kernels: Kernels,
-    rule: MeanAbsolute,
+    rule: Absmean,
     (rows, cols): (usize, usize),
     latent: Vec<Vec<T>>,
 ) -> Result<(Run, usize)>
@@ -167,37 +168,17 @@ where
     let mut turn = 0;
     let run = move || {
         turn = (turn + 1) % latent.len();
-        kernels.requantize(Weights::from(&latent[turn][..]), &rule, &mut packed[turn])
+        let (weights, matrix) = (Weights::from(&latent[turn][..]), &mut packed[turn]);
+        if rule.granularity() == Granularity::Tensor {
+            let levels = Levels::symmetric(GIVEN_SCALE / 2.0, GIVEN_SCALE);
+            kernels.requantize_with_levels(weights, levels, matrix)
+        } else {
+            kernels.requantize(weights, &rule, matrix)
+        }
     };
     Ok((Box::new(run), bytes))
 }
 
-/// The mean of |w| as the scale and half of it as the threshold; per tensor the mean is handed in.
-///
-/// To be replaced by `ternary_core`'s own absmean rule once that is there.
-#[derive(Debug, Clone, Copy)]
-struct MeanAbsolute {
-    granularity: Granularity,
-    given: Scale,
-}
-
-/// The mean of |w| of [`Random::floats`].
+/// The mean of |w| of [`Random::floats`], handed in where there is one scale for the tensor: a step
+/// of training knows it from the update before.
 const GIVEN_SCALE: f32 = 0.5;
-
-impl Quantizer for MeanAbsolute {
-    fn name(&self) -> &'static str {
-        "absmean"
-    }
-
-    fn granularity(&self) -> Granularity {
-        self.granularity
-    }
-
-    fn fit(&self, _group: usize, weights: Weights<'_>) -> Result<Levels> {
-        let alpha = match self.given {
-            Scale::Tensor | Scale::Ttq => GIVEN_SCALE,
-            Scale::Row | Scale::Group => weights.mean_abs()? as f32,
-        };
-        Ok(Levels::symmetric(alpha / 2.0, alpha))
-    }
-}
