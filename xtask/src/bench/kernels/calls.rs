@@ -93,15 +93,16 @@ fn peak(kernel: Kernel, isa: Isa) -> Option<Peak> {
     }
 }
 
-/// Matrices taken one after the other, over and over.
+/// The first `count` matrices, taken one after the other, over and over.
 struct Rotation {
     matrices: Arc<[TernaryMatrix]>,
+    count: usize,
     turn: usize,
 }
 
 impl Rotation {
     fn next(&mut self) -> &TernaryMatrix {
-        self.turn = (self.turn + 1) % self.matrices.len();
+        self.turn = (self.turn + 1) % self.count;
         &self.matrices[self.turn]
     }
 }
@@ -110,7 +111,8 @@ impl Rotation {
 fn product(spec: Spec, kernels: Kernels, weights: Arc<[TernaryMatrix]>) -> Run {
     let (m, k, n) = (spec.m, spec.shape.k, spec.shape.n);
     let mut random = Random::default();
-    let mut weights = Rotation { matrices: weights, turn: 0 };
+    let count = copies(spec.source, weights[0].size_bytes());
+    let mut weights = Rotation { matrices: weights, count, turn: 0 };
     match spec.kernel {
         Kernel::F32Trits => {
             let (x, mut y) = (random.floats(m * k), vec![0.0; m * n]);

@@ -34,7 +34,7 @@ impl Operands {
         self.shape
     }
 
-    /// One matrix to read from the cache, or as many as it takes to read from DRAM.
+    /// Matrices enough to read from the cache (one) or from DRAM; there may be more.
     pub(crate) fn matrices(
         &mut self,
         packing: Packing,
