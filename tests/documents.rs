@@ -61,3 +61,50 @@ fn the_test_command_of_the_readme_is_what_a_change_must_pass() {
     assert!(has_line(&gate, "cargo test --workspace"));
     assert!(has_line(&gate, "cargo xtask ci"));
 }
+
+/// The commands in fenced blocks marked `sh`, without the variables set before them.
+fn commands(text: &str) -> Vec<Vec<&str>> {
+    let blocks = text.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let lines = blocks.flat_map(str::lines).filter(|line| !line.is_empty());
+    lines
+        .map(|line| line.split_whitespace().skip_while(|word| word.contains('=')).collect())
+        .collect()
+}
+
+/// Whether a command in a document is one that exists.
+fn exists(command: &[&str]) -> bool {
+    let at = |path: String| root().join(path).exists();
+    match *command {
+        ["cargo", "test", "--workspace"] => true,
+        ["cargo", "test", "-p", name] => at(format!("crates/{name}/Cargo.toml")),
+        ["cargo", "run", "--release", "-p", name, "--example", example] => {
+            at(format!("crates/{name}/examples/{example}.rs"))
+        }
+        ["cargo", "xtask", name, ..] => {
+            let name = name.replace('-', "_");
+            at(format!("xtask/src/{name}.rs")) || at(format!("xtask/src/{name}/mod.rs"))
+        }
+        _ => false,
+    }
+}
+
+#[test]
+fn every_command_in_a_document_exists() {
+    let mut checked = 0;
+    for document in documents() {
+        for command in commands(&fs::read_to_string(&document).unwrap()) {
+            assert!(exists(&command), "{}: {}", document.display(), command.join(" "));
+            checked += 1;
+        }
+    }
+    assert!(checked >= 5, "{checked}");
+}
+
+#[test]
+fn a_command_that_does_not_exist_is_noticed() {
+    let text =
+        "```sh\nA=1 cargo xtask no-such\n\ncargo run --release -p ternary-core --example no\n```";
+    let commands = commands(text);
+    assert_eq!(commands.len(), 2);
+    assert!(commands.iter().all(|command| !exists(command)));
+}
