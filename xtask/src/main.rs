@@ -1,6 +1,14 @@
 //! The project's own commands, run as `cargo xtask COMMAND`.
+//!
+//! One file or folder per command, each with its `Args` and its `run`. A command ends with 0 when it
+//! is done, 1 when it failed and 2 when it was called wrongly.
 
 mod bench;
+mod ci;
+mod compare_revisions;
+mod layers;
+mod process;
+mod workspace;
 
 use std::process::ExitCode;
 
@@ -16,13 +24,22 @@ struct Xtask {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Measure how fast the code is, beside the limits of the machine.
+    /// Measure how fast the code is, beside the limits of the machine
     Bench(bench::Args),
+    /// Run every gate a change must pass, besides the tests
+    Ci(ci::Args),
+    /// Run a bench on two revisions in turn and print the ratios of their times
+    CompareRevisions(compare_revisions::Args),
+    /// Check that crates depend downward only, stay light, and stand in ARCHITECTURE.md
+    Layers(layers::Args),
 }
 
 fn main() -> ExitCode {
     let result = match Xtask::parse().command {
         Command::Bench(args) => bench::run(args),
+        Command::Ci(args) => ci::run(args),
+        Command::CompareRevisions(args) => compare_revisions::run(args),
+        Command::Layers(args) => layers::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
