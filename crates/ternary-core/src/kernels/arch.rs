@@ -44,6 +44,15 @@ pub(crate) trait Arch {
     /// Blocks of a tile at the most.
     const BLOCKS: usize;
 
+    /// See [`super::scaling::add_segment`].
+    unsafe fn add_segment<const ASYMMETRIC: bool>(
+        y: &mut [f32],
+        sums: [&[i32; LANES]; 2],
+        offset: i32,
+        scales: &LaneScales,
+        first: bool,
+    );
+
     /// tile[token][block] += Σ over steps of panel[block][step] · activations[step][token]
     ///
     /// `panels` holds one or [`Arch::BLOCKS`] panels of equal length and `activations` `width`

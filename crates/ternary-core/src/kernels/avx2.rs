@@ -7,9 +7,10 @@ use std::arch::x86_64::*;
 
 use super::activations;
 use super::arch::{Arch, Operands, StripSums, Tile};
-use super::instantiate::plain_kernels;
+use super::instantiate::{shared_kernels, vector_operations};
+use super::lanes::{Dot, Lanes};
 use super::portable::Portable;
-use super::register_tile::{Dot, register_tile};
+use super::register_tile::register_tile;
 use super::scratch::Words;
 use super::unpack::{self, LaneScales, Plane};
 use crate::packing::{LANES, Line};
@@ -24,28 +25,53 @@ struct Floats;
 /// Steps whose 16-bit sums are exact.
 const NARROW_STEPS: usize = 60;
 
+/// Eight lanes in a register.
+struct Ymm;
+
+impl Lanes for Ymm {
+    type Vector = __m256i;
+    const PARTS: usize = 2;
+
+    #[inline(always)]
+    unsafe fn load(words: &Words, part: usize) -> __m256i {
+        // SAFETY: `part` is 0 or 1, so the eight words are inside the sixteen.
+        unsafe { _mm256_load_si256(words.0.as_ptr().add(8 * part).cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(vector: __m256i, words: &mut Words, part: usize) {
+        // SAFETY: as for `load`.
+        unsafe { _mm256_store_si256(words.0.as_mut_ptr().add(8 * part).cast(), vector) }
+    }
+
+    #[inline(always)]
+    unsafe fn weights(codes: __m256i, negative: __m256i, positive: __m256i) -> __m256i {
+        // SAFETY: the caller has AVX2.
+        unsafe {
+            let trits = _mm256_sub_epi32(codes, _mm256_set1_epi32(1));
+            let above = _mm256_cmpgt_epi32(trits, _mm256_setzero_si256());
+            let magnitudes = _mm256_castsi256_ps(_mm256_blendv_epi8(negative, positive, above));
+            _mm256_castps_si256(_mm256_mul_ps(_mm256_cvtepi32_ps(trits), magnitudes))
+        }
+    }
+
+    vector_operations! {
+        __m256i,
+        splat(word: u32) => _mm256_set1_epi32(word as i32);
+        shift_right(a: __m256i, count: usize) => _mm256_srl_epi32(a, _mm_cvtsi32_si128(count as i32));
+        shift_right_each(a: __m256i, b: __m256i) => _mm256_srlv_epi32(a, b);
+        shift_left(a: __m256i, count: usize) => _mm256_sll_epi32(a, _mm_cvtsi32_si128(count as i32));
+        and(a: __m256i, b: __m256i) => _mm256_and_si256(a, b);
+        or(a: __m256i, b: __m256i) => _mm256_or_si256(a, b);
+        xor(a: __m256i, b: __m256i) => _mm256_xor_si256(a, b);
+        add(a: __m256i, b: __m256i) => _mm256_add_epi32(a, b);
+    }
+}
+
 macro_rules! avx2_dot {
     ($name:ty, |$sums:ident, $weights:ident, $activations:ident| $dot:expr) => {
         impl Dot for $name {
-            type Vector = __m256i;
-
-            #[inline(always)]
-            unsafe fn load(words: &Words, part: usize) -> __m256i {
-                // SAFETY: `part` is 0 or 1, so the eight words are inside the sixteen.
-                unsafe { _mm256_load_si256(words.0.as_ptr().add(8 * part).cast()) }
-            }
-
-            #[inline(always)]
-            unsafe fn store(vector: __m256i, words: &mut Words, part: usize) {
-                // SAFETY: as for `load`.
-                unsafe { _mm256_store_si256(words.0.as_mut_ptr().add(8 * part).cast(), vector) }
-            }
-
-            #[inline(always)]
-            unsafe fn splat(word: u32) -> __m256i {
-                // SAFETY: the caller has AVX2.
-                unsafe { _mm256_set1_epi32(word as i32) }
-            }
+            type Lanes = Ymm;
 
             #[inline(always)]
             unsafe fn dot($sums: __m256i, $weights: __m256i, $activations: __m256i) -> __m256i {
@@ -83,7 +109,7 @@ unsafe fn tile_of_bytes<const TOKENS: usize>(panel: &[Words], x: &[u32], tile: &
         for (panel, x) in panel.chunks(NARROW_STEPS).zip(x.chunks(NARROW_STEPS * TOKENS)) {
             let mut narrow = [[_mm256_setzero_si256(); 2]; TOKENS];
             for (weights, x) in panel.iter().zip(x.chunks_exact(TOKENS)) {
-                let weights = [Pairs::load(weights, 0), Pairs::load(weights, 1)];
+                let weights = [Ymm::load(weights, 0), Ymm::load(weights, 1)];
                 for (narrow, &x) in narrow.iter_mut().zip(x) {
                     let x = _mm256_set1_epi32(x as i32);
                     for (narrow, weights) in narrow.iter_mut().zip(weights) {
@@ -105,8 +131,8 @@ unsafe fn widen(narrow: &[__m256i; 2], sums: &mut Words) {
     unsafe {
         let ones = _mm256_set1_epi16(1);
         for (part, narrow) in narrow.iter().enumerate() {
-            let sum = Pairs::dot(Pairs::load(sums, part), *narrow, ones);
-            Pairs::store(sum, sums, part);
+            let sum = Pairs::dot(Ymm::load(sums, part), *narrow, ones);
+            Ymm::store(sum, sums, part);
         }
     }
 }
@@ -171,7 +197,7 @@ impl Arch for Avx2 {
                                 std::array::from_fn(|f| _mm256_set1_epi32(x[f] as i32));
                             let line = unpack::words(line);
                             for part in 0..2 {
-                                let word = Pairs::load(line, part);
+                                let word = Ymm::load(line, part);
                                 let next = _mm256_srli_epi16::<4>(word);
                                 let fields = [(word, x[0], x[1]), (next, x[2], x[3])];
                                 for (word, even, odd) in fields {
@@ -214,7 +240,7 @@ impl Arch for Avx2 {
                     for (line, x) in lines.iter().zip(x.chunks_exact(5)) {
                         let line = unpack::words(line);
                         for (part, narrow) in narrow.iter_mut().enumerate() {
-                            let mut c = Pairs::load(line, part);
+                            let mut c = Ymm::load(line, part);
                             for &x in x {
                                 // 3c/256 = (c + c/2)/128: with c − 1 both averages round down to it.
                                 let before = _mm256_subs_epu8(c, one);
@@ -247,5 +273,5 @@ impl Arch for Avx2 {
         unsafe { Portable::ternarize(latent, stride, thresholds, lines) }
     }
 
-    plain_kernels!(#[target_feature(enable = "avx2,fma")]);
+    shared_kernels!(Ymm, #[target_feature(enable = "avx2,fma")]);
 }

@@ -4,7 +4,7 @@ use super::arch::{Arch, Operands, Tile};
 use super::operand::TokenTile;
 use super::outputs::Outputs;
 use super::product::{Product, Span};
-use super::scaling::{add_segment, finish, lane_scales};
+use super::scaling::{finish, lane_scales};
 use super::scratch::Words;
 use super::source::Source;
 use super::unpack::{Plane, QUADS};
@@ -67,7 +67,13 @@ impl Product for ByteSums<'_> {
         unsafe { fill_plane::<A>(&self.source, block, part, Plane::Codes, panel) }
     }
 
-    unsafe fn store(&self, part: usize, tokens: TokenTile, blocks: Span, tiles: &[Tile; 2]) {
+    unsafe fn store<A: Arch>(
+        &self,
+        part: usize,
+        tokens: TokenTile,
+        blocks: Span,
+        tiles: &[Tile; 2],
+    ) {
         for token in 0..tokens.tokens {
             let row = tokens.first + token;
             let activations = self.activation_sums[row * self.parts() + part];
@@ -128,7 +134,13 @@ impl<const ASYMMETRIC: bool> Product for ScaledBytes<'_, ASYMMETRIC> {
         }
     }
 
-    unsafe fn store(&self, part: usize, tokens: TokenTile, blocks: Span, tiles: &[Tile; 2]) {
+    unsafe fn store<A: Arch>(
+        &self,
+        part: usize,
+        tokens: TokenTile,
+        blocks: Span,
+        tiles: &[Tile; 2],
+    ) {
         for block in 0..blocks.count {
             let scales = lane_scales(self.scales, &self.source, blocks.first + block, part);
             let lanes = self.source.row_lanes(blocks.first + block);
@@ -138,7 +150,10 @@ impl<const ASYMMETRIC: bool> Product for ScaledBytes<'_, ASYMMETRIC> {
                 let sums = [integers(&tiles[0][token][block]), integers(&tiles[1][token][block])];
                 // SAFETY: the caller has these outputs to itself.
                 let out = unsafe { self.outputs.lanes(row, lanes) };
-                add_segment::<ASYMMETRIC>(out, sums, activations, &scales, part == 0);
+                // SAFETY: passed on from the caller.
+                unsafe {
+                    A::add_segment::<ASYMMETRIC>(out, sums, activations, &scales, part == 0);
+                }
                 if part + 1 == self.parts() {
                     finish(out, self.activation_scales[row]);
                 }

@@ -107,7 +107,13 @@ impl Product for FloatProduct<'_> {
         }
     }
 
-    unsafe fn store(&self, _part: usize, tokens: TokenTile, blocks: Span, tiles: &[Tile; 2]) {
+    unsafe fn store<A: Arch>(
+        &self,
+        _part: usize,
+        tokens: TokenTile,
+        blocks: Span,
+        tiles: &[Tile; 2],
+    ) {
         let lanes = |block| self.source.row_lanes(block);
         // SAFETY: passed on from the caller.
         unsafe { store(&self.outputs, tokens, blocks, &tiles[0], lanes) }
@@ -156,7 +162,13 @@ impl Product for FloatProductTransposed<'_> {
         }
     }
 
-    unsafe fn store(&self, _part: usize, tokens: TokenTile, blocks: Span, tiles: &[Tile; 2]) {
+    unsafe fn store<A: Arch>(
+        &self,
+        _part: usize,
+        tokens: TokenTile,
+        blocks: Span,
+        tiles: &[Tile; 2],
+    ) {
         let lanes = |block| self.source.column_lanes(block);
         // SAFETY: passed on from the caller.
         unsafe { store(&self.outputs, tokens, blocks, &tiles[0], lanes) }

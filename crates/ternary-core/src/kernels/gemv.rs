@@ -14,68 +14,79 @@ const RUN: usize = 1024;
 /// the cache meanwhile.
 pub(crate) const MAX_TOKENS: usize = 3;
 
-/// For each token, block and segment, calls `store` with Σ code · activation for each of one or two
-/// planes. `activations` holds a padded row of words for each token.
+/// For each token, block and segment, calls `store` with Σ code · activation for the first and the
+/// last of one or two planes. `activations` holds a padded row of words for each token.
 ///
 /// # Safety
 /// The processor has `A`. Five trits have no plane but the codes.
-pub(crate) unsafe fn run<A: Arch>(
+pub(crate) unsafe fn run<A: Arch, const PLANES: usize>(
     source: &Source<'_>,
-    planes: &[Plane],
+    planes: [Plane; PLANES],
     tokens: usize,
     activations: &[u32],
     store: impl Fn(usize, usize, usize, [&[i32; LANES]; 2]) + Sync,
 ) {
     let layout = source.layout();
-    let words = layout.packing().trits_per_byte();
-    let row = layout.lines_per_block() * words;
-    let segment_words = layout.lines_per_segment() * words;
     let cost = layout.rows().saturating_mul(layout.cols()).saturating_mul(tokens);
-    // Four streams, each running through a quarter of the matrix: what prefetchers follow best.
-    let quarter = layout.blocks().div_ceil(STRIP);
-    parallel::for_each(quarter, cost, |strip| {
-        let count = (layout.blocks() - strip).div_ceil(quarter);
-        let block_of = |n: usize| strip + n * quarter;
+    parallel::for_each(layout.blocks().div_ceil(STRIP), cost, |strip| {
         for token in 0..tokens {
-            for segment in 0..layout.segments() {
-                let start = token * row + segment * segment_words;
-                let activations = &activations[start..start + segment_words];
-                let blocks: [&[Line]; STRIP] =
-                    std::array::from_fn(|n| source.packed(block_of(n.min(count - 1)), segment));
-                let mut sums: [StripSums; 2] = [[[0; LANES]; STRIP]; 2];
-                for (&plane, sums) in planes.iter().zip(&mut sums) {
-                    // SAFETY: passed on from the caller.
-                    unsafe {
-                        sum_segment::<A>(
-                            layout.packing(),
-                            plane,
-                            &blocks[..count],
-                            activations,
-                            sums,
-                        );
-                    }
-                }
-                for block in 0..count {
-                    store(token, block_of(block), segment, [&sums[0][block], &sums[1][block]]);
-                }
-            }
+            let row = layout.lines_per_block() * layout.packing().trits_per_byte();
+            let activations = &activations[token * row..(token + 1) * row];
+            let store = |block, segment, sums: [&_; 2]| store(token, block, segment, sums);
+            // SAFETY: passed on from the caller.
+            unsafe { run_strip::<A, PLANES>(source, planes, strip, activations, store) }
         }
     });
 }
 
-unsafe fn sum_segment<A: Arch>(
+/// One strip: a block from each quarter of the matrix. Four streams that each run through a quarter
+/// are what prefetchers follow best.
+#[inline(always)]
+unsafe fn run_strip<A: Arch, const PLANES: usize>(
+    source: &Source<'_>,
+    planes: [Plane; PLANES],
+    strip: usize,
+    activations: &[u32],
+    store: impl Fn(usize, usize, [&[i32; LANES]; 2]),
+) {
+    let layout = source.layout();
+    let segment_words = layout.lines_per_segment() * layout.packing().trits_per_byte();
+    let quarter = layout.blocks().div_ceil(STRIP);
+    let count = (layout.blocks() - strip).div_ceil(quarter);
+    for segment in 0..layout.segments() {
+        let activations = &activations[segment * segment_words..(segment + 1) * segment_words];
+        let mut blocks: [&[Line]; STRIP] = [&[]; STRIP];
+        for (n, block) in blocks.iter_mut().enumerate().take(count) {
+            *block = source.packed(strip + n * quarter, segment);
+        }
+        let mut sums: [StripSums; PLANES] = [[[0; LANES]; STRIP]; PLANES];
+        for (plane, sums) in planes.into_iter().zip(&mut sums) {
+            // SAFETY: passed on from the caller.
+            unsafe { sum::<A>(layout.packing(), plane, &blocks[..count], activations, sums) };
+        }
+        for n in 0..count {
+            store(strip + n * quarter, segment, [&sums[0][n], &sums[PLANES - 1][n]]);
+        }
+    }
+}
+
+/// Sums of one segment, in runs of lines.
+#[inline(always)]
+unsafe fn sum<A: Arch>(
     packing: Packing,
     plane: Plane,
     blocks: &[&[Line]],
     activations: &[u32],
     sums: &mut StripSums,
 ) {
-    let lines = blocks[0].len();
     let words = packing.trits_per_byte();
+    let lines = blocks[0].len();
     for start in (0..lines).step_by(RUN) {
         let end = lines.min(start + RUN);
-        let run: [&[Line]; STRIP] =
-            std::array::from_fn(|n| &blocks[n.min(blocks.len() - 1)][start..end]);
+        let mut run: [&[Line]; STRIP] = [&[]; STRIP];
+        for (run, block) in run.iter_mut().zip(blocks) {
+            *run = &block[start..end];
+        }
         let run = &run[..blocks.len()];
         let activations = &activations[start * words..end * words];
         // SAFETY: passed on from the caller.

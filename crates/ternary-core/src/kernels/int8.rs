@@ -8,7 +8,7 @@ use super::operand::{Rows, with_tiles};
 use super::outputs::Outputs;
 use super::parallel::{self, SharedSlice};
 use super::product;
-use super::scaling::{add_segment, finish, lane_scales};
+use super::scaling::{finish, lane_scales};
 use super::scratch::{self, Purpose};
 use super::source::Source;
 use super::unpack::Plane;
@@ -71,8 +71,8 @@ fn with_padded_rows<R>(rows: &Rows<'_, i8>, work: impl FnOnce(&[u32]) -> R) -> R
 }
 
 /// Whether so few tokens are multiplied straight from the lines.
-fn is_vector(tokens: usize, planes: &[Plane], packing: Packing) -> bool {
-    tokens <= gemv::MAX_TOKENS && (packing == Packing::TwoBit || planes == [Plane::Codes])
+fn is_vector(tokens: usize, planes: usize, packing: Packing) -> bool {
+    tokens <= gemv::MAX_TOKENS && (packing == Packing::TwoBit || planes == 1)
 }
 
 /// # Safety
@@ -81,17 +81,17 @@ pub(crate) unsafe fn matmul_i8<A: Arch>(x: &QuantizedRows, w: &TernaryMatrix, y:
     // SAFETY: passed on from the caller.
     unsafe {
         if w.scales().is_symmetric() {
-            scaled_bytes::<A, false>(x, w, &[Plane::Codes], y);
+            scaled_bytes::<A, false, 1>(x, w, [Plane::Codes], y);
         } else {
-            scaled_bytes::<A, true>(x, w, &[Plane::Positive, Plane::Zero], y);
+            scaled_bytes::<A, true, 2>(x, w, [Plane::Positive, Plane::Zero], y);
         }
     }
 }
 
-unsafe fn scaled_bytes<A: Arch, const ASYMMETRIC: bool>(
+unsafe fn scaled_bytes<A: Arch, const ASYMMETRIC: bool, const PLANES: usize>(
     x: &QuantizedRows,
     w: &TernaryMatrix,
-    planes: &[Plane],
+    planes: [Plane; PLANES],
     y: &mut [f32],
 ) {
     let source = Source::new(w.codes());
@@ -100,21 +100,24 @@ unsafe fn scaled_bytes<A: Arch, const ASYMMETRIC: bool>(
     let (scales, activation_scales) = (w.scales(), x.scales());
     let outputs = Outputs::new(y, w.rows());
     with_activation_sums(x.codes(), rows, segment, segments, |activation_sums| {
-        if is_vector(rows, planes, packing) {
+        if is_vector(rows, PLANES, packing) {
             let padded = byte_rows(x.codes(), rows, &source, packing);
             let store = |token: usize, block, segment, sums: [&[i32; LANES]; 2]| {
                 let offset = activation_sums[token * segments + segment];
                 let lane_scales = lane_scales(scales, &source, block, segment);
                 // SAFETY: the GEMV hands out each block of a token to one thread.
                 let out = unsafe { outputs.lanes(token, source.row_lanes(block)) };
-                add_segment::<ASYMMETRIC>(out, sums, offset, &lane_scales, segment == 0);
+                // SAFETY: passed on from the caller.
+                unsafe {
+                    A::add_segment::<ASYMMETRIC>(out, sums, offset, &lane_scales, segment == 0);
+                }
                 if segment + 1 == segments {
                     finish(out, activation_scales[token]);
                 }
             };
             // SAFETY: passed on from the caller.
             with_padded_rows(&padded, |words| unsafe {
-                gemv::run::<A>(&source, planes, rows, words, store);
+                gemv::run::<A, PLANES>(&source, planes, rows, words, store);
             });
         } else {
             let padded = byte_rows(x.codes(), rows, &source, Packing::TwoBit);
@@ -141,7 +144,7 @@ pub(crate) unsafe fn sums_i8<A: Arch>(x: &[i8], rows: usize, w: &PackedTrits, su
     let (segment, segments) = (layout.segment_columns(), layout.segments());
     let sums = Outputs::new(sums, layout.rows());
     with_activation_sums(x, rows, segment, segments, |activation_sums| {
-        if is_vector(rows, &[Plane::Codes], layout.packing()) {
+        if is_vector(rows, 1, layout.packing()) {
             let padded = byte_rows(x, rows, &source, layout.packing());
             let store = |token: usize, block, segment, [codes, _]: [&[i32; LANES]; 2]| {
                 let offset = activation_sums[token * segments + segment];
@@ -154,7 +157,7 @@ pub(crate) unsafe fn sums_i8<A: Arch>(x: &[i8], rows: usize, w: &PackedTrits, su
             };
             // SAFETY: passed on from the caller.
             with_padded_rows(&padded, |words| unsafe {
-                gemv::run::<A>(&source, &[Plane::Codes], rows, words, store);
+                gemv::run::<A, 1>(&source, [Plane::Codes], rows, words, store);
             });
         } else {
             let padded = byte_rows(x, rows, &source, Packing::TwoBit);

@@ -40,6 +40,7 @@ mod gemv;
 mod instantiate;
 mod int8;
 mod isa;
+mod lanes;
 mod operand;
 #[cfg(test)]
 mod oracle;

@@ -74,7 +74,13 @@ impl Product for PairSums<'_> {
         }
     }
 
-    unsafe fn store(&self, part: usize, tokens: TokenTile, blocks: Span, tiles: &[Tile; 2]) {
+    unsafe fn store<A: Arch>(
+        &self,
+        part: usize,
+        tokens: TokenTile,
+        blocks: Span,
+        tiles: &[Tile; 2],
+    ) {
         let lanes = |block| self.source.row_lanes(block);
         // SAFETY: passed on from the caller.
         unsafe { store(&self.sums, part == 0, tokens, blocks, &tiles[0], lanes) }
@@ -114,7 +120,13 @@ impl Product for PairSumsTransposed<'_> {
         }
     }
 
-    unsafe fn store(&self, part: usize, tokens: TokenTile, blocks: Span, tiles: &[Tile; 2]) {
+    unsafe fn store<A: Arch>(
+        &self,
+        part: usize,
+        tokens: TokenTile,
+        blocks: Span,
+        tiles: &[Tile; 2],
+    ) {
         let lanes = |block| self.source.column_lanes(block);
         // SAFETY: passed on from the caller.
         unsafe { store(&self.sums, part == 0, tokens, blocks, &tiles[0], lanes) }

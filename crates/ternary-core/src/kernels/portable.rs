@@ -2,8 +2,9 @@
 
 use super::activations;
 use super::arch::{Arch, Operands, StripSums, Tile};
-use super::instantiate::plain_kernels;
-use super::register_tile::{Dot, register_tile};
+use super::instantiate::shared_kernels;
+use super::lanes::{Dot, Lanes};
+use super::register_tile::register_tile;
 use super::scratch::Words;
 use super::unpack::{self, LaneScales, Plane, QUADS};
 use crate::packing::{LANES, Line, Packing};
@@ -23,32 +24,104 @@ fn four_products(weights: u32, activations: u32) -> i32 {
     products.map(|(w, x)| i32::from(w) * i32::from(x as i8)).sum()
 }
 
-macro_rules! portable_dot {
+/// Sixteen lanes in an array.
+struct Array;
+
+impl Lanes for Array {
+    type Vector = [u32; LANES];
+    const PARTS: usize = 1;
+
+    #[inline(always)]
+    unsafe fn load(words: &Words, _: usize) -> [u32; LANES] {
+        words.0
+    }
+
+    #[inline(always)]
+    unsafe fn store(vector: [u32; LANES], words: &mut Words, _: usize) {
+        words.0 = vector;
+    }
+
+    #[inline(always)]
+    unsafe fn splat(word: u32) -> [u32; LANES] {
+        [word; LANES]
+    }
+
+    #[inline(always)]
+    unsafe fn shift_right(vector: [u32; LANES], count: usize) -> [u32; LANES] {
+        vector.map(|word| word >> count)
+    }
+
+    #[inline(always)]
+    unsafe fn shift_right_each(mut vector: [u32; LANES], counts: [u32; LANES]) -> [u32; LANES] {
+        for lane in 0..LANES {
+            vector[lane] >>= counts[lane];
+        }
+        vector
+    }
+
+    #[inline(always)]
+    unsafe fn shift_left(vector: [u32; LANES], count: usize) -> [u32; LANES] {
+        vector.map(|word| word << count)
+    }
+
+    #[inline(always)]
+    unsafe fn and(mut a: [u32; LANES], b: [u32; LANES]) -> [u32; LANES] {
+        for lane in 0..LANES {
+            a[lane] &= b[lane];
+        }
+        a
+    }
+
+    #[inline(always)]
+    unsafe fn or(mut a: [u32; LANES], b: [u32; LANES]) -> [u32; LANES] {
+        for lane in 0..LANES {
+            a[lane] |= b[lane];
+        }
+        a
+    }
+
+    #[inline(always)]
+    unsafe fn xor(mut a: [u32; LANES], b: [u32; LANES]) -> [u32; LANES] {
+        for lane in 0..LANES {
+            a[lane] ^= b[lane];
+        }
+        a
+    }
+
+    #[inline(always)]
+    unsafe fn add(mut a: [u32; LANES], b: [u32; LANES]) -> [u32; LANES] {
+        for lane in 0..LANES {
+            a[lane] = a[lane].wrapping_add(b[lane]);
+        }
+        a
+    }
+
+    #[inline(always)]
+    unsafe fn weights(
+        mut codes: [u32; LANES],
+        negative: [u32; LANES],
+        positive: [u32; LANES],
+    ) -> [u32; LANES] {
+        for lane in 0..LANES {
+            let trit = codes[lane] as i32 as f32 - 1.0;
+            let magnitude = if trit > 0.0 { positive[lane] } else { negative[lane] };
+            codes[lane] = (trit * f32::from_bits(magnitude)).to_bits();
+        }
+        codes
+    }
+}
+
+macro_rules! array_dot {
     ($name:ty, |$sum:ident, $weight:ident, $activation:ident| $dot:expr) => {
         impl Dot for $name {
-            type Vector = [u32; LANES];
-
-            #[inline(always)]
-            unsafe fn load(words: &Words, _: usize) -> Self::Vector {
-                words.0
-            }
-
-            #[inline(always)]
-            unsafe fn store(vector: Self::Vector, words: &mut Words, _: usize) {
-                words.0 = vector;
-            }
-
-            #[inline(always)]
-            unsafe fn splat(word: u32) -> Self::Vector {
-                [word; LANES]
-            }
+            type Lanes = Array;
 
             #[inline(always)]
             unsafe fn dot(
-                mut sums: Self::Vector,
-                weights: Self::Vector,
-                activations: Self::Vector,
-            ) -> Self::Vector {
+                mut sums: [u32; LANES],
+                weights: [u32; LANES],
+                activations: [u32; LANES],
+            ) -> [u32; LANES] {
                 for lane in 0..LANES {
                     let ($sum, $weight, $activation) =
                         (sums[lane], weights[lane], activations[lane]);
@@ -60,13 +133,13 @@ macro_rules! portable_dot {
     };
 }
 
-portable_dot!(Bytes, |sum, w, x| sum.wrapping_add(four_products(w, x) as u32));
-portable_dot!(Pairs, |sum, w, x| {
+array_dot!(Bytes, |sum, w, x| sum.wrapping_add(four_products(w, x) as u32));
+array_dot!(Pairs, |sum, w, x| {
     let low = i32::from(w as i16) * i32::from(x as i16);
     let high = i32::from((w >> 16) as i16) * i32::from((x >> 16) as i16);
     sum.wrapping_add(low as u32).wrapping_add(high as u32)
 });
-portable_dot!(Floats, |sum, w, x| {
+array_dot!(Floats, |sum, w, x| {
     (f32::from_bits(sum) + f32::from_bits(w) * f32::from_bits(x)).to_bits()
 });
 
@@ -132,7 +205,8 @@ impl Arch for Portable {
     ) {
         gemv(blocks, activations, sums, |line| {
             let mut steps = [Words([0; LANES]); QUADS];
-            unpack::quads(std::slice::from_ref(line), plane, &mut steps);
+            // SAFETY: arrays need no processor feature.
+            unsafe { unpack::quads::<Array>(std::slice::from_ref(line), plane, &mut steps) };
             steps
         });
     }
@@ -175,5 +249,5 @@ impl Arch for Portable {
         finite
     }
 
-    plain_kernels!();
+    shared_kernels!(Array,);
 }

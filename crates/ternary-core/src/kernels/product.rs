@@ -47,8 +47,14 @@ pub(crate) trait Product: Sync {
     /// Takes the finished sums of a part, one tile for each plane.
     ///
     /// # Safety
-    /// No other thread writes or reads these outputs.
-    unsafe fn store(&self, part: usize, tokens: TokenTile, blocks: Span, tiles: &[Tile; 2]);
+    /// The processor has `A`; no other thread writes or reads these outputs.
+    unsafe fn store<A: Arch>(
+        &self,
+        part: usize,
+        tokens: TokenTile,
+        blocks: Span,
+        tiles: &[Tile; 2],
+    );
 }
 
 /// A run of blocks.
@@ -165,7 +171,7 @@ unsafe fn run_tile<A: Arch, P: Product>(
                         std::array::from_fn(|n| run(first + n.min(count - 1), plane));
                     A::tile(P::OPERANDS, tokens.width, &panels[..count], activations, tile);
                 }
-                product.store(part, tokens, span, &tiles);
+                product.store::<A>(part, tokens, span, &tiles);
             }
         }
     }

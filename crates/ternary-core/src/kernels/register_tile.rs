@@ -1,29 +1,8 @@
-//! The dot-product tile that all products share, written once over a small vector trait.
+//! The dot-product tile that all products share, written once over the vector trait.
 
 use super::arch::Tile;
+use super::lanes::{Dot, Lanes};
 use super::scratch::Words;
-
-/// A register of lanes and the dot product of one step.
-///
-/// # Safety
-/// Every function needs the processor features of the type that implements it.
-pub(crate) trait Dot {
-    /// Some of the sixteen lanes of a block: weights, activations or sums.
-    type Vector: Copy;
-
-    /// Lanes `part · L ‥` of a block, where a vector has L lanes.
-    unsafe fn load(words: &Words, part: usize) -> Self::Vector;
-    /// The reverse of [`Dot::load`].
-    unsafe fn store(vector: Self::Vector, words: &mut Words, part: usize);
-    /// The same word of activations in every lane.
-    unsafe fn splat(word: u32) -> Self::Vector;
-    /// sums + weights · activations, lane by lane.
-    unsafe fn dot(
-        sums: Self::Vector,
-        weights: Self::Vector,
-        activations: Self::Vector,
-    ) -> Self::Vector;
-}
 
 /// A tile of `TOKENS × BLOCKS` whose sums stay in registers over all steps. `PARTS` vectors make a
 /// block. The sums of a lane are added in the order of the steps, whatever the tile.
@@ -49,23 +28,23 @@ pub(crate) unsafe fn register_tile<
     // asserted to reach.
     unsafe {
         // Plain loops: a closure would be compiled without the caller's processor features.
-        let mut sums = [[[D::splat(0); PARTS]; BLOCKS]; TOKENS];
+        let mut sums = [[[D::Lanes::splat(0); PARTS]; BLOCKS]; TOKENS];
         for token in 0..TOKENS {
             for block in 0..BLOCKS {
                 for part in 0..PARTS {
-                    sums[token][block][part] = D::load(&tile[token][block], part);
+                    sums[token][block][part] = D::Lanes::load(&tile[token][block], part);
                 }
             }
         }
         for step in 0..steps {
-            let mut weights = [[D::splat(0); PARTS]; BLOCKS];
+            let mut weights = [[D::Lanes::splat(0); PARTS]; BLOCKS];
             for block in 0..BLOCKS {
                 for part in 0..PARTS {
-                    weights[block][part] = D::load(panels[block].get_unchecked(step), part);
+                    weights[block][part] = D::Lanes::load(panels[block].get_unchecked(step), part);
                 }
             }
             for token in 0..TOKENS {
-                let activation = D::splat(*activations.get_unchecked(step * TOKENS + token));
+                let activation = D::Lanes::splat(*activations.get_unchecked(step * TOKENS + token));
                 for block in 0..BLOCKS {
                     for part in 0..PARTS {
                         let sum = &mut sums[token][block][part];
@@ -77,7 +56,7 @@ pub(crate) unsafe fn register_tile<
         for (token, sums) in sums.iter().enumerate() {
             for (block, sums) in sums.iter().enumerate() {
                 for (part, sum) in sums.iter().enumerate() {
-                    D::store(*sum, &mut tile[token][block], part);
+                    D::Lanes::store(*sum, &mut tile[token][block], part);
                 }
             }
         }

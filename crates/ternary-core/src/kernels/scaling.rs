@@ -70,7 +70,10 @@ pub(crate) fn add_segment<const ASYMMETRIC: bool>(
             *term += *y;
         }
     }
-    y.copy_from_slice(&terms[..y.len()]);
+    match <&mut [f32; LANES]>::try_from(&mut *y) {
+        Ok(whole) => *whole = terms,
+        Err(_) => y.copy_from_slice(&terms[..y.len()]),
+    }
 }
 
 /// Applies the scale of the activations, after the last segment.

@@ -2,8 +2,9 @@
 //!
 //! A *panel* of a block is a run of [`Words`], one for each step of a dot product: word `l` belongs
 //! to lane `l` and holds the weights that meet one 32-bit word of activations: four codes, two
-//! 16-bit trits or one float. All of this is plain Rust, compiled once for each instruction set.
+//! 16-bit trits or one float. Written once over [`Lanes`].
 
+use super::lanes::Lanes;
 use super::scratch::Words;
 use crate::packing::{LANES, LINE_BYTES, Line};
 
@@ -28,18 +29,26 @@ pub(crate) fn words(line: &Line) -> &Words {
 }
 
 /// Two-bit lines → four [`Words`] of bytes each: step `f` of a line holds columns 4f ‥ 4f+3.
+///
+/// # Safety
+/// The processor has the features of `L`; so for all of these.
 #[inline(always)]
-pub(crate) fn quads(lines: &[Line], plane: Plane, panel: &mut [Words]) {
+pub(crate) unsafe fn quads<L: Lanes>(lines: &[Line], plane: Plane, panel: &mut [Words]) {
     let (shift, mask) = match plane {
         Plane::Codes => (0, 0x0303_0303),
         Plane::Positive => (1, 0x0101_0101),
         Plane::Zero => (0, 0x0101_0101),
     };
-    for (line, steps) in lines.iter().zip(panel.chunks_exact_mut(QUADS)) {
-        let line = words(line);
-        for (field, step) in steps.iter_mut().enumerate() {
-            for (out, word) in step.0.iter_mut().zip(line.0) {
-                *out = (word >> (2 * field + shift)) & mask;
+    // SAFETY: passed on from the caller.
+    unsafe {
+        let mask = L::splat(mask);
+        for (line, steps) in lines.iter().zip(panel.chunks_exact_mut(QUADS)) {
+            for part in 0..L::PARTS {
+                let word = L::load(words(line), part);
+                for (field, step) in steps.iter_mut().enumerate() {
+                    let field = L::and(L::shift_right(word, 2 * field + shift), mask);
+                    L::store(field, step, part);
+                }
             }
         }
     }
@@ -48,20 +57,25 @@ pub(crate) fn quads(lines: &[Line], plane: Plane, panel: &mut [Words]) {
 /// Two codes (0, 1, 2) in the halves of a word → two 16-bit trits (−1, 0, +1). Neither the sum nor
 /// the flipped sign bit carries from half to half: c + 7fff ≤ 8001, and 8000 is the zero.
 #[inline(always)]
-fn signed_pair(codes: u32) -> u32 {
-    (codes + 0x7fff_7fff) ^ 0x8000_8000
+unsafe fn signed_pair<L: Lanes>(codes: L::Vector) -> L::Vector {
+    // SAFETY: passed on from the caller.
+    unsafe { L::xor(L::add(codes, L::splat(0x7fff_7fff)), L::splat(0x8000_8000)) }
 }
 
 /// Two-bit lines → eight [`Words`] of 16-bit trits each: step `s` holds columns 2s and 2s+1.
 #[inline(always)]
-pub(crate) fn pairs(lines: &[Line], panel: &mut [Words]) {
-    for (line, steps) in lines.iter().zip(panel.chunks_exact_mut(2 * QUADS)) {
-        let line = words(line);
-        for (s, step) in steps.iter_mut().enumerate() {
-            let shift = 2 * (s / 2) + 16 * (s % 2);
-            for (out, word) in step.0.iter_mut().zip(line.0) {
-                let word = word >> shift;
-                *out = signed_pair((word & 3) | ((word << 8) & 0x0003_0000));
+pub(crate) unsafe fn pairs<L: Lanes>(lines: &[Line], panel: &mut [Words]) {
+    // SAFETY: passed on from the caller.
+    unsafe {
+        let (low, high) = (L::splat(3), L::splat(0x0003_0000));
+        for (line, steps) in lines.iter().zip(panel.chunks_exact_mut(2 * QUADS)) {
+            for part in 0..L::PARTS {
+                let word = L::load(words(line), part);
+                for (s, step) in steps.iter_mut().enumerate() {
+                    let word = L::shift_right(word, 2 * (s / 2) + 16 * (s % 2));
+                    let codes = L::or(L::and(word, low), L::and(L::shift_left(word, 8), high));
+                    L::store(signed_pair::<L>(codes), step, part);
+                }
             }
         }
     }
@@ -74,24 +88,23 @@ pub(crate) struct LaneScales {
     pub(crate) positive: [f32; LANES],
 }
 
-/// The weight of a code.
-#[inline(always)]
-fn weight(code: u32, negative: f32, positive: f32) -> f32 {
-    let trit = code as i32 as f32 - 1.0;
-    trit * if trit > 0.0 { positive } else { negative }
-}
-
 /// Two-bit lines → sixteen [`Words`] of floats each: step `s` holds column s.
 #[inline(always)]
-pub(crate) fn floats(lines: &[Line], scales: &LaneScales, panel: &mut [Words]) {
-    for (line, steps) in lines.iter().zip(panel.chunks_exact_mut(LANES)) {
-        let line = words(line);
-        for (s, step) in steps.iter_mut().enumerate() {
-            let shift = column_shift(s);
-            for lane in 0..LANES {
-                let code = (line.0[lane] >> shift) & 3;
-                let value = weight(code, scales.negative[lane], scales.positive[lane]);
-                step.0[lane] = value.to_bits();
+pub(crate) unsafe fn floats<L: Lanes>(lines: &[Line], scales: &LaneScales, panel: &mut [Words]) {
+    let negative = Words(scales.negative.map(f32::to_bits));
+    let positive = Words(scales.positive.map(f32::to_bits));
+    // SAFETY: passed on from the caller.
+    unsafe {
+        let mask = L::splat(3);
+        for (line, steps) in lines.iter().zip(panel.chunks_exact_mut(LANES)) {
+            for part in 0..L::PARTS {
+                let word = L::load(words(line), part);
+                let negative = L::load(&negative, part);
+                let positive = L::load(&positive, part);
+                for (s, step) in steps.iter_mut().enumerate() {
+                    let codes = L::and(L::shift_right(word, column_shift(s)), mask);
+                    L::store(L::weights(codes, negative, positive), step, part);
+                }
             }
         }
     }
@@ -99,41 +112,59 @@ pub(crate) fn floats(lines: &[Line], scales: &LaneScales, panel: &mut [Words]) {
 
 /// Where column `s` of a two-bit line sits in the word of a lane.
 #[inline(always)]
-const fn column_shift(s: usize) -> u32 {
-    (8 * (s % 4) + 2 * (s / 4)) as u32
+const fn column_shift(s: usize) -> usize {
+    8 * (s % 4) + 2 * (s / 4)
 }
 
-const COLUMN_SHIFTS: [u32; LANES] = {
+const COLUMN_SHIFTS: Words = {
     let mut shifts = [0; LANES];
     let mut s = 0;
     while s < LANES {
-        shifts[s] = column_shift(s);
+        shifts[s] = column_shift(s) as u32;
         s += 1;
     }
-    shifts
+    Words(shifts)
 };
 
 /// A two-bit line, transposed: lanes are its sixteen columns and step `s` is row `s` of its block.
 /// `scales` holds the magnitudes of each row.
 #[inline(always)]
-pub(crate) fn floats_transposed(line: &Line, scales: &LaneScales, panel: &mut [Words]) {
-    let line = words(line);
-    for (row, step) in panel.iter_mut().enumerate().take(LANES) {
-        let (negative, positive) = (scales.negative[row], scales.positive[row]);
-        for (out, shift) in step.0.iter_mut().zip(COLUMN_SHIFTS) {
-            *out = weight((line.0[row] >> shift) & 3, negative, positive).to_bits();
+pub(crate) unsafe fn floats_transposed<L: Lanes>(
+    line: &Line,
+    scales: &LaneScales,
+    panel: &mut [Words],
+) {
+    // SAFETY: passed on from the caller.
+    unsafe {
+        let mask = L::splat(3);
+        for part in 0..L::PARTS {
+            let shifts = L::load(&COLUMN_SHIFTS, part);
+            for (row, step) in panel.iter_mut().enumerate().take(LANES) {
+                let word = L::splat(words(line).0[row]);
+                let codes = L::and(L::shift_right_each(word, shifts), mask);
+                let negative = L::splat(scales.negative[row].to_bits());
+                let positive = L::splat(scales.positive[row].to_bits());
+                L::store(L::weights(codes, negative, positive), step, part);
+            }
         }
     }
 }
 
 /// A two-bit line, transposed: step `s` holds the 16-bit trits of rows 2s and 2s+1 of its block.
 #[inline(always)]
-pub(crate) fn pairs_transposed(line: &Line, panel: &mut [Words]) {
-    let line = words(line);
-    for (pair, step) in panel.iter_mut().enumerate().take(LANES / 2) {
-        let (even, odd) = (line.0[2 * pair], line.0[2 * pair + 1]);
-        for (out, shift) in step.0.iter_mut().zip(COLUMN_SHIFTS) {
-            *out = signed_pair(((even >> shift) & 3) | (((odd >> shift) & 3) << 16));
+pub(crate) unsafe fn pairs_transposed<L: Lanes>(line: &Line, panel: &mut [Words]) {
+    // SAFETY: passed on from the caller.
+    unsafe {
+        let mask = L::splat(3);
+        for part in 0..L::PARTS {
+            let shifts = L::load(&COLUMN_SHIFTS, part);
+            for (pair, step) in panel.iter_mut().enumerate().take(LANES / 2) {
+                let code = |row: usize| words(line).0[row];
+                let even = L::shift_right_each(L::splat(code(2 * pair)), shifts);
+                let odd = L::shift_right_each(L::splat(code(2 * pair + 1)), shifts);
+                let codes = L::or(L::and(even, mask), L::shift_left(L::and(odd, mask), 16));
+                L::store(signed_pair::<L>(codes), step, part);
+            }
         }
     }
 }
