@@ -71,8 +71,11 @@ impl TernaryMatrix {
         quantizer: &dyn Quantizer,
         packing: Packing,
     ) -> Result<Self> {
+        let weights = weights.into();
         let granularity = quantizer.granularity();
         let layout = layout(rows, cols, granularity, packing)?;
+        // Before anything is allocated for the shape.
+        check_length("latent weights", rows * cols, weights.len())?;
         let zeros = vec![0.0; granularity.count(rows, cols)?];
         let scales = if quantizer.is_symmetric() {
             Scales::symmetric(granularity, zeros)?
@@ -80,7 +83,7 @@ impl TernaryMatrix {
             Scales::asymmetric(granularity, zeros.clone(), zeros)?
         };
         let mut matrix = Self { codes: PackedTrits::zeros(layout), scales };
-        Kernels::detect()?.requantize(weights.into(), quantizer, &mut matrix)?;
+        Kernels::detect()?.requantize(weights, quantizer, &mut matrix)?;
         Ok(matrix)
     }
 
@@ -207,9 +210,12 @@ impl TernaryMatrix {
     fn map_weights<T: Copy>(&self, zero: T, convert: impl Fn(f32) -> T) -> Vec<T> {
         let cols = self.cols();
         let mut out = vec![zero; self.rows() * cols];
+        if out.is_empty() {
+            return out;
+        }
         let mut trits = vec![0; cols];
         let mut weights = vec![0.0; cols];
-        for (row, out) in out.chunks_exact_mut(cols.max(1)).enumerate() {
+        for (row, out) in out.chunks_exact_mut(cols).enumerate() {
             self.codes.row(row, &mut trits).expect("a row of its own shape");
             self.scale_row(row, &trits, &mut weights);
             for (out, &weight) in out.iter_mut().zip(&weights) {

@@ -61,13 +61,15 @@ impl Granularity {
     /// [`Error::Block`] when a group does not divide `cols`, [`Error::ShapeOverflow`].
     pub fn count(self, rows: usize, cols: usize) -> Result<usize> {
         let block = self.columns_per_scale(cols)?;
-        match self {
-            Self::Tensor => Ok(1),
-            Self::Row => Ok(rows),
-            Self::Group(_) => {
-                rows.checked_mul(cols / block).ok_or(Error::ShapeOverflow { rows, cols })
-            }
-        }
+        let count = match self {
+            Self::Tensor => Some(1),
+            Self::Row => Some(rows),
+            Self::Group(_) => rows.checked_mul(cols / block),
+        };
+        // The three numbers that a group of a learned rule has must be addressable.
+        count
+            .filter(|count| isize::try_from(count.saturating_mul(16)).is_ok())
+            .ok_or(Error::ShapeOverflow { rows, cols })
     }
 
     /// Index of the scale of row `row` and scale segment `segment` (which group of the row), where

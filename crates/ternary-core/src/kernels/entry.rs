@@ -72,11 +72,16 @@ impl Kernels {
     /// Quantises `rows` rows of activations to int8, a scale for each.
     ///
     /// # Errors
-    /// [`Error::Length`] when `x` is not whole rows; [`Error::NonFinite`] with the index of the first
-    /// number that is not finite (`out` is then not meaningful).
+    /// [`Error::Length`] when `x` is not whole rows, [`Error::ShapeOverflow`] for more rows than scales
+    /// can be addressed, [`Error::NonFinite`] with the index of the first number that is not finite
+    /// (`out` is then not meaningful).
     pub fn quantize_rows(self, x: &[f32], rows: usize, out: &mut QuantizedRows) -> Result<()> {
         let cols = x.len().checked_div(rows).unwrap_or(0);
         check_length("activations", rows * cols, x.len())?;
+        // Rows without numbers still have a scale each.
+        if isize::try_from(rows.saturating_mul(size_of::<f32>())).is_err() {
+            return Err(Error::ShapeOverflow { rows, cols });
+        }
         let (codes, scales) = out.reshape(rows, cols);
         dispatch!(self, quantize_rows, x, cols, codes, scales)
     }
@@ -263,15 +268,19 @@ fn check_pairs(x: &[i16], terms: usize) -> Result<()> {
 }
 
 fn check_scales(granularity: Granularity, symmetric: bool, matrix: &TernaryMatrix) -> Result<()> {
-    let describe = |granularity: Granularity, symmetric: bool| {
-        format!("{} scales per {granularity:?}", if symmetric { "symmetric" } else { "asymmetric" })
-    };
-    let expected = describe(granularity, symmetric);
-    let found = describe(matrix.scales().granularity(), matrix.scales().is_symmetric());
+    let expected = (granularity, symmetric);
+    let found = (matrix.scales().granularity(), matrix.scales().is_symmetric());
     if expected == found {
         return Ok(());
     }
-    Err(Error::Mismatch { what: "scales of the matrix to requantise", expected, found })
+    let describe = |(granularity, symmetric): (Granularity, bool)| {
+        format!("{} scales per {granularity:?}", if symmetric { "symmetric" } else { "asymmetric" })
+    };
+    Err(Error::Mismatch {
+        what: "scales of the matrix to requantise",
+        expected: describe(expected),
+        found: describe(found),
+    })
 }
 
 /// See [`crate::weights`].

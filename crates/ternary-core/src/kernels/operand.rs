@@ -115,7 +115,8 @@ pub(crate) fn with_tiles<A: Arch, T: bytemuck::Pod + Sync, R>(
     work: impl FnOnce(&[u32]) -> R,
 ) -> R {
     let steps = rows.words();
-    let tiles = TokenTile::count::<A>(rows.rows);
+    // Rows without words make no tiles, however many they are.
+    let tiles = if steps == 0 { 0 } else { TokenTile::count::<A>(rows.rows) };
     let words = match tiles {
         0 => 0,
         _ => {

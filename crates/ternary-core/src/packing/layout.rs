@@ -65,12 +65,13 @@ impl Layout {
         let segments = cols.checked_div(segment).unwrap_or(1);
         let lines_per_segment = segment.div_ceil(packing.columns_per_line());
         let layout = Self { rows, cols, segment, packing, segments, lines_per_segment };
-        let overflow = Error::ShapeOverflow { rows, cols };
-        // An i8 or f32 copy of the matrix must be addressable too, hence the factor of eight.
+        // An i8 or f32 copy of the matrix must be addressable too, hence the factor of eight; and so
+        // must a row or a column where there are none of the others.
         let fits = rows
+            .max(1)
             .checked_next_multiple_of(LANES)
-            .and_then(|rows| rows.checked_mul(segments))
-            .and_then(|n| n.checked_mul(lines_per_segment))
+            .and_then(|rows| rows.checked_mul(segments.max(1)))
+            .and_then(|n| n.checked_mul(lines_per_segment.max(1)))
             .and_then(|n| n.checked_mul(LINE_BYTES))
             .and_then(|n| n.checked_mul(8))
             .is_some_and(|bytes| isize::try_from(bytes).is_ok());
@@ -78,8 +79,13 @@ impl Layout {
         if fits && dense.is_some_and(|bytes| isize::try_from(bytes).is_ok()) {
             Ok(layout)
         } else {
-            Err(overflow)
+            Err(Error::ShapeOverflow { rows, cols })
         }
+    }
+
+    /// Whether there is no trit at all, however many rows or columns there are.
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0 || self.cols == 0
     }
 
     /// Rows of the matrix.

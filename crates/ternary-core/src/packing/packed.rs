@@ -12,9 +12,6 @@ pub struct PackedTrits {
 
 impl PackedTrits {
     /// A matrix of zero trits.
-    ///
-    /// # Errors
-    /// As [`Layout::new`].
     pub fn zeros(layout: Layout) -> Self {
         let line = Line([layout.packing().zero_byte(); LINE_BYTES]);
         Self { layout, lines: vec![line; layout.lines()].into_boxed_slice() }
@@ -163,6 +160,9 @@ impl PackedTrits {
     pub fn repack(&self, packing: Packing, segment: usize) -> Result<Self> {
         let layout = Layout::new(self.layout.rows(), self.layout.cols(), segment, packing)?;
         let mut packed = Self::zeros(layout);
+        if layout.is_empty() {
+            return Ok(packed);
+        }
         let mut trits = vec![0; layout.cols()];
         for row in 0..layout.rows() {
             self.row(row, &mut trits)?;
@@ -178,8 +178,11 @@ impl PackedTrits {
     pub fn transpose(&self, segment: usize) -> Result<Self> {
         let (rows, cols) = (self.layout.rows(), self.layout.cols());
         let layout = Layout::new(cols, rows, segment, self.layout.packing())?;
-        let trits = self.to_trits();
         let mut packed = Self::zeros(layout);
+        if layout.is_empty() {
+            return Ok(packed);
+        }
+        let trits = self.to_trits();
         let mut column = vec![0; rows];
         for col in 0..cols {
             for (row, trit) in column.iter_mut().enumerate() {

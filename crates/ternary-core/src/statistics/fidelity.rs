@@ -27,9 +27,11 @@ impl Fidelity {
         let (weights, cols) = (weights.into(), matrix.cols());
         check_length("weights", matrix.rows() * cols, weights.len())?;
         weights.check_finite()?;
-        let (mut latent, mut quantized) = (vec![0.0; cols], vec![0.0; cols]);
+        // Without weights there are no rows to compare, however many rows or columns the shape has.
+        let (rows, width) = if weights.is_empty() { (0, 0) } else { (matrix.rows(), cols) };
+        let (mut latent, mut quantized) = (vec![0.0; width], vec![0.0; width]);
         let [mut signal, mut image, mut product, mut noise] = [0.0; 4];
-        for row in 0..matrix.rows() {
+        for row in 0..rows {
             weights.slice(row * cols..(row + 1) * cols).widen(&mut latent);
             matrix.row_f32(row, &mut quantized)?;
             for (w, q) in latent.iter().zip(&quantized) {

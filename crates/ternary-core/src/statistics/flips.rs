@@ -17,6 +17,9 @@ pub fn code_flips(before: &PackedTrits, after: &PackedTrits) -> Result<usize> {
             found: format!("{} x {}", after.layout().rows(), after.layout().cols()),
         });
     }
+    if before.layout().is_empty() {
+        return Ok(0);
+    }
     let (mut old, mut new) = (vec![0; cols], vec![0; cols]);
     let mut flips = 0;
     for row in 0..rows {
