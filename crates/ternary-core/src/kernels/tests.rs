@@ -5,12 +5,15 @@ use std::num::{NonZeroU64, NonZeroUsize};
 use proptest::prelude::*;
 
 use super::{Isa, Kernels, QuantizedRows, oracle};
+use crate::TernaryMatrix;
 use crate::noise::Noise;
 use crate::packing::{Layout, PackedTrits, Packing};
 use crate::quantize::{Levels, Quantizer};
 use crate::scales::{Granularity, Scales};
 use crate::weights::Weights;
-use crate::{Error, TernaryMatrix};
+
+mod refusals;
+mod threads;
 
 /// A stream of test numbers.
 struct Numbers {
@@ -367,6 +370,30 @@ fn naive(weights: Weights<'_>, rule: &Spread, like: &TernaryMatrix) -> TernaryMa
 }
 
 #[test]
+fn a_latent_weight_at_the_threshold_becomes_zero_in_every_storage_type() {
+    // Whole blocks and lines, and their edges.
+    for (rows, cols) in [(16, 32), (17, 37)] {
+        let levels = Levels::symmetric(0.25, 1.0);
+        let weight = |i: usize| [0.25, -0.25, 0.2578125, -0.2578125][i % 4];
+        let latent: Vec<f32> = (0..rows * cols).map(weight).collect();
+        let bf16: Vec<_> = latent.iter().map(|&w| half::bf16::from_f32(w)).collect();
+        let expected: Vec<i8> = (0..rows * cols).map(|i| [0, 0, 1, -1][i % 4]).collect();
+        for packing in Packing::ALL {
+            let scales = Scales::tensor(0.0).unwrap();
+            let trits = vec![0; rows * cols];
+            let matrix = TernaryMatrix::from_trits(rows, cols, &trits, scales, packing).unwrap();
+            on_every_isa(|kernels| {
+                for weights in [Weights::from(&latent[..]), Weights::from(&bf16[..])] {
+                    let mut matrix = matrix.clone();
+                    kernels.requantize_with_levels(weights, levels, &mut matrix).unwrap();
+                    assert_eq!(matrix.to_trits(), expected);
+                }
+            });
+        }
+    }
+}
+
+#[test]
 fn the_longest_sums_of_extremes_are_exact() {
     const LENGTH: usize = 65_536;
     for packing in Packing::ALL {
@@ -395,125 +422,4 @@ fn the_longest_sums_of_extremes_are_exact() {
             }
         }
     }
-}
-
-#[test]
-fn long_and_tall_shapes_agree_with_the_oracle_on_any_number_of_threads() {
-    let mut numbers = Numbers::new(7);
-    for packing in Packing::ALL {
-        // More columns than a run of lines, more rows than a part; many tokens, and one.
-        let shapes =
-            [(1, 70, 1, 41_003), (2, 33, 1, 21_000), (26, 150, 1, 2_500), (14, 2_100, 3, 48)];
-        for (tokens, rows, segments, segment) in shapes {
-            let shape = Shape { tokens, rows, segments, segment, packing };
-            for asymmetric in [false, true] {
-                let matrix = shape.matrix(Kind { tensor: false, asymmetric }, &mut numbers);
-                let codes = bytes(tokens * shape.cols(), &mut numbers);
-                let scales =
-                    floats(tokens, &mut numbers).iter().map(|s| s.abs()).collect::<Vec<_>>();
-                let expected = oracle::scaled(&codes, &scales, &matrix);
-                let quantized =
-                    QuantizedRows::from_parts(tokens, shape.cols(), codes, scales).unwrap();
-                let x = floats(tokens * shape.cols(), &mut numbers);
-                let dy = floats(tokens * rows, &mut numbers);
-                let over_columns = oracle::product(&x, tokens, &matrix);
-                let over_rows = oracle::product_transposed(&dy, tokens, &matrix);
-                for isa in Isa::available() {
-                    let kernels = Kernels::new(isa).unwrap();
-                    let mut first = None;
-                    for threads in [1, 2, 3, 8] {
-                        let (y, dx) = in_pool(threads, || {
-                            let mut y = vec![f32::NAN; tokens * rows];
-                            kernels.matmul_i8(&quantized, &matrix, &mut y).unwrap();
-                            assert_eq!(bits(&y), bits(&expected), "{isa} {threads} threads");
-                            kernels.matmul_f32(&x, tokens, &matrix, &mut y).unwrap();
-                            assert_within(&y, &over_columns, shape.cols());
-                            let mut dx = vec![f32::NAN; tokens * shape.cols()];
-                            kernels.matmul_f32_transposed(&dy, tokens, &matrix, &mut dx).unwrap();
-                            assert_within(&dx, &over_rows, rows);
-                            (bits(&y), bits(&dx))
-                        });
-                        let (same_y, same_dx) = first.get_or_insert((y.clone(), dx.clone()));
-                        assert!(y == *same_y && dx == *same_dx, "{isa} {threads} threads");
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn in_pool<R: Send>(threads: usize, work: impl FnOnce() -> R + Send) -> R {
-    rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(work)
-}
-
-#[test]
-fn weights_that_are_not_finite_are_refused_with_the_first_index() {
-    let (rows, cols) = (40, 50);
-    let row_scales = Granularity::Row;
-    on_every_isa(|kernels| {
-        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            for index in [0, 777, 1_234, 1_999] {
-                let mut latent = vec![0.5; rows * cols];
-                latent[index] = bad;
-                latent[1_999] = bad;
-                let refused = |result| match result {
-                    Err(Error::NonFinite { index: found, .. }) => assert_eq!(found, index),
-                    other => panic!("{other:?} for {bad} at {index}"),
-                };
-                for (granularity, count) in [(row_scales, rows), (Granularity::Tensor, 1)] {
-                    let scales = Scales::symmetric(granularity, vec![1.0; count]).unwrap();
-                    let mut matrix = TernaryMatrix::from_trits(
-                        rows,
-                        cols,
-                        &vec![0; rows * cols],
-                        scales,
-                        Packing::TwoBit,
-                    )
-                    .unwrap();
-                    let rule = Spread { granularity, asymmetric: false };
-                    refused(kernels.requantize(latent[..].into(), &rule, &mut matrix));
-                    if granularity == Granularity::Tensor {
-                        let levels = Levels::symmetric(0.1, 1.0);
-                        let weights = latent[..].into();
-                        refused(kernels.requantize_with_levels(weights, levels, &mut matrix));
-                    }
-                }
-                let mut rows_out = QuantizedRows::new();
-                let result = kernels.quantize_rows(&latent, rows, &mut rows_out);
-                assert!(matches!(result, Err(Error::NonFinite { index: i, .. }) if i == index));
-            }
-        }
-    });
-}
-
-#[test]
-fn shapes_that_do_not_fit_are_typed_errors() {
-    let kernels = Kernels::detect().unwrap();
-    let scales = Scales::tensor(1.0).unwrap();
-    let matrix = TernaryMatrix::from_trits(2, 3, &[0; 6], scales, Packing::TwoBit).unwrap();
-    let x = QuantizedRows::from_parts(1, 4, vec![0; 4], vec![1.0]).unwrap();
-    let result = kernels.matmul_i8(&x, &matrix, &mut [0.0; 2]);
-    assert!(matches!(result, Err(Error::Mismatch { .. })));
-    let length = |result| matches!(result, Err(Error::Length { .. }));
-    let x = QuantizedRows::from_parts(1, 3, vec![0; 3], vec![1.0]).unwrap();
-    assert!(length(kernels.matmul_i8(&x, &matrix, &mut [0.0; 3])));
-    assert!(length(kernels.sums_i8(&[0; 3], 2, matrix.codes(), &mut [0; 4])));
-    assert!(length(kernels.sums_i8(&[0; 6], 2, matrix.codes(), &mut [0; 3])));
-    assert!(length(kernels.sums_i16_transposed(&[0; 3], 1, matrix.codes(), &mut [0; 3])));
-    assert!(length(kernels.matmul_f32(&[0.0; 3], 1, &matrix, &mut [0.0; 3])));
-    assert!(length(kernels.matmul_f32_transposed(&[0.0; 2], 1, &matrix, &mut [0.0; 2])));
-    assert!(length(kernels.quantize_rows(&[0.0; 3], 2, &mut QuantizedRows::new())));
-    assert!(length(kernels.quantize_rows(&[0.0; 3], 0, &mut QuantizedRows::new())));
-    let overflow = kernels.sums_i8(&[0; 3], usize::MAX, matrix.codes(), &mut [0; 3]);
-    assert!(matches!(overflow, Err(Error::ShapeOverflow { .. })));
-    let reserved = kernels.sums_i16(&[0, 0, i16::MIN], 1, matrix.codes(), &mut [0; 2]);
-    assert!(matches!(reserved, Err(Error::OutOfRange { index: 2, .. })));
-    let long = Layout::new(1, 65_537, 65_537, Packing::TwoBit).unwrap();
-    let long = PackedTrits::zeros(long);
-    let result = kernels.sums_i16(&vec![0; 65_537], 1, &long, &mut [0]);
-    assert!(matches!(result, Err(Error::TooManyTerms { limit: 65_536, found: 65_537, .. })));
-    let mut matrix = matrix;
-    let rule = Spread { granularity: Granularity::Row, asymmetric: false };
-    let result = kernels.requantize([0.0; 6][..].into(), &rule, &mut matrix);
-    assert!(matches!(result, Err(Error::Mismatch { .. })));
 }
