@@ -4,10 +4,9 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use half::bf16;
 use ternary_core::kernels::{Kernels, QuantizedRows};
-use ternary_core::{
-    Granularity, Levels, Packing, Quantizer, Result, Scales, TernaryMatrix, Weights,
-};
+use ternary_core::{Levels, Packing, Result, Scales, TernaryMatrix, Weights};
 
 const COLS: usize = 2560;
 const ROWS: usize = 2560;
@@ -69,41 +68,42 @@ fn wide(criterion: &mut Criterion) -> Result<()> {
     Ok(())
 }
 
-/// A scale that is handed in.
-#[derive(Debug)]
-struct Given(f32);
-
-impl Quantizer for Given {
-    fn name(&self) -> &'static str {
-        "given"
-    }
-
-    fn granularity(&self) -> Granularity {
-        Granularity::Tensor
-    }
-
-    fn fit(&self, _group: usize, _weights: Weights<'_>) -> Result<Levels> {
-        Ok(Levels::symmetric(self.0 / 2.0, self.0))
-    }
-}
-
-/// Latent weights to packed trits.
+/// Latent weights to packed trits, by levels that are handed in.
 fn requantise(criterion: &mut Criterion) -> Result<()> {
     let kernels = Kernels::detect()?;
     let latent = floats(ROWS * COLS);
-    let rule = Given(0.5);
+    let bf16: Vec<_> = latent.iter().map(|&weight| bf16::from_f32(weight)).collect();
+    let levels = Levels::symmetric(0.25, 0.5);
     let mut packed = matrix(Packing::TwoBit)?;
     let mut group = criterion.benchmark_group("requantise");
-    group.throughput(Throughput::Bytes((4 * latent.len() + packed.size_bytes()) as u64));
+    let storages = [("f32", 4, Weights::F32(&latent)), ("bf16", 2, Weights::Bf16(&bf16))];
+    for (name, bytes, weights) in storages {
+        let moved = bytes * weights.len() + packed.size_bytes();
+        group.throughput(Throughput::Bytes(moved as u64));
+        group.bench_function(name, |bencher| {
+            bencher
+                .iter(|| kernels.requantize_with_levels(black_box(weights), levels, &mut packed));
+        });
+    }
+    Ok(())
+}
+
+/// Rows of floats to int8, alone.
+fn quantise_rows(criterion: &mut Criterion) -> Result<()> {
+    let kernels = Kernels::detect()?;
+    let m = 128;
+    let x = floats(m * COLS);
+    let mut codes = QuantizedRows::new();
+    let mut group = criterion.benchmark_group("quantise_rows");
+    group.throughput(Throughput::Bytes(5 * (m * COLS) as u64));
     group.bench_function("f32", |bencher| {
-        bencher
-            .iter(|| kernels.requantize(Weights::from(black_box(&latent[..])), &rule, &mut packed));
+        bencher.iter(|| kernels.quantize_rows(black_box(&x), m, &mut codes));
     });
     Ok(())
 }
 
 fn kernels(criterion: &mut Criterion) {
-    for bench in [int8, wide, requantise] {
+    for bench in [int8, wide, requantise, quantise_rows] {
         bench(criterion).expect("operands of matching shapes");
     }
 }
