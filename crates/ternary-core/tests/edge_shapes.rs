@@ -148,6 +148,19 @@ fn dimensions_that_cannot_be_addressed_are_typed_errors_even_beside_a_zero() {
 }
 
 #[test]
+fn of_several_bad_parameters_the_first_is_named() {
+    let weights = vec![1.0; 40];
+    let weights = Weights::F32(&weights);
+    let mut rule = Lsq::initialised(Granularity::Row, 40, 1, weights).unwrap();
+    // In different blocks of rows.
+    for group in [37, 5, 21] {
+        rule.alpha_mut()[group] = -1.0;
+    }
+    let matrix = TernaryMatrix::quantize(40, 1, weights, &rule, Packing::TwoBit);
+    assert!(matches!(matrix, Err(Error::OutOfRange { index: 5, .. })), "{matrix:?}");
+}
+
+#[test]
 fn a_matrix_keeps_its_weights_through_every_change_of_form() {
     let group = Granularity::group(7).unwrap();
     for (rows, cols) in [(1, 7), (5, 21), (17, 35), (0, 7), (3, 0)] {
