@@ -7,7 +7,8 @@ use super::product::{Product, Span};
 use super::scaling::{finish, lane_scales};
 use super::scratch::Words;
 use super::source::Source;
-use super::unpack::{Plane, QUADS};
+use super::unpack::Plane;
+use super::walk::{Segments, Walk};
 use crate::packing::LANES;
 use crate::scales::Scales;
 
@@ -37,34 +38,24 @@ pub(crate) fn integers(words: &Words) -> &[i32; LANES] {
 
 /// Exact sums Σ t·x.
 pub(crate) struct ByteSums<'a> {
-    pub(crate) source: Source<'a>,
+    pub(crate) walk: Segments<'a>,
     /// Σ x of each token and segment.
     pub(crate) activation_sums: &'a [i32],
     pub(crate) sums: Outputs<'a, i32>,
 }
 
-impl Product for ByteSums<'_> {
+impl<'a> Product for ByteSums<'a> {
     const OPERANDS: Operands = Operands::Bytes;
 
-    fn blocks(&self) -> usize {
-        self.source.layout().blocks()
-    }
+    type Walk = Segments<'a>;
 
-    fn parts(&self) -> usize {
-        self.source.layout().segments()
-    }
-
-    fn steps(&self, _part: usize) -> usize {
-        QUADS * self.source.segment_lines()
-    }
-
-    fn first_step(&self, part: usize) -> usize {
-        part * self.steps(part)
+    fn walk(&self) -> &Self::Walk {
+        &self.walk
     }
 
     unsafe fn fill<A: Arch>(&self, block: usize, part: usize, panel: &mut [Words]) {
         // SAFETY: passed on from the caller.
-        unsafe { fill_plane::<A>(&self.source, block, part, Plane::Codes, panel) }
+        unsafe { fill_plane::<A>(&self.walk.source, block, part, Plane::Codes, panel) }
     }
 
     unsafe fn store<A: Arch>(
@@ -76,9 +67,9 @@ impl Product for ByteSums<'_> {
     ) {
         for token in 0..tokens.tokens {
             let row = tokens.first + token;
-            let activations = self.activation_sums[row * self.parts() + part];
+            let activations = self.activation_sums[row * self.walk.parts() + part];
             for block in 0..blocks.count {
-                let lanes = self.source.row_lanes(blocks.first + block);
+                let lanes = self.walk.lanes(blocks.first + block);
                 // SAFETY: the caller has these outputs to itself.
                 let out = unsafe { self.sums.lanes(row, lanes) };
                 for (out, code_sum) in out.iter_mut().zip(integers(&tiles[0][token][block])) {
@@ -92,7 +83,7 @@ impl Product for ByteSums<'_> {
 
 /// Scaled sums: see [`super::scaling`]. Symmetric scales need one plane, asymmetric ones two.
 pub(crate) struct ScaledBytes<'a, const ASYMMETRIC: bool> {
-    pub(crate) source: Source<'a>,
+    pub(crate) walk: Segments<'a>,
     pub(crate) scales: &'a Scales,
     /// Σ x of each token and segment.
     pub(crate) activation_sums: &'a [i32],
@@ -101,35 +92,25 @@ pub(crate) struct ScaledBytes<'a, const ASYMMETRIC: bool> {
     pub(crate) outputs: Outputs<'a, f32>,
 }
 
-impl<const ASYMMETRIC: bool> Product for ScaledBytes<'_, ASYMMETRIC> {
+impl<'a, const ASYMMETRIC: bool> Product for ScaledBytes<'a, ASYMMETRIC> {
     const OPERANDS: Operands = Operands::Bytes;
     const PLANES: usize = if ASYMMETRIC { 2 } else { 1 };
 
-    fn blocks(&self) -> usize {
-        self.source.layout().blocks()
-    }
+    type Walk = Segments<'a>;
 
-    fn parts(&self) -> usize {
-        self.source.layout().segments()
-    }
-
-    fn steps(&self, _part: usize) -> usize {
-        QUADS * self.source.segment_lines()
-    }
-
-    fn first_step(&self, part: usize) -> usize {
-        part * self.steps(part)
+    fn walk(&self) -> &Self::Walk {
+        &self.walk
     }
 
     unsafe fn fill<A: Arch>(&self, block: usize, part: usize, panel: &mut [Words]) {
-        let (first, second) = panel.split_at_mut(self.steps(part));
+        let (first, second) = panel.split_at_mut(self.walk.steps(part));
         // SAFETY: passed on from the caller.
         unsafe {
             if ASYMMETRIC {
-                fill_plane::<A>(&self.source, block, part, Plane::Positive, first);
-                fill_plane::<A>(&self.source, block, part, Plane::Zero, second);
+                fill_plane::<A>(&self.walk.source, block, part, Plane::Positive, first);
+                fill_plane::<A>(&self.walk.source, block, part, Plane::Zero, second);
             } else {
-                fill_plane::<A>(&self.source, block, part, Plane::Codes, first);
+                fill_plane::<A>(&self.walk.source, block, part, Plane::Codes, first);
             }
         }
     }
@@ -142,11 +123,11 @@ impl<const ASYMMETRIC: bool> Product for ScaledBytes<'_, ASYMMETRIC> {
         tiles: &[Tile; 2],
     ) {
         for block in 0..blocks.count {
-            let scales = lane_scales(self.scales, &self.source, blocks.first + block, part);
-            let lanes = self.source.row_lanes(blocks.first + block);
+            let scales = lane_scales(self.scales, &self.walk.source, blocks.first + block, part);
+            let lanes = self.walk.lanes(blocks.first + block);
             for token in 0..tokens.tokens {
                 let row = tokens.first + token;
-                let activations = self.activation_sums[row * self.parts() + part];
+                let activations = self.activation_sums[row * self.walk.parts() + part];
                 let sums = [integers(&tiles[0][token][block]), integers(&tiles[1][token][block])];
                 // SAFETY: the caller has these outputs to itself.
                 let out = unsafe { self.outputs.lanes(row, lanes) };
@@ -154,7 +135,7 @@ impl<const ASYMMETRIC: bool> Product for ScaledBytes<'_, ASYMMETRIC> {
                 unsafe {
                     A::add_segment::<ASYMMETRIC>(out, sums, activations, &scales, part == 0);
                 }
-                if part + 1 == self.parts() {
+                if part + 1 == self.walk.parts() {
                     finish(out, self.activation_scales[row]);
                 }
             }

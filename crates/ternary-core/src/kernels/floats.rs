@@ -6,39 +6,43 @@
 
 use super::arch::{Arch, Operands, Tile};
 use super::operand::{TokenTile, column_rows, row_rows, with_tiles};
-use super::outputs::{Lanes, Outputs};
+use super::outputs::Outputs;
 use super::product::{self, Product, Span};
 use super::scaling::lane_scales;
 use super::scratch::Words;
 use super::source::Source;
-use super::span_parts::{COLUMN_STEPS, ColumnParts, RowParts};
+use super::walk::{OverColumns, OverRows, Walk};
 use crate::matrix::TernaryMatrix;
 use crate::packing::LANES;
 use crate::scales::Scales;
 
 /// y[m][n] = Σ over columns: x[m][k] · w[n][k].
-pub(crate) struct FloatProduct<'a> {
-    pub(crate) source: Source<'a>,
-    pub(crate) scales: &'a Scales,
-    pub(crate) outputs: Outputs<'a, f32>,
+struct FloatProduct<'a> {
+    walk: OverColumns<'a, LANES>,
+    scales: &'a Scales,
+    outputs: Outputs<'a, f32>,
 }
 
 /// dx[m][k] = Σ over rows: dy[m][n] · w[n][k].
-pub(crate) struct FloatProductTransposed<'a> {
-    pub(crate) source: Source<'a>,
-    pub(crate) scales: &'a Scales,
-    pub(crate) outputs: Outputs<'a, f32>,
+struct FloatProductTransposed<'a> {
+    walk: OverRows<'a, LANES>,
+    scales: &'a Scales,
+    outputs: Outputs<'a, f32>,
 }
 
+/// The sums that earlier parts left in the outputs.
+///
+/// # Safety
+/// No other thread uses these outputs.
 unsafe fn load(
     outputs: &Outputs<'_, f32>,
+    walk: &impl Walk,
     tokens: TokenTile,
     blocks: Span,
     tile: &mut Tile,
-    lanes: impl Fn(usize) -> Lanes,
 ) {
     for block in 0..blocks.count {
-        let lanes = lanes(blocks.first + block);
+        let lanes = walk.lanes(blocks.first + block);
         for (token, tile) in tile.iter_mut().enumerate().take(tokens.tokens) {
             // SAFETY: the caller has these outputs to itself.
             let out = unsafe { outputs.lanes(tokens.first + token, lanes) };
@@ -49,15 +53,19 @@ unsafe fn load(
     }
 }
 
+/// The reverse of [`load`].
+///
+/// # Safety
+/// No other thread uses these outputs.
 unsafe fn store(
     outputs: &Outputs<'_, f32>,
+    walk: &impl Walk,
     tokens: TokenTile,
     blocks: Span,
     tile: &Tile,
-    lanes: impl Fn(usize) -> Lanes,
 ) {
     for block in 0..blocks.count {
-        let lanes = lanes(blocks.first + block);
+        let lanes = walk.lanes(blocks.first + block);
         for (token, tile) in tile.iter().enumerate().take(tokens.tokens) {
             // SAFETY: the caller has these outputs to itself.
             let out = unsafe { outputs.lanes(tokens.first + token, lanes) };
@@ -68,32 +76,21 @@ unsafe fn store(
     }
 }
 
-impl Product for FloatProduct<'_> {
+impl<'a> Product for FloatProduct<'a> {
     const OPERANDS: Operands = Operands::Floats;
 
-    fn blocks(&self) -> usize {
-        self.source.layout().blocks()
-    }
+    type Walk = OverColumns<'a, LANES>;
 
-    fn parts(&self) -> usize {
-        ColumnParts::new(&self.source).count()
-    }
-
-    fn steps(&self, part: usize) -> usize {
-        COLUMN_STEPS * ColumnParts::new(&self.source).lines(part).len()
-    }
-
-    fn first_step(&self, part: usize) -> usize {
-        COLUMN_STEPS * ColumnParts::new(&self.source).first_line(part)
+    fn walk(&self) -> &Self::Walk {
+        &self.walk
     }
 
     unsafe fn fill<A: Arch>(&self, block: usize, part: usize, panel: &mut [Words]) {
-        let parts = ColumnParts::new(&self.source);
-        let segment = parts.segment(part);
-        let scales = lane_scales(self.scales, &self.source, block, segment);
+        let (source, segment) = (&self.walk.source, self.walk.segment(part));
+        let scales = lane_scales(self.scales, source, block, segment);
         // SAFETY: passed on from the caller.
         unsafe {
-            self.source.two_bit::<A, _>(block, segment, parts.lines(part), |lines| {
+            source.two_bit::<A, _>(block, segment, self.walk.lines(part), |lines| {
                 A::floats(lines, &scales, panel);
             });
         }
@@ -101,9 +98,8 @@ impl Product for FloatProduct<'_> {
 
     unsafe fn load(&self, part: usize, tokens: TokenTile, blocks: Span, tile: &mut Tile) {
         if part > 0 {
-            let lanes = |block| self.source.row_lanes(block);
             // SAFETY: passed on from the caller.
-            unsafe { load(&self.outputs, tokens, blocks, tile, lanes) }
+            unsafe { load(&self.outputs, &self.walk, tokens, blocks, tile) }
         }
     }
 
@@ -114,40 +110,27 @@ impl Product for FloatProduct<'_> {
         blocks: Span,
         tiles: &[Tile; 2],
     ) {
-        let lanes = |block| self.source.row_lanes(block);
         // SAFETY: passed on from the caller.
-        unsafe { store(&self.outputs, tokens, blocks, &tiles[0], lanes) }
+        unsafe { store(&self.outputs, &self.walk, tokens, blocks, &tiles[0]) }
     }
 }
 
-impl Product for FloatProductTransposed<'_> {
+impl<'a> Product for FloatProductTransposed<'a> {
     const OPERANDS: Operands = Operands::Floats;
 
-    fn blocks(&self) -> usize {
-        self.source.layout().segments() * self.source.segment_lines()
+    type Walk = OverRows<'a, LANES>;
+
+    fn walk(&self) -> &Self::Walk {
+        &self.walk
     }
 
-    fn parts(&self) -> usize {
-        RowParts::new(&self.source).count()
-    }
-
-    fn steps(&self, part: usize) -> usize {
-        LANES * RowParts::new(&self.source).blocks(part).len()
-    }
-
-    fn first_step(&self, part: usize) -> usize {
-        LANES * RowParts::new(&self.source).blocks(part).start
-    }
-
-    unsafe fn fill<A: Arch>(&self, line: usize, part: usize, panel: &mut [Words]) {
-        let (segment, line) =
-            (line / self.source.segment_lines(), line % self.source.segment_lines());
-        let blocks = RowParts::new(&self.source).blocks(part);
-        for (block, panel) in blocks.zip(panel.chunks_exact_mut(LANES)) {
-            let scales = lane_scales(self.scales, &self.source, block, segment);
+    unsafe fn fill<A: Arch>(&self, block: usize, part: usize, panel: &mut [Words]) {
+        let (source, (segment, line)) = (&self.walk.source, self.walk.line(block));
+        for (rows, panel) in self.walk.row_blocks(part).zip(panel.chunks_exact_mut(LANES)) {
+            let scales = lane_scales(self.scales, source, rows, segment);
             // SAFETY: passed on from the caller.
             unsafe {
-                self.source.two_bit::<A, _>(block, segment, line..line + 1, |lines| {
+                source.two_bit::<A, _>(rows, segment, line..line + 1, |lines| {
                     A::floats_transposed(&lines[0], &scales, panel);
                 });
             }
@@ -156,9 +139,8 @@ impl Product for FloatProductTransposed<'_> {
 
     unsafe fn load(&self, part: usize, tokens: TokenTile, blocks: Span, tile: &mut Tile) {
         if part > 0 {
-            let lanes = |block| self.source.column_lanes(block);
             // SAFETY: passed on from the caller.
-            unsafe { load(&self.outputs, tokens, blocks, tile, lanes) }
+            unsafe { load(&self.outputs, &self.walk, tokens, blocks, tile) }
         }
     }
 
@@ -169,9 +151,8 @@ impl Product for FloatProductTransposed<'_> {
         blocks: Span,
         tiles: &[Tile; 2],
     ) {
-        let lanes = |block| self.source.column_lanes(block);
         // SAFETY: passed on from the caller.
-        unsafe { store(&self.outputs, tokens, blocks, &tiles[0], lanes) }
+        unsafe { store(&self.outputs, &self.walk, tokens, blocks, &tiles[0]) }
     }
 }
 
@@ -180,7 +161,7 @@ impl Product for FloatProductTransposed<'_> {
 pub(crate) unsafe fn matmul_f32<A: Arch>(x: &[f32], rows: usize, w: &TernaryMatrix, y: &mut [f32]) {
     let source = Source::new(w.codes());
     let outputs = Outputs::new(y, w.rows());
-    let product = FloatProduct { source, scales: w.scales(), outputs };
+    let product = FloatProduct { walk: OverColumns { source }, scales: w.scales(), outputs };
     // SAFETY: passed on from the caller.
     with_tiles::<A, _, _>(&column_rows(x, rows, &source, 1), |tiles| unsafe {
         product::run::<A, _>(&product, rows, tiles);
@@ -197,7 +178,7 @@ pub(crate) unsafe fn matmul_f32_transposed<A: Arch>(
 ) {
     let source = Source::new(w.codes());
     let outputs = Outputs::new(dx, w.cols());
-    let product = FloatProductTransposed { source, scales: w.scales(), outputs };
+    let product = FloatProductTransposed { walk: OverRows { source }, scales: w.scales(), outputs };
     // SAFETY: passed on from the caller.
     with_tiles::<A, _, _>(&row_rows(dy, rows, &source, 1), |tiles| unsafe {
         product::run::<A, _>(&product, rows, tiles);

@@ -12,6 +12,7 @@ use super::scaling::{finish, lane_scales};
 use super::scratch::{self, Purpose};
 use super::source::Source;
 use super::unpack::Plane;
+use super::walk::Segments;
 use crate::matrix::TernaryMatrix;
 use crate::packing::{LANES, PackedTrits, Packing};
 
@@ -122,7 +123,7 @@ unsafe fn scaled_bytes<A: Arch, const ASYMMETRIC: bool, const PLANES: usize>(
         } else {
             let padded = byte_rows(x.codes(), rows, &source, Packing::TwoBit);
             let product = ScaledBytes::<ASYMMETRIC> {
-                source,
+                walk: Segments { source },
                 scales,
                 activation_sums,
                 activation_scales,
@@ -161,7 +162,7 @@ pub(crate) unsafe fn sums_i8<A: Arch>(x: &[i8], rows: usize, w: &PackedTrits, su
             });
         } else {
             let padded = byte_rows(x, rows, &source, Packing::TwoBit);
-            let product = ByteSums { source, activation_sums, sums };
+            let product = ByteSums { walk: Segments { source }, activation_sums, sums };
             // SAFETY: passed on from the caller.
             with_tiles::<A, _, _>(&padded, |tiles| unsafe {
                 product::run::<A, _>(&product, rows, tiles);

@@ -54,10 +54,10 @@ mod requantize;
 mod scaling;
 mod scratch;
 mod source;
-mod span_parts;
 #[cfg(test)]
 mod tests;
 mod unpack;
+mod walk;
 
 pub use activations::QuantizedRows;
 pub use entry::Kernels;

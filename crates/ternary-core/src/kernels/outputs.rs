@@ -1,7 +1,7 @@
 //! Where sums go: rows of outputs, a block of sixteen lanes at a time.
 
 use super::parallel::SharedSlice;
-use super::source::{COLUMNS, Source};
+use super::source::Source;
 use crate::packing::LANES;
 
 /// Row-major outputs that threads fill block by block.
@@ -38,15 +38,5 @@ impl Source<'_> {
     /// The outputs of block `block` of rows · matrixᵀ: rows of the matrix.
     pub(crate) fn row_lanes(&self, block: usize) -> Lanes {
         Lanes { first: LANES * block, count: self.rows_of(block) }
-    }
-
-    /// The outputs of two-bit line `line` of a row in rows · matrix: columns of the matrix.
-    pub(crate) fn column_lanes(&self, line: usize) -> Lanes {
-        let (segment, line) = (line / self.segment_lines(), line % self.segment_lines());
-        let columns = self.layout().segment_columns();
-        Lanes {
-            first: segment * columns + COLUMNS * line,
-            count: (columns - COLUMNS * line).min(COLUMNS),
-        }
     }
 }

@@ -3,39 +3,42 @@
 use super::arch::{Arch, Operands, Tile};
 use super::bytes::integers;
 use super::operand::{TokenTile, column_rows, row_rows, with_tiles};
-use super::outputs::{Lanes, Outputs};
+use super::outputs::Outputs;
 use super::product::{self, Product, Span};
 use super::scratch::Words;
 use super::source::Source;
-use super::span_parts::{COLUMN_STEPS, ColumnParts, RowParts};
+use super::walk::{OverColumns, OverRows, Walk};
 use crate::packing::{LANES, PackedTrits};
 
+/// Steps that the sixteen columns of a line, or the rows of a block, make.
+const STEPS: usize = LANES / 2;
+
 /// Σ over columns: x[m][k] · t[n][k].
-pub(crate) struct PairSums<'a> {
-    pub(crate) source: Source<'a>,
-    pub(crate) sums: Outputs<'a, i32>,
+struct PairSums<'a> {
+    walk: OverColumns<'a, STEPS>,
+    sums: Outputs<'a, i32>,
 }
 
 /// Σ over rows: x[m][n] · t[n][k].
-pub(crate) struct PairSumsTransposed<'a> {
-    pub(crate) source: Source<'a>,
-    pub(crate) sums: Outputs<'a, i32>,
+struct PairSumsTransposed<'a> {
+    walk: OverRows<'a, STEPS>,
+    sums: Outputs<'a, i32>,
 }
 
-/// Steps that sixteen columns, or sixteen rows, make.
-const STEPS: usize = LANES / 2;
-const _: () = assert!(COLUMN_STEPS == 2 * STEPS);
-
+/// Adds the sums of a part to the outputs, which the first part sets.
+///
+/// # Safety
+/// No other thread uses these outputs.
 unsafe fn store(
     sums: &Outputs<'_, i32>,
+    walk: &impl Walk,
     first_part: bool,
     tokens: TokenTile,
     blocks: Span,
     tile: &Tile,
-    lanes: impl Fn(usize) -> Lanes,
 ) {
     for block in 0..blocks.count {
-        let lanes = lanes(blocks.first + block);
+        let lanes = walk.lanes(blocks.first + block);
         for token in 0..tokens.tokens {
             // SAFETY: the caller has these outputs to itself.
             let out = unsafe { sums.lanes(tokens.first + token, lanes) };
@@ -46,31 +49,20 @@ unsafe fn store(
     }
 }
 
-impl Product for PairSums<'_> {
+impl<'a> Product for PairSums<'a> {
     const OPERANDS: Operands = Operands::Pairs;
 
-    fn blocks(&self) -> usize {
-        self.source.layout().blocks()
-    }
+    type Walk = OverColumns<'a, STEPS>;
 
-    fn parts(&self) -> usize {
-        ColumnParts::new(&self.source).count()
-    }
-
-    fn steps(&self, part: usize) -> usize {
-        STEPS * ColumnParts::new(&self.source).lines(part).len()
-    }
-
-    fn first_step(&self, part: usize) -> usize {
-        STEPS * ColumnParts::new(&self.source).first_line(part)
+    fn walk(&self) -> &Self::Walk {
+        &self.walk
     }
 
     unsafe fn fill<A: Arch>(&self, block: usize, part: usize, panel: &mut [Words]) {
-        let parts = ColumnParts::new(&self.source);
-        let (segment, lines) = (parts.segment(part), parts.lines(part));
+        let (segment, lines) = (self.walk.segment(part), self.walk.lines(part));
         // SAFETY: passed on from the caller.
         unsafe {
-            self.source.two_bit::<A, _>(block, segment, lines, |lines| A::pairs(lines, panel));
+            self.walk.source.two_bit::<A, _>(block, segment, lines, |lines| A::pairs(lines, panel));
         }
     }
 
@@ -81,39 +73,26 @@ impl Product for PairSums<'_> {
         blocks: Span,
         tiles: &[Tile; 2],
     ) {
-        let lanes = |block| self.source.row_lanes(block);
         // SAFETY: passed on from the caller.
-        unsafe { store(&self.sums, part == 0, tokens, blocks, &tiles[0], lanes) }
+        unsafe { store(&self.sums, &self.walk, part == 0, tokens, blocks, &tiles[0]) }
     }
 }
 
-impl Product for PairSumsTransposed<'_> {
+impl<'a> Product for PairSumsTransposed<'a> {
     const OPERANDS: Operands = Operands::Pairs;
 
-    fn blocks(&self) -> usize {
-        self.source.layout().segments() * self.source.segment_lines()
+    type Walk = OverRows<'a, STEPS>;
+
+    fn walk(&self) -> &Self::Walk {
+        &self.walk
     }
 
-    fn parts(&self) -> usize {
-        RowParts::new(&self.source).count()
-    }
-
-    fn steps(&self, part: usize) -> usize {
-        STEPS * RowParts::new(&self.source).blocks(part).len()
-    }
-
-    fn first_step(&self, part: usize) -> usize {
-        STEPS * RowParts::new(&self.source).blocks(part).start
-    }
-
-    unsafe fn fill<A: Arch>(&self, line: usize, part: usize, panel: &mut [Words]) {
-        let (segment, line) =
-            (line / self.source.segment_lines(), line % self.source.segment_lines());
-        let blocks = RowParts::new(&self.source).blocks(part);
-        for (block, panel) in blocks.zip(panel.chunks_exact_mut(STEPS)) {
+    unsafe fn fill<A: Arch>(&self, block: usize, part: usize, panel: &mut [Words]) {
+        let (segment, line) = self.walk.line(block);
+        for (rows, panel) in self.walk.row_blocks(part).zip(panel.chunks_exact_mut(STEPS)) {
             // SAFETY: passed on from the caller.
             unsafe {
-                self.source.two_bit::<A, _>(block, segment, line..line + 1, |lines| {
+                self.walk.source.two_bit::<A, _>(rows, segment, line..line + 1, |lines| {
                     A::pairs_transposed(&lines[0], panel);
                 });
             }
@@ -127,9 +106,8 @@ impl Product for PairSumsTransposed<'_> {
         blocks: Span,
         tiles: &[Tile; 2],
     ) {
-        let lanes = |block| self.source.column_lanes(block);
         // SAFETY: passed on from the caller.
-        unsafe { store(&self.sums, part == 0, tokens, blocks, &tiles[0], lanes) }
+        unsafe { store(&self.sums, &self.walk, part == 0, tokens, blocks, &tiles[0]) }
     }
 }
 
@@ -139,7 +117,8 @@ impl Product for PairSumsTransposed<'_> {
 /// The processor has `A`.
 pub(crate) unsafe fn sums_i16<A: Arch>(x: &[i16], rows: usize, w: &PackedTrits, sums: &mut [i32]) {
     let source = Source::new(w);
-    let product = PairSums { source, sums: Outputs::new(sums, w.layout().rows()) };
+    let product =
+        PairSums { walk: OverColumns { source }, sums: Outputs::new(sums, w.layout().rows()) };
     // SAFETY: passed on from the caller.
     with_tiles::<A, _, _>(&column_rows(x, rows, &source, 2), |tiles| unsafe {
         product::run::<A, _>(&product, rows, tiles);
@@ -155,7 +134,10 @@ pub(crate) unsafe fn sums_i16_transposed<A: Arch>(
     sums: &mut [i32],
 ) {
     let source = Source::new(w);
-    let product = PairSumsTransposed { source, sums: Outputs::new(sums, w.layout().cols()) };
+    let product = PairSumsTransposed {
+        walk: OverRows { source },
+        sums: Outputs::new(sums, w.layout().cols()),
+    };
     // SAFETY: passed on from the caller.
     with_tiles::<A, _, _>(&row_rows(x, rows, &source, 2), |tiles| unsafe {
         product::run::<A, _>(&product, rows, tiles);

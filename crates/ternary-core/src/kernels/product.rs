@@ -9,6 +9,7 @@ use super::arch::{Arch, MAX_BLOCKS, Operands, Tile, ZERO_TILE};
 use super::operand::TokenTile;
 use super::parallel;
 use super::scratch::{self, Purpose, Words};
+use super::walk::Walk;
 use crate::packing::LANES;
 
 /// Blocks of sixteen outputs in a panel.
@@ -23,14 +24,11 @@ pub(crate) trait Product: Sync {
     /// Panels for each block: two where the sums over two kinds of trits are taken apart.
     const PLANES: usize = 1;
 
-    /// Blocks of sixteen outputs.
-    fn blocks(&self) -> usize;
-    /// Parts that the steps are cut into.
-    fn parts(&self) -> usize;
-    /// Steps of part `part`.
-    fn steps(&self, part: usize) -> usize;
-    /// The first step of part `part`.
-    fn first_step(&self, part: usize) -> usize;
+    /// How it is walked.
+    type Walk: Walk;
+
+    /// Its blocks of outputs, and the parts of its sums.
+    fn walk(&self) -> &Self::Walk;
 
     /// Unpacks the weights of a block in a part: one run of steps for each plane.
     ///
@@ -71,19 +69,19 @@ pub(crate) struct Span {
 /// The processor has `A`.
 pub(crate) unsafe fn run<A: Arch, P: Product>(product: &P, tokens: usize, activations: &[u32]) {
     let tiles = TokenTile::count::<A>(tokens);
-    let panels = product.blocks().div_ceil(PANEL_BLOCKS);
+    let panels = product.walk().blocks().div_ceil(PANEL_BLOCKS);
     if tiles == 0 || panels == 0 {
         return;
     }
-    let steps: usize = (0..product.parts()).map(|part| product.steps(part)).sum();
+    let steps: usize = (0..product.walk().parts()).map(|part| product.walk().steps(part)).sum();
     // Few panels: let several threads take the same one for different tokens.
     let shares = (4 * rayon::current_num_threads()).div_ceil(panels).clamp(1, tiles.div_ceil(8));
     let tiles_each = tiles.div_ceil(shares);
-    let cost = steps.saturating_mul(4 * LANES * tokens).saturating_mul(product.blocks());
+    let cost = steps.saturating_mul(4 * LANES * tokens).saturating_mul(product.walk().blocks());
     parallel::for_each(panels * shares, cost, |item| {
         let (panel, share) = (item / shares, item % shares);
         let first = panel * PANEL_BLOCKS;
-        let blocks = Span { first, count: (product.blocks() - first).min(PANEL_BLOCKS) };
+        let blocks = Span { first, count: (product.walk().blocks() - first).min(PANEL_BLOCKS) };
         let tiles = share * tiles_each..((share + 1) * tiles_each).min(tiles);
         // SAFETY: the caller has `A`; no two items share outputs.
         unsafe { run_panel::<A, P>(product, blocks, tokens, tiles, steps, activations) }
@@ -100,11 +98,12 @@ unsafe fn run_panel<A: Arch, P: Product>(
     activations: &[u32],
 ) {
     let mut part = 0;
-    while part < product.parts() {
-        let registers_of = |part| product.steps(part) * P::PLANES * blocks.count;
+    while part < product.walk().parts() {
+        let registers_of = |part| product.walk().steps(part) * P::PLANES * blocks.count;
         let mut end = part + 1;
         let mut registers = registers_of(part);
-        while end < product.parts() && (registers + registers_of(end)) * LANES <= PANEL_WORDS {
+        while end < product.walk().parts() && (registers + registers_of(end)) * LANES <= PANEL_WORDS
+        {
             registers += registers_of(end);
             end += 1;
         }
@@ -133,7 +132,7 @@ unsafe fn fill_panel<A: Arch, P: Product>(
     let mut rest = panel;
     for part in parts {
         for block in blocks.first..blocks.first + blocks.count {
-            let (runs, after) = rest.split_at_mut(product.steps(part) * P::PLANES);
+            let (runs, after) = rest.split_at_mut(product.walk().steps(part) * P::PLANES);
             // SAFETY: passed on from the caller.
             unsafe { product.fill::<A>(block, part, runs) };
             rest = after;
@@ -152,8 +151,8 @@ unsafe fn run_tile<A: Arch, P: Product>(
 ) {
     let mut rest = panel;
     for part in parts {
-        let steps = product.steps(part);
-        let first = product.first_step(part);
+        let steps = product.walk().steps(part);
+        let first = product.walk().first_step(part);
         let activations = &activations[first * tokens.width..][..steps * tokens.width];
         let (runs, after) = rest.split_at(steps * P::PLANES * blocks.count);
         rest = after;
