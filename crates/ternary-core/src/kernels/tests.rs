@@ -423,3 +423,16 @@ fn the_longest_sums_of_extremes_are_exact() {
         }
     }
 }
+
+#[test]
+fn the_longest_int8_sum_there_is_fills_32_bits_and_is_exact() {
+    const LENGTH: usize = (1 << 24) - 1;
+    let layout = Layout::new(1, LENGTH, LENGTH, Packing::FiveTrits).unwrap();
+    let trits = PackedTrits::from_trits(layout, &vec![1; LENGTH]).unwrap();
+    let x = vec![-128; LENGTH];
+    on_every_isa(|kernels| {
+        let mut sums = [0];
+        kernels.sums_i8(&x, 1, &trits, &mut sums).unwrap();
+        assert_eq!(sums, [i32::MIN + 128]);
+    });
+}

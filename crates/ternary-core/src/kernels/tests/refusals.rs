@@ -69,6 +69,13 @@ fn shapes_that_do_not_fit_are_typed_errors() {
     let long = PackedTrits::zeros(long);
     let result = kernels.sums_i16(&vec![0; 65_537], 1, &long, &mut [0]);
     assert!(matches!(result, Err(Error::TooManyTerms { limit: 65_536, found: 65_537, .. })));
+    let long = PackedTrits::zeros(Layout::new(1, 1 << 24, 1 << 24, Packing::FiveTrits).unwrap());
+    let result = kernels.sums_i8(&vec![0; 1 << 24], 1, &long, &mut [0]);
+    assert!(matches!(result, Err(Error::TooManyTerms { limit: 16_777_215, .. })));
+    let matrix_of_long = TernaryMatrix::new(long, Scales::tensor(1.0).unwrap()).unwrap();
+    let x = QuantizedRows::from_parts(1, 1 << 24, vec![0; 1 << 24], vec![1.0]).unwrap();
+    let result = kernels.matmul_i8(&x, &matrix_of_long, &mut [0.0]);
+    assert!(matches!(result, Err(Error::TooManyTerms { found: 16_777_216, .. })));
     let mut matrix = matrix;
     let rule = Spread { granularity: Granularity::Row, asymmetric: false };
     let result = kernels.requantize([0.0; 6][..].into(), &rule, &mut matrix);

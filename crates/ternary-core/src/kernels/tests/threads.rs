@@ -95,8 +95,11 @@ fn tokens_that_share_a_panel_of_weights_are_all_computed_on_any_number_of_thread
 #[test]
 fn requantising_is_the_same_and_names_the_first_bad_weight_on_any_number_of_threads() {
     let mut numbers = Numbers::new(9);
-    let (rows, cols) = (305, 900);
-    let latent = floats(rows * cols, &mut numbers);
+    let (rows, cols) = (230, 1_200);
+    // Floats that bf16 holds exactly, so that both storage types have the same trits.
+    let bf16: Vec<_> =
+        floats(rows * cols, &mut numbers).into_iter().map(half::bf16::from_f32).collect();
+    let latent = Weights::Bf16(&bf16).to_f32();
     let mut bad = latent.clone();
     // In different blocks, so that threads meet them in any order.
     for index in [273_000, 20_011, 150_000] {
@@ -120,8 +123,11 @@ fn requantising_is_the_same_and_names_the_first_bad_weight_on_any_number_of_thre
                 for threads in [1, 2, 3, 8] {
                     in_pool(threads, || {
                         let mut found = empty.clone();
-                        kernels.requantize(Weights::F32(&latent), &rule, &mut found).unwrap();
-                        assert!(found == expected, "{isa} {granularity:?} {threads} threads");
+                        for weights in [Weights::F32(&latent), Weights::Bf16(&bf16)] {
+                            found.clone_from(&empty);
+                            kernels.requantize(weights, &rule, &mut found).unwrap();
+                            assert!(found == expected, "{isa} {granularity:?} {threads} threads");
+                        }
                         let error = kernels.requantize(Weights::F32(&bad), &rule, &mut found);
                         assert!(matches!(error, Err(Error::NonFinite { index: 20_011, .. })));
                     });
