@@ -1,7 +1,9 @@
 //! What the kernels refuse, and what their errors name.
 
+use super::requantisation::Spread;
 use super::*;
 use crate::Error;
+use crate::quantize::Levels;
 
 #[test]
 fn weights_that_are_not_finite_are_refused_with_the_first_index() {

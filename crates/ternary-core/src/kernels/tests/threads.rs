@@ -1,7 +1,9 @@
 //! Products large enough for several threads, which must not change a bit.
 
+use super::requantisation::{Spread, naive};
 use super::*;
 use crate::Error;
+use crate::weights::Weights;
 
 #[test]
 fn long_and_tall_shapes_agree_with_the_oracle_on_any_number_of_threads() {
