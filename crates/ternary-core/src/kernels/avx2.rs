@@ -6,14 +6,16 @@
 use std::arch::x86_64::*;
 
 use super::activations;
-use super::arch::{Arch, Operands, StripSums, Tile};
+use super::arch::{Arch, Operands, QUAD, StripSums, Tile};
 use super::instantiate::{shared_kernels, vector_operations};
 use super::lanes::{Dot, Lanes};
 use super::portable::Portable;
 use super::register_tile::register_tile;
+use super::scaling::Place;
 use super::scratch::Words;
 use super::unpack::{self, LaneScales, Plane};
 use crate::packing::{LANES, Line};
+use crate::weights::Weights;
 
 pub(crate) struct Avx2;
 
@@ -264,13 +266,13 @@ impl Arch for Avx2 {
 
     #[target_feature(enable = "avx2,fma")]
     unsafe fn ternarize(
-        latent: &[f32],
-        stride: usize,
-        thresholds: &[f32; LANES],
+        rows: [&[f32]; QUAD],
+        thresholds: [f32; QUAD],
+        quad: usize,
         lines: &mut [Line],
     ) -> bool {
         // SAFETY: the portable code needs no processor feature.
-        unsafe { Portable::ternarize(latent, stride, thresholds, lines) }
+        unsafe { Portable::ternarize(rows, thresholds, quad, lines) }
     }
 
     shared_kernels!(Ymm, #[target_feature(enable = "avx2,fma")]);

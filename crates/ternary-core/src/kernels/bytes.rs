@@ -4,12 +4,11 @@ use super::arch::{Arch, Operands, Tile};
 use super::operand::TokenTile;
 use super::outputs::Outputs;
 use super::product::{Product, Span};
-use super::scaling::{finish, lane_scales};
+use super::scaling::{BlockScales, Place};
 use super::scratch::Words;
 use super::source::Source;
-use super::unpack::{Plane, QUADS};
+use super::unpack::{LaneScales, Plane, QUADS};
 use crate::packing::LANES;
-use crate::scales::Scales;
 
 /// Unpacks a segment of a block as bytes of one plane.
 ///
@@ -93,7 +92,7 @@ impl Product for ByteSums<'_> {
 /// Scaled sums: see [`super::scaling`]. Symmetric scales need one plane, asymmetric ones two.
 pub(crate) struct ScaledBytes<'a, const ASYMMETRIC: bool> {
     pub(crate) source: Source<'a>,
-    pub(crate) scales: &'a Scales,
+    pub(crate) scales: BlockScales<'a>,
     /// Σ x of each token and segment.
     pub(crate) activation_sums: &'a [i32],
     /// The scale of each token.
@@ -142,21 +141,19 @@ impl<const ASYMMETRIC: bool> Product for ScaledBytes<'_, ASYMMETRIC> {
         tiles: &[Tile; 2],
     ) {
         for block in 0..blocks.count {
-            let scales = lane_scales(self.scales, &self.source, blocks.first + block, part);
+            let mut buffer = LaneScales::ZERO;
+            let scales = self.scales.lanes(blocks.first + block, part, &mut buffer);
             let lanes = self.source.row_lanes(blocks.first + block);
             for token in 0..tokens.tokens {
                 let row = tokens.first + token;
                 let activations = self.activation_sums[row * self.parts() + part];
+                let finish = (part + 1 == self.parts()).then(|| self.activation_scales[row]);
+                let place = Place { first: part == 0, finish };
                 let sums = [integers(&tiles[0][token][block]), integers(&tiles[1][token][block])];
                 // SAFETY: the caller has these outputs to itself.
                 let out = unsafe { self.outputs.lanes(row, lanes) };
                 // SAFETY: passed on from the caller.
-                unsafe {
-                    A::add_segment::<ASYMMETRIC>(out, sums, activations, &scales, part == 0);
-                }
-                if part + 1 == self.parts() {
-                    finish(out, self.activation_scales[row]);
-                }
+                unsafe { A::add_segment::<ASYMMETRIC>(out, sums, activations, scales, place) }
             }
         }
     }

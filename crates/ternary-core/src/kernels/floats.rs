@@ -8,25 +8,25 @@ use super::arch::{Arch, Operands, Tile};
 use super::operand::{TokenTile, column_rows, row_rows, with_tiles};
 use super::outputs::{Lanes, Outputs};
 use super::product::{self, Product, Span};
-use super::scaling::lane_scales;
+use super::scaling::BlockScales;
 use super::scratch::Words;
 use super::source::Source;
 use super::span_parts::{COLUMN_STEPS, ColumnParts, RowParts};
+use super::unpack::LaneScales;
 use crate::matrix::TernaryMatrix;
 use crate::packing::LANES;
-use crate::scales::Scales;
 
 /// y[m][n] = Σ over columns: x[m][k] · w[n][k].
 pub(crate) struct FloatProduct<'a> {
     pub(crate) source: Source<'a>,
-    pub(crate) scales: &'a Scales,
+    pub(crate) scales: BlockScales<'a>,
     pub(crate) outputs: Outputs<'a, f32>,
 }
 
 /// dx[m][k] = Σ over rows: dy[m][n] · w[n][k].
 pub(crate) struct FloatProductTransposed<'a> {
     pub(crate) source: Source<'a>,
-    pub(crate) scales: &'a Scales,
+    pub(crate) scales: BlockScales<'a>,
     pub(crate) outputs: Outputs<'a, f32>,
 }
 
@@ -90,11 +90,12 @@ impl Product for FloatProduct<'_> {
     unsafe fn fill<A: Arch>(&self, block: usize, part: usize, panel: &mut [Words]) {
         let parts = ColumnParts::new(&self.source);
         let segment = parts.segment(part);
-        let scales = lane_scales(self.scales, &self.source, block, segment);
+        let mut buffer = LaneScales::ZERO;
+        let scales = self.scales.lanes(block, segment, &mut buffer);
         // SAFETY: passed on from the caller.
         unsafe {
             self.source.two_bit::<A, _>(block, segment, parts.lines(part), |lines| {
-                A::floats(lines, &scales, panel);
+                A::floats(lines, scales, panel);
             });
         }
     }
@@ -144,11 +145,12 @@ impl Product for FloatProductTransposed<'_> {
             (line / self.source.segment_lines(), line % self.source.segment_lines());
         let blocks = RowParts::new(&self.source).blocks(part);
         for (block, panel) in blocks.zip(panel.chunks_exact_mut(LANES)) {
-            let scales = lane_scales(self.scales, &self.source, block, segment);
+            let mut buffer = LaneScales::ZERO;
+            let scales = self.scales.lanes(block, segment, &mut buffer);
             // SAFETY: passed on from the caller.
             unsafe {
                 self.source.two_bit::<A, _>(block, segment, line..line + 1, |lines| {
-                    A::floats_transposed(&lines[0], &scales, panel);
+                    A::floats_transposed(&lines[0], scales, panel);
                 });
             }
         }
@@ -180,7 +182,7 @@ impl Product for FloatProductTransposed<'_> {
 pub(crate) unsafe fn matmul_f32<A: Arch>(x: &[f32], rows: usize, w: &TernaryMatrix, y: &mut [f32]) {
     let source = Source::new(w.codes());
     let outputs = Outputs::new(y, w.rows());
-    let product = FloatProduct { source, scales: w.scales(), outputs };
+    let product = FloatProduct { source, scales: BlockScales::new(w.scales(), source), outputs };
     // SAFETY: passed on from the caller.
     with_tiles::<A, _, _>(&column_rows(x, rows, &source, 1), |tiles| unsafe {
         product::run::<A, _>(&product, rows, tiles);
@@ -197,7 +199,8 @@ pub(crate) unsafe fn matmul_f32_transposed<A: Arch>(
 ) {
     let source = Source::new(w.codes());
     let outputs = Outputs::new(dx, w.cols());
-    let product = FloatProductTransposed { source, scales: w.scales(), outputs };
+    let scales = BlockScales::new(w.scales(), source);
+    let product = FloatProductTransposed { source, scales, outputs };
     // SAFETY: passed on from the caller.
     with_tiles::<A, _, _>(&row_rows(dy, rows, &source, 1), |tiles| unsafe {
         product::run::<A, _>(&product, rows, tiles);
