@@ -72,16 +72,7 @@ impl<'a> Weights<'a> {
     /// # Panics
     /// When `out` has another length.
     pub fn widen(self, out: &mut [f32]) {
-        match self {
-            Self::F32(values) => out.copy_from_slice(values),
-            Self::Bf16(values) => {
-                assert_eq!(values.len(), out.len());
-                for (out, value) in out.iter_mut().zip(values) {
-                    *out = f32::from_bits(u32::from(value.to_bits()) << 16);
-                }
-            }
-            Self::F16(values) => half::slice::HalfFloatSliceExt::convert_to_f32_slice(values, out),
-        }
+        widen(self, out);
     }
 
     /// A copy as `f32`.
@@ -154,6 +145,22 @@ impl<'a> Weights<'a> {
             self.check_finite()?;
         }
         Ok(max)
+    }
+}
+
+/// See [`Weights::widen`]; a function of its own so that the kernels can compile it for an instruction
+/// set.
+#[inline(always)]
+pub(crate) fn widen(weights: Weights<'_>, out: &mut [f32]) {
+    match weights {
+        Weights::F32(values) => out.copy_from_slice(values),
+        Weights::Bf16(values) => {
+            assert_eq!(values.len(), out.len());
+            for (out, value) in out.iter_mut().zip(values) {
+                *out = f32::from_bits(u32::from(value.to_bits()) << 16);
+            }
+        }
+        Weights::F16(values) => half::slice::HalfFloatSliceExt::convert_to_f32_slice(values, out),
     }
 }
 

@@ -1,8 +1,10 @@
 //! What an instruction set offers to the products that are written once.
 
+use super::scaling::Place;
 use super::scratch::Words;
 use super::unpack::{LaneScales, Plane};
 use crate::packing::{LANES, Line};
+use crate::weights::Weights;
 
 /// The widest tile of any instruction set, in tokens.
 pub(crate) const MAX_TOKENS: usize = 12;
@@ -10,6 +12,9 @@ pub(crate) const MAX_TOKENS: usize = 12;
 pub(crate) const MAX_BLOCKS: usize = 2;
 /// Blocks whose lines a GEMV walks together: they share the activations and give memory four streams.
 pub(crate) const STRIP: usize = 4;
+
+/// Rows of latent weights that are ternarised together: as many streams as memory likes.
+pub(crate) const QUAD: usize = 4;
 
 /// The sums of a tile: for each token, sixteen words for each block. Integers, or floats by bits.
 pub(crate) type Tile = [[Words; MAX_BLOCKS]; MAX_TOKENS];
@@ -50,7 +55,7 @@ pub(crate) trait Arch {
         sums: [&[i32; LANES]; 2],
         offset: i32,
         scales: &LaneScales,
-        first: bool,
+        place: Place,
     );
 
     /// tile[token][block] += Σ over steps of panel[block][step] · activations[step][token]
@@ -87,16 +92,18 @@ pub(crate) trait Arch {
     /// See [`super::activations::quantize_row`].
     unsafe fn quantize_row(x: &[f32], codes: &mut [i8]) -> Result<f32, usize>;
 
+    /// See [`Weights::widen`](crate::Weights::widen).
+    unsafe fn widen(weights: Weights<'_>, out: &mut [f32]);
+
     /// Σ|w| in `f64`, see [`crate::weights`].
     unsafe fn sum_abs(values: &[f32]) -> f64;
 
-    /// Ternarises sixteen rows into a run of two-bit lines of their block. Row r starts at
-    /// `latent[r · stride]` and has sixteen columns for each line; ±`thresholds[r]` are its borders.
-    /// Says whether all of them are finite.
+    /// Ternarises rows `QUAD · quad ‥` of a block into a run of two-bit lines. Each row has sixteen
+    /// columns for each line; ±`thresholds` are their borders. Says whether all of them are finite.
     unsafe fn ternarize(
-        latent: &[f32],
-        stride: usize,
-        thresholds: &[f32; LANES],
+        rows: [&[f32]; QUAD],
+        thresholds: [f32; QUAD],
+        quad: usize,
         lines: &mut [Line],
     ) -> bool;
 }

@@ -6,14 +6,16 @@
 use std::arch::x86_64::*;
 
 use super::activations;
-use super::arch::{Arch, Operands, StripSums, Tile};
+use super::arch::{Arch, Operands, QUAD, StripSums, Tile};
 use super::instantiate::{shared_kernels, vector_operations};
 use super::lanes::{Dot, Lanes};
 use super::portable::Portable;
 use super::register_tile::register_tile;
+use super::scaling::Place;
 use super::scratch::Words;
 use super::unpack::{self, LaneScales, Plane};
 use crate::packing::{LANES, Line};
+use crate::weights::Weights;
 
 pub(crate) struct Avx2;
 
@@ -118,7 +120,8 @@ unsafe fn tile_of_bytes<const TOKENS: usize>(panel: &[Words], x: &[u32], tile: &
                 }
             }
             for (narrow, tile) in narrow.iter().zip(tile.iter_mut()) {
-                widen(narrow, &mut tile[0]);
+                widen(narrow[0], &mut tile[0], 0);
+                widen(narrow[1], &mut tile[0], 1);
             }
         }
     }
@@ -126,15 +129,20 @@ unsafe fn tile_of_bytes<const TOKENS: usize>(panel: &[Words], x: &[u32], tile: &
 
 /// sums += narrow, the two halves of each lane added.
 #[inline(always)]
-unsafe fn widen(narrow: &[__m256i; 2], sums: &mut Words) {
+unsafe fn widen(narrow: __m256i, sums: &mut Words, part: usize) {
     // SAFETY: the caller has AVX2.
     unsafe {
-        let ones = _mm256_set1_epi16(1);
-        for (part, narrow) in narrow.iter().enumerate() {
-            let sum = Pairs::dot(Ymm::load(sums, part), *narrow, ones);
-            Ymm::store(sum, sums, part);
-        }
+        let sum = Pairs::dot(Ymm::load(sums, part), narrow, _mm256_set1_epi16(1));
+        Ymm::store(sum, sums, part);
     }
+}
+
+/// Asks for the line that will be read sixteen lines later: blocks are walked one after the other here.
+#[inline(always)]
+fn prefetch(line: &Line) {
+    let ahead = std::ptr::from_ref(line).wrapping_add(16);
+    // SAFETY: a hint, which may point anywhere; every x86-64 processor has it.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(ahead.cast()) }
 }
 
 impl Arch for Avx2 {
@@ -189,30 +197,29 @@ impl Arch for Avx2 {
                 let groups =
                     lines.chunks(4 * NARROW_LINES).zip(activations.chunks(16 * NARROW_LINES));
                 for (lines, x) in groups {
-                    let mut narrow = [_mm256_setzero_si256(); 2];
-                    for (lines, x) in lines.chunks(NARROW_LINES).zip(x.chunks(4 * NARROW_LINES)) {
-                        let mut in_place = [_mm256_setzero_si256(); 2];
-                        for (line, x) in lines.iter().zip(x.chunks_exact(4)) {
-                            let x: [__m256i; 4] =
-                                std::array::from_fn(|f| _mm256_set1_epi32(x[f] as i32));
-                            let line = unpack::words(line);
-                            for part in 0..2 {
-                                let word = Ymm::load(line, part);
+                    // One half of the lanes after the other: all sums of a half stay in registers.
+                    for part in 0..2 {
+                        let mut narrow = _mm256_setzero_si256();
+                        for (lines, x) in lines.chunks(NARROW_LINES).zip(x.chunks(4 * NARROW_LINES))
+                        {
+                            let mut in_place = _mm256_setzero_si256();
+                            for (line, x) in lines.iter().zip(x.as_chunks::<4>().0) {
+                                prefetch(line);
+                                let word = Ymm::load(unpack::words(line), part);
                                 let next = _mm256_srli_epi16::<4>(word);
-                                let fields = [(word, x[0], x[1]), (next, x[2], x[3])];
-                                for (word, even, odd) in fields {
-                                    let even =
-                                        _mm256_maddubs_epi16(_mm256_and_si256(word, low), even);
-                                    let odd =
-                                        _mm256_maddubs_epi16(_mm256_and_si256(word, high), odd);
-                                    narrow[part] = _mm256_add_epi16(narrow[part], even);
-                                    in_place[part] = _mm256_add_epi16(in_place[part], odd);
-                                }
+                                let product = |word, mask, x: &u32| {
+                                    let x = _mm256_set1_epi32(*x as i32);
+                                    _mm256_maddubs_epi16(_mm256_and_si256(word, mask), x)
+                                };
+                                narrow = _mm256_add_epi16(narrow, product(word, low, &x[0]));
+                                in_place = _mm256_add_epi16(in_place, product(word, high, &x[1]));
+                                narrow = _mm256_add_epi16(narrow, product(next, low, &x[2]));
+                                in_place = _mm256_add_epi16(in_place, product(next, high, &x[3]));
                             }
+                            widen(in_place, &mut fours, part);
                         }
-                        widen(&in_place, &mut fours);
+                        widen(narrow, &mut units, part);
                     }
-                    widen(&narrow, &mut units);
                 }
                 for lane in 0..LANES {
                     let sum = units.0[lane] as i32 + ((fours.0[lane] as i32) >> 2);
@@ -238,6 +245,7 @@ impl Arch for Avx2 {
                 {
                     let mut narrow = [_mm256_setzero_si256(); 2];
                     for (line, x) in lines.iter().zip(x.chunks_exact(5)) {
+                        prefetch(line);
                         let line = unpack::words(line);
                         for (part, narrow) in narrow.iter_mut().enumerate() {
                             let mut c = Ymm::load(line, part);
@@ -253,7 +261,8 @@ impl Arch for Avx2 {
                             }
                         }
                     }
-                    widen(&narrow, &mut total);
+                    widen(narrow[0], &mut total, 0);
+                    widen(narrow[1], &mut total, 1);
                 }
                 for (sum, total) in sums.iter_mut().zip(total.0) {
                     *sum = sum.wrapping_add(total as i32);
@@ -264,13 +273,13 @@ impl Arch for Avx2 {
 
     #[target_feature(enable = "avx2,fma")]
     unsafe fn ternarize(
-        latent: &[f32],
-        stride: usize,
-        thresholds: &[f32; LANES],
+        rows: [&[f32]; QUAD],
+        thresholds: [f32; QUAD],
+        quad: usize,
         lines: &mut [Line],
     ) -> bool {
         // SAFETY: the portable code needs no processor feature.
-        unsafe { Portable::ternarize(latent, stride, thresholds, lines) }
+        unsafe { Portable::ternarize(rows, thresholds, quad, lines) }
     }
 
     shared_kernels!(Ymm, #[target_feature(enable = "avx2,fma")]);

@@ -4,13 +4,12 @@ use super::arch::{Arch, Operands, Tile};
 use super::operand::TokenTile;
 use super::outputs::Outputs;
 use super::product::{Product, Span};
-use super::scaling::{finish, lane_scales};
+use super::scaling::{BlockScales, Place};
 use super::scratch::Words;
 use super::source::Source;
-use super::unpack::Plane;
+use super::unpack::{LaneScales, Plane};
 use super::walk::{Segments, Walk};
 use crate::packing::LANES;
-use crate::scales::Scales;
 
 /// Unpacks a segment of a block as bytes of one plane.
 ///
@@ -84,7 +83,7 @@ impl<'a> Product for ByteSums<'a> {
 /// Scaled sums: see [`super::scaling`]. Symmetric scales need one plane, asymmetric ones two.
 pub(crate) struct ScaledBytes<'a, const ASYMMETRIC: bool> {
     pub(crate) walk: Segments<'a>,
-    pub(crate) scales: &'a Scales,
+    pub(crate) scales: BlockScales<'a>,
     /// Σ x of each token and segment.
     pub(crate) activation_sums: &'a [i32],
     /// The scale of each token.
@@ -123,21 +122,19 @@ impl<'a, const ASYMMETRIC: bool> Product for ScaledBytes<'a, ASYMMETRIC> {
         tiles: &[Tile; 2],
     ) {
         for block in 0..blocks.count {
-            let scales = lane_scales(self.scales, &self.walk.source, blocks.first + block, part);
+            let mut buffer = LaneScales::ZERO;
+            let scales = self.scales.lanes(blocks.first + block, part, &mut buffer);
             let lanes = self.walk.lanes(blocks.first + block);
             for token in 0..tokens.tokens {
                 let row = tokens.first + token;
                 let activations = self.activation_sums[row * self.walk.parts() + part];
+                let finish = (part + 1 == self.walk.parts()).then(|| self.activation_scales[row]);
+                let place = Place { first: part == 0, finish };
                 let sums = [integers(&tiles[0][token][block]), integers(&tiles[1][token][block])];
                 // SAFETY: the caller has these outputs to itself.
                 let out = unsafe { self.outputs.lanes(row, lanes) };
                 // SAFETY: passed on from the caller.
-                unsafe {
-                    A::add_segment::<ASYMMETRIC>(out, sums, activations, &scales, part == 0);
-                }
-                if part + 1 == self.walk.parts() {
-                    finish(out, self.activation_scales[row]);
-                }
+                unsafe { A::add_segment::<ASYMMETRIC>(out, sums, activations, scales, place) }
             }
         }
     }

@@ -8,25 +8,25 @@ use super::arch::{Arch, Operands, Tile};
 use super::operand::{TokenTile, column_rows, row_rows, with_tiles};
 use super::outputs::Outputs;
 use super::product::{self, Product, Span};
-use super::scaling::lane_scales;
+use super::scaling::BlockScales;
 use super::scratch::Words;
 use super::source::Source;
+use super::unpack::LaneScales;
 use super::walk::{OverColumns, OverRows, Walk};
 use crate::matrix::TernaryMatrix;
 use crate::packing::LANES;
-use crate::scales::Scales;
 
 /// y[m][n] = Σ over columns: x[m][k] · w[n][k].
 struct FloatProduct<'a> {
     walk: OverColumns<'a, LANES>,
-    scales: &'a Scales,
+    scales: BlockScales<'a>,
     outputs: Outputs<'a, f32>,
 }
 
 /// dx[m][k] = Σ over rows: dy[m][n] · w[n][k].
 struct FloatProductTransposed<'a> {
     walk: OverRows<'a, LANES>,
-    scales: &'a Scales,
+    scales: BlockScales<'a>,
     outputs: Outputs<'a, f32>,
 }
 
@@ -87,11 +87,12 @@ impl<'a> Product for FloatProduct<'a> {
 
     unsafe fn fill<A: Arch>(&self, block: usize, part: usize, panel: &mut [Words]) {
         let (source, segment) = (&self.walk.source, self.walk.segment(part));
-        let scales = lane_scales(self.scales, source, block, segment);
+        let mut buffer = LaneScales::ZERO;
+        let scales = self.scales.lanes(block, segment, &mut buffer);
         // SAFETY: passed on from the caller.
         unsafe {
             source.two_bit::<A, _>(block, segment, self.walk.lines(part), |lines| {
-                A::floats(lines, &scales, panel);
+                A::floats(lines, scales, panel);
             });
         }
     }
@@ -127,11 +128,12 @@ impl<'a> Product for FloatProductTransposed<'a> {
     unsafe fn fill<A: Arch>(&self, block: usize, part: usize, panel: &mut [Words]) {
         let (source, (segment, line)) = (&self.walk.source, self.walk.line(block));
         for (rows, panel) in self.walk.row_blocks(part).zip(panel.chunks_exact_mut(LANES)) {
-            let scales = lane_scales(self.scales, source, rows, segment);
+            let mut buffer = LaneScales::ZERO;
+            let scales = self.scales.lanes(rows, segment, &mut buffer);
             // SAFETY: passed on from the caller.
             unsafe {
                 source.two_bit::<A, _>(rows, segment, line..line + 1, |lines| {
-                    A::floats_transposed(&lines[0], &scales, panel);
+                    A::floats_transposed(&lines[0], scales, panel);
                 });
             }
         }
@@ -161,7 +163,8 @@ impl<'a> Product for FloatProductTransposed<'a> {
 pub(crate) unsafe fn matmul_f32<A: Arch>(x: &[f32], rows: usize, w: &TernaryMatrix, y: &mut [f32]) {
     let source = Source::new(w.codes());
     let outputs = Outputs::new(y, w.rows());
-    let product = FloatProduct { walk: OverColumns { source }, scales: w.scales(), outputs };
+    let scales = BlockScales::new(w.scales(), source);
+    let product = FloatProduct { walk: OverColumns { source }, scales, outputs };
     // SAFETY: passed on from the caller.
     with_tiles::<A, _, _>(&column_rows(x, rows, &source, 1), |tiles| unsafe {
         product::run::<A, _>(&product, rows, tiles);
@@ -178,7 +181,8 @@ pub(crate) unsafe fn matmul_f32_transposed<A: Arch>(
 ) {
     let source = Source::new(w.codes());
     let outputs = Outputs::new(dx, w.cols());
-    let product = FloatProductTransposed { walk: OverRows { source }, scales: w.scales(), outputs };
+    let scales = BlockScales::new(w.scales(), source);
+    let product = FloatProductTransposed { walk: OverRows { source }, scales, outputs };
     // SAFETY: passed on from the caller.
     with_tiles::<A, _, _>(&row_rows(dy, rows, &source, 1), |tiles| unsafe {
         product::run::<A, _>(&product, rows, tiles);

@@ -10,9 +10,9 @@ macro_rules! shared_kernels {
             sums: [&[i32; LANES]; 2],
             offset: i32,
             scales: &LaneScales,
-            first: bool,
+            place: Place,
         ) {
-            super::scaling::add_segment::<ASYMMETRIC>(y, sums, offset, scales, first);
+            super::scaling::add_segment::<ASYMMETRIC>(y, sums, offset, scales, place);
         }
 
         $(#[$features])*
@@ -53,6 +53,11 @@ macro_rules! shared_kernels {
         $(#[$features])*
         unsafe fn quantize_row(x: &[f32], codes: &mut [i8]) -> Result<f32, usize> {
             activations::quantize_row(x, codes)
+        }
+
+        $(#[$features])*
+        unsafe fn widen(weights: Weights<'_>, out: &mut [f32]) {
+            crate::weights::widen(weights, out);
         }
 
         $(#[$features])*

@@ -8,10 +8,10 @@ use super::operand::{Rows, with_tiles};
 use super::outputs::Outputs;
 use super::parallel::{self, SharedSlice};
 use super::product;
-use super::scaling::{finish, lane_scales};
+use super::scaling::{BlockScales, Place};
 use super::scratch::{self, Purpose};
 use super::source::Source;
-use super::unpack::Plane;
+use super::unpack::{LaneScales, Plane};
 use super::walk::Segments;
 use crate::matrix::TernaryMatrix;
 use crate::packing::{LANES, PackedTrits, Packing};
@@ -98,23 +98,21 @@ unsafe fn scaled_bytes<A: Arch, const ASYMMETRIC: bool, const PLANES: usize>(
     let source = Source::new(w.codes());
     let (segment, segments) = (source.layout().segment_columns(), source.layout().segments());
     let (rows, packing) = (x.rows(), w.packing());
-    let (scales, activation_scales) = (w.scales(), x.scales());
+    let (scales, activation_scales) = (BlockScales::new(w.scales(), source), x.scales());
     let outputs = Outputs::new(y, w.rows());
     with_activation_sums(x.codes(), rows, segment, segments, |activation_sums| {
         if is_vector(rows, PLANES, packing) {
             let padded = byte_rows(x.codes(), rows, &source, packing);
             let store = |token: usize, block, segment, sums: [&[i32; LANES]; 2]| {
                 let offset = activation_sums[token * segments + segment];
-                let lane_scales = lane_scales(scales, &source, block, segment);
+                let mut buffer = LaneScales::ZERO;
+                let lane_scales = scales.lanes(block, segment, &mut buffer);
+                let finish = (segment + 1 == segments).then(|| activation_scales[token]);
+                let place = Place { first: segment == 0, finish };
                 // SAFETY: the GEMV hands out each block of a token to one thread.
                 let out = unsafe { outputs.lanes(token, source.row_lanes(block)) };
                 // SAFETY: passed on from the caller.
-                unsafe {
-                    A::add_segment::<ASYMMETRIC>(out, sums, offset, &lane_scales, segment == 0);
-                }
-                if segment + 1 == segments {
-                    finish(out, activation_scales[token]);
-                }
+                unsafe { A::add_segment::<ASYMMETRIC>(out, sums, offset, lane_scales, place) }
             };
             // SAFETY: passed on from the caller.
             with_padded_rows(&padded, |words| unsafe {

@@ -1,13 +1,15 @@
 //! Plain Rust, which the compiler vectorises for the target's baseline. It is also what aarch64 runs.
 
 use super::activations;
-use super::arch::{Arch, Operands, StripSums, Tile};
+use super::arch::{Arch, Operands, QUAD, StripSums, Tile};
 use super::instantiate::shared_kernels;
 use super::lanes::{Dot, Lanes};
 use super::register_tile::register_tile;
+use super::scaling::Place;
 use super::scratch::Words;
 use super::unpack::{self, LaneScales, Plane, QUADS};
-use crate::packing::{LANES, Line, Packing};
+use crate::packing::{LANES, Line};
+use crate::weights::Weights;
 
 pub(crate) struct Portable;
 
@@ -227,23 +229,21 @@ impl Arch for Portable {
     }
 
     unsafe fn ternarize(
-        latent: &[f32],
-        stride: usize,
-        thresholds: &[f32; LANES],
+        rows: [&[f32]; QUAD],
+        thresholds: [f32; QUAD],
+        quad: usize,
         lines: &mut [Line],
     ) -> bool {
         let mut finite = true;
-        for (index, line) in lines.iter_mut().enumerate() {
-            for (lane, threshold) in thresholds.iter().enumerate() {
-                let row = &latent[lane * stride + LANES * index..][..LANES];
+        for (n, (row, threshold)) in rows.into_iter().zip(thresholds).enumerate() {
+            for (line, row) in lines.iter_mut().zip(row.chunks_exact(LANES)) {
                 finite &= row.iter().all(|w| w.is_finite());
-                for byte in 0..4 {
-                    let mut digits = [0; 5];
-                    for (digit, w) in digits.iter_mut().zip(row[byte..].iter().step_by(4)) {
-                        *digit = 1 + u8::from(*w > *threshold) - u8::from(*w < -threshold);
-                    }
-                    line.0[4 * lane + byte] = Packing::TwoBit.encode(&digits);
+                let mut word = 0;
+                for (column, w) in row.iter().enumerate() {
+                    let code = 1 + u32::from(*w > threshold) - u32::from(*w < -threshold);
+                    word |= code << unpack::column_shift(column);
                 }
+                line.0[4 * (QUAD * quad + n)..][..4].copy_from_slice(&u32::to_le_bytes(word));
             }
         }
         finite

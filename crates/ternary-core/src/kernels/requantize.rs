@@ -6,7 +6,7 @@
 
 use std::sync::Mutex;
 
-use super::arch::Arch;
+use super::arch::{Arch, QUAD};
 use super::parallel::{self, SharedSlice};
 use super::scratch::{self, Purpose, Words};
 use super::source::COLUMNS;
@@ -17,8 +17,8 @@ use crate::quantize::{Levels, Quantizer};
 use crate::scales::Granularity;
 use crate::weights::Weights;
 
-/// Two-bit lines that are packed at a time from a padded copy of their rows.
-const PIECE_LINES: usize = 16;
+/// Two-bit lines that are packed at a time from a copy of their rows: it stays in the first-level cache.
+const PIECE_LINES: usize = 64;
 
 /// Where the levels of a scaling group come from.
 #[derive(Debug, Clone, Copy)]
@@ -99,33 +99,90 @@ impl Packer<'_> {
         let layout = &self.layout;
         let lines = layout.lines_per_segment();
         for segment in 0..layout.segments() {
-            let thresholds = self.fit(block, segment)?;
             let first = block * layout.lines_per_block() + segment * lines;
             // SAFETY: passed on from the caller.
-            let finite = unsafe {
+            unsafe {
                 let out = self.lines.range(first, lines);
                 match layout.packing() {
-                    Packing::TwoBit => self.pack::<A>(block, segment, &thresholds, out),
+                    Packing::TwoBit => self.segment::<A>(block, segment, out)?,
                     Packing::FiveTrits => {
                         let two_bit = layout.segment_columns().div_ceil(COLUMNS);
                         scratch::with(Purpose::Lines, two_bit * LANES, |buffer| {
                             let buffer: &mut [Line] = bytemuck::cast_slice_mut(buffer);
-                            let finite = self.pack::<A>(block, segment, &thresholds, buffer);
+                            self.segment::<A>(block, segment, buffer)?;
                             two_bit_to_five_trits(buffer, out);
-                            finite
-                        })
+                            Ok(())
+                        })?;
                     }
                 }
-            };
-            if !finite {
-                self.weights.check_finite()?;
             }
         }
         Ok(())
     }
 
-    fn rows(&self, block: usize) -> usize {
-        (self.layout.rows() - block * LANES).min(LANES)
+    /// Packs a segment of a block in two bits, four rows at a time.
+    unsafe fn segment<A: Arch>(
+        &self,
+        block: usize,
+        segment: usize,
+        lines: &mut [Line],
+    ) -> Result<()> {
+        let columns = self.layout.segment_columns();
+        let mut finite = true;
+        for quad in 0..LANES / QUAD {
+            let first = block * LANES + quad * QUAD;
+            let thresholds = self.fit(first, segment)?;
+            let mut whole = 0;
+            if let (Weights::F32(values), true) = (self.weights, first + QUAD <= self.layout.rows())
+            {
+                whole = columns / COLUMNS;
+                let mut rows: [&[f32]; QUAD] = [&[]; QUAD];
+                for (n, row) in rows.iter_mut().enumerate() {
+                    *row = &values[self.offset(first + n, segment)..][..columns];
+                }
+                // SAFETY: passed on from the caller.
+                finite &= unsafe { A::ternarize(rows, thresholds, quad, &mut lines[..whole]) };
+            }
+            // The rest through a padded copy: other storage types, and the edges of the matrix.
+            for (piece, lines) in lines[whole..].chunks_mut(PIECE_LINES).enumerate() {
+                let start = COLUMNS * (whole + PIECE_LINES * piece);
+                // SAFETY: passed on from the caller.
+                finite &= unsafe {
+                    self.padded_piece::<A>((first, segment, start), thresholds, quad, lines)
+                };
+            }
+        }
+        if finite { Ok(()) } else { self.weights.check_finite() }
+    }
+
+    /// Packs a run of lines of four rows from a copy that is widened and padded with zeros.
+    unsafe fn padded_piece<A: Arch>(
+        &self,
+        (first, segment, start): (usize, usize, usize),
+        thresholds: [f32; QUAD],
+        quad: usize,
+        lines: &mut [Line],
+    ) -> bool {
+        let padded = COLUMNS * lines.len();
+        let end = (start + padded).min(self.layout.segment_columns());
+        scratch::with(Purpose::Latent, QUAD * padded, |buffer: &mut [Words]| {
+            let buffer: &mut [f32] = bytemuck::cast_slice_mut(buffer);
+            let mut rows: [&[f32]; QUAD] = [&[]; QUAD];
+            for (n, out) in buffer.chunks_exact_mut(padded).enumerate() {
+                let mut filled = 0;
+                if first + n < self.layout.rows() {
+                    let offset = self.offset(first + n, segment);
+                    filled = end - start;
+                    let weights = self.weights.slice(offset + start..offset + end);
+                    // SAFETY: passed on from the caller.
+                    unsafe { A::widen(weights, &mut out[..filled]) };
+                }
+                out[filled..].fill(0.0);
+                rows[n] = out;
+            }
+            // SAFETY: passed on from the caller.
+            unsafe { A::ternarize(rows, thresholds, quad, lines) }
+        })
     }
 
     /// First weight of a row in a segment.
@@ -133,18 +190,16 @@ impl Packer<'_> {
         row * self.layout.cols() + segment * self.layout.segment_columns()
     }
 
-    /// The thresholds of a block's rows in a segment; their scales are written.
-    ///
-    /// # Errors
-    /// Of the rule.
-    fn fit(&self, block: usize, segment: usize) -> Result<[f32; LANES]> {
-        let mut thresholds = [f32::INFINITY; LANES];
+    /// The thresholds of four rows in a segment; their scales are written.
+    fn fit(&self, first: usize, segment: usize) -> Result<[f32; QUAD]> {
         let quantizer = match self.rule {
-            Rule::Known(levels) => return Ok([levels.threshold; LANES]),
+            Rule::Known(levels) => return Ok([levels.threshold; QUAD]),
             Rule::Fitted(quantizer) => quantizer,
         };
-        for (lane, threshold) in thresholds.iter_mut().enumerate().take(self.rows(block)) {
-            let row = block * LANES + lane;
+        // Rows that are not there are zeros, which no threshold separates.
+        let mut thresholds = [0.0; QUAD];
+        let rows = first..self.layout.rows();
+        for (threshold, row) in thresholds.iter_mut().zip(rows) {
             let start = self.offset(row, segment);
             let group = self.granularity.index(row, segment, self.layout.segments());
             let weights = self.weights.slice(start..start + self.layout.segment_columns());
@@ -160,51 +215,6 @@ impl Packer<'_> {
             }
         }
         Ok(thresholds)
-    }
-
-    /// Packs a segment of a block in two bits; says whether all its weights are finite.
-    unsafe fn pack<A: Arch>(
-        &self,
-        block: usize,
-        segment: usize,
-        thresholds: &[f32; LANES],
-        lines: &mut [Line],
-    ) -> bool {
-        let columns = self.layout.segment_columns();
-        let whole = match self.weights {
-            Weights::F32(values) if self.rows(block) == LANES => {
-                let whole = columns / COLUMNS;
-                let latent = &values[self.offset(block * LANES, segment)..];
-                // SAFETY: passed on from the caller.
-                let finite = unsafe {
-                    A::ternarize(latent, self.layout.cols(), thresholds, &mut lines[..whole])
-                };
-                if !finite {
-                    return false;
-                }
-                whole
-            }
-            _ => 0,
-        };
-        // The rest through a padded copy: other storage types, and the edges of the matrix.
-        let mut finite = true;
-        for (piece, lines) in lines[whole..].chunks_mut(PIECE_LINES).enumerate() {
-            let first = COLUMNS * (whole + PIECE_LINES * piece);
-            let last = (first + COLUMNS * lines.len()).min(columns);
-            let stride = COLUMNS * lines.len();
-            scratch::with(Purpose::Latent, LANES * stride, |buffer: &mut [Words]| {
-                let buffer: &mut [f32] = bytemuck::cast_slice_mut(buffer);
-                buffer.fill(0.0);
-                for lane in 0..self.rows(block) {
-                    let start = self.offset(block * LANES + lane, segment);
-                    let out = &mut buffer[lane * stride..][..last - first];
-                    self.weights.slice(start + first..start + last).widen(out);
-                }
-                // SAFETY: passed on from the caller.
-                finite &= unsafe { A::ternarize(buffer, stride, thresholds, lines) };
-            });
-        }
-        finite
     }
 }
 

@@ -14,33 +14,64 @@ use super::unpack::LaneScales;
 use crate::packing::LANES;
 use crate::scales::{Granularity, Scales};
 
-/// The scales of the rows of a block in a segment; zeros for rows that are not there.
-#[inline]
-pub(crate) fn lane_scales(
-    scales: &Scales,
-    source: &Source<'_>,
-    block: usize,
-    segment: usize,
-) -> LaneScales {
-    if scales.granularity() == Granularity::Tensor {
-        let (negative, positive) = (scales.negative()[0], scales.positive()[0]);
-        return LaneScales { negative: [negative; LANES], positive: [positive; LANES] };
-    }
-    let gather = |values: &[f32]| {
-        let mut lanes = [0.0; LANES];
-        let segments = source.layout().segments();
-        for (lane, value) in lanes.iter_mut().enumerate().take(source.rows_of(block)) {
-            let row = LANES * block + lane;
-            *value = values[scales.granularity().index(row, segment, segments)];
-        }
-        lanes
-    };
-    let positive = gather(scales.positive());
-    let negative = if scales.is_symmetric() { positive } else { gather(scales.negative()) };
-    LaneScales { negative, positive }
+/// The scales of a matrix, block by block.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BlockScales<'a> {
+    scales: &'a Scales,
+    source: Source<'a>,
+    /// One for all blocks, made once: reading lanes right after they are written stalls.
+    tensor: Option<LaneScales>,
 }
 
-/// Adds the terms of a token and segment to `y`, which the first segment sets.
+impl<'a> BlockScales<'a> {
+    pub(crate) fn new(scales: &'a Scales, source: Source<'a>) -> Self {
+        let tensor = (scales.granularity() == Granularity::Tensor).then(|| LaneScales {
+            negative: [scales.negative()[0]; LANES],
+            positive: [scales.positive()[0]; LANES],
+        });
+        Self { scales, source, tensor }
+    }
+
+    /// The scales of the rows of a block in a segment; zeros for rows that are not there. `buffer`
+    /// holds them where they are not the same everywhere.
+    #[inline(always)]
+    pub(crate) fn lanes<'b>(
+        &'b self,
+        block: usize,
+        segment: usize,
+        buffer: &'b mut LaneScales,
+    ) -> &'b LaneScales {
+        if let Some(tensor) = &self.tensor {
+            return tensor;
+        }
+        *buffer = self.gather(block, segment);
+        buffer
+    }
+
+    fn gather(&self, block: usize, segment: usize) -> LaneScales {
+        let mut lanes = LaneScales::ZERO;
+        let segments = self.source.layout().segments();
+        let (negative, positive) = (self.scales.negative(), self.scales.positive());
+        for lane in 0..self.source.rows_of(block) {
+            let row = LANES * block + lane;
+            let group = self.scales.granularity().index(row, segment, segments);
+            lanes.negative[lane] = negative[group];
+            lanes.positive[lane] = positive[group];
+        }
+        lanes
+    }
+}
+
+/// What a segment does with the outputs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Place {
+    /// It is the first: it sets what the others add to.
+    pub(crate) first: bool,
+    /// The scale of the activations, if it is the last.
+    pub(crate) finish: Option<f32>,
+}
+
+/// Adds the terms of a token and segment to `y`, and applies the scale of the activations at the end.
 ///
 /// `sums` are Σ code · x over the planes of a product: codes t + 1; or, for asymmetric scales, the
 /// positive and the zero trits. `offset` is Σ x. Wrapping: the true sums fit, whatever the
@@ -51,7 +82,7 @@ pub(crate) fn add_segment<const ASYMMETRIC: bool>(
     sums: [&[i32; LANES]; 2],
     offset: i32,
     scales: &LaneScales,
-    first: bool,
+    place: Place,
 ) {
     let mut terms = [0.0; LANES];
     for lane in 0..LANES {
@@ -65,21 +96,25 @@ pub(crate) fn add_segment<const ASYMMETRIC: bool>(
             scales.positive[lane] * sums[0][lane].wrapping_sub(offset) as f32
         };
     }
-    if !first {
+    if !place.first {
         for (term, y) in terms.iter_mut().zip(y.iter()) {
             *term += *y;
         }
     }
+    if let Some(scale) = place.finish {
+        for term in &mut terms {
+            *term *= scale;
+        }
+    }
     match <&mut [f32; LANES]>::try_from(&mut *y) {
         Ok(whole) => *whole = terms,
-        Err(_) => y.copy_from_slice(&terms[..y.len()]),
+        Err(_) => store_edge(y, &terms),
     }
 }
 
-/// Applies the scale of the activations, after the last segment.
-#[inline(always)]
-pub(crate) fn finish(y: &mut [f32], activation_scale: f32) {
-    for y in y {
-        *y *= activation_scale;
-    }
+/// The last rows of a matrix: a call of its own, so that whole blocks keep their one store.
+#[cold]
+#[inline(never)]
+fn store_edge(y: &mut [f32], terms: &[f32; LANES]) {
+    y.copy_from_slice(&terms[..y.len()]);
 }

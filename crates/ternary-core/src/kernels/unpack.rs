@@ -88,6 +88,10 @@ pub(crate) struct LaneScales {
     pub(crate) positive: [f32; LANES],
 }
 
+impl LaneScales {
+    pub(crate) const ZERO: Self = Self { negative: [0.0; LANES], positive: [0.0; LANES] };
+}
+
 /// Two-bit lines → sixteen [`Words`] of floats each: step `s` holds column s.
 #[inline(always)]
 pub(crate) unsafe fn floats<L: Lanes>(lines: &[Line], scales: &LaneScales, panel: &mut [Words]) {
@@ -112,7 +116,7 @@ pub(crate) unsafe fn floats<L: Lanes>(lines: &[Line], scales: &LaneScales, panel
 
 /// Where column `s` of a two-bit line sits in the word of a lane.
 #[inline(always)]
-const fn column_shift(s: usize) -> usize {
+pub(crate) const fn column_shift(s: usize) -> usize {
     8 * (s % 4) + 2 * (s / 4)
 }
 
