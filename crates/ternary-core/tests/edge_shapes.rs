@@ -1,7 +1,7 @@
 //! Shapes at the edges: zeros, ones, widths that divide nothing, and dimensions that no machine has.
 
 use half::{bf16, f16};
-use ternary_core::kernels::{Kernels, QuantizedRows};
+use ternary_core::kernels::{Isa, Kernels, QuantizedRows};
 use ternary_core::quantize::{Absmean, Lsq};
 use ternary_core::statistics::{Fidelity, code_flips};
 use ternary_core::{
@@ -97,6 +97,12 @@ fn a_matrix_without_trits_is_handled_at_once_whatever_its_other_dimension() {
     for (rows, cols) in [(0, most), (most, 0)] {
         let tensor = Scales::tensor(1.0).unwrap();
         let matrix = TernaryMatrix::from_trits(rows, cols, &[], tensor, Packing::TwoBit).unwrap();
+        for granularity in [Granularity::Tensor, Granularity::group(16).unwrap()] {
+            let rule = Absmean::new(granularity);
+            let empty = Weights::F32(&[]);
+            let matrix = TernaryMatrix::quantize(rows, cols, empty, &rule, Packing::FiveTrits);
+            assert_eq!(matrix.unwrap().to_f32(), []);
+        }
         assert_eq!(matrix.to_f32(), []);
         assert_eq!(matrix.to_bf16(), []);
         assert_eq!(matrix.to_trits(), []);
@@ -145,6 +151,37 @@ fn dimensions_that_cannot_be_addressed_are_typed_errors_even_beside_a_zero() {
     assert!(overflow(learned.map(|_| ())));
     let mut rows = QuantizedRows::new();
     assert!(overflow(kernels.quantize_rows(&[], usize::MAX, &mut rows)));
+}
+
+#[test]
+fn a_learned_parameter_that_is_not_finite_is_refused_whatever_the_weights() {
+    let weights = Weights::F32(&[1.0, -2.0, 0.5, 3.0]);
+    for granularity in [Granularity::Tensor, Granularity::Row, Granularity::group(1).unwrap()] {
+        let mut rule = Lsq::initialised(granularity, 2, 2, weights).unwrap();
+        *rule.alpha_mut().last_mut().unwrap() = f32::NAN;
+        let matrix = TernaryMatrix::quantize(2, 2, weights, &rule, Packing::TwoBit);
+        let named = matches!(matrix, Err(Error::NonFinite { what: "alpha of LSQ", .. }));
+        assert!(named, "{granularity:?}: {matrix:?}");
+    }
+}
+
+#[test]
+fn a_threshold_of_minus_zero_is_a_threshold_of_zero() {
+    let latent: Vec<f32> = (0..32 * 17).map(|i| [0.0, -0.0, 1e-30, -1e-30][i % 4]).collect();
+    let expected: Vec<i8> = (0..32 * 17).map(|i| [0, 0, 1, -1][i % 4]).collect();
+    let rule = Rule::Fixed { threshold: -0.0 }.quantizer(Granularity::Row).unwrap();
+    for isa in Isa::available() {
+        let scales = Scales::symmetric(Granularity::Row, vec![0.0; 17]).unwrap();
+        let codes = vec![0; 17 * 32];
+        let mut matrix =
+            TernaryMatrix::from_trits(17, 32, &codes, scales, Packing::TwoBit).unwrap();
+        let weights = Weights::F32(&latent);
+        Kernels::new(isa).unwrap().requantize(weights, &*rule, &mut matrix).unwrap();
+        assert_eq!(matrix.to_trits(), expected, "{isa}");
+        // The padding too.
+        let layout = *matrix.codes().layout();
+        assert!(PackedTrits::from_bytes(layout, matrix.codes().as_bytes()).is_ok(), "{isa}");
+    }
 }
 
 #[test]

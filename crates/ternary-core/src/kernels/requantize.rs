@@ -63,7 +63,10 @@ pub(crate) unsafe fn run<A: Arch>(
         positive: SharedSlice::new(positive),
     };
     let failure = Mutex::new(None);
-    parallel::for_each(layout.blocks(), 4 * weights.len(), |block| {
+    // Without weights, only scales per row are left to be fitted.
+    let nothing_left = weights.is_empty() && granularity != Granularity::Row;
+    let blocks = if nothing_left { 0 } else { layout.blocks() };
+    parallel::for_each(blocks, 4 * weights.len(), |block| {
         // SAFETY: passed on from the caller; each block has lines and scales of its own.
         if let Err(error) = unsafe { packer.block::<A>(block) } {
             let mut failure = failure.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -75,7 +78,8 @@ pub(crate) unsafe fn run<A: Arch>(
     });
     match failure.into_inner().unwrap_or_else(|poisoned| poisoned.into_inner()) {
         // Blocks meet their groups in another order than the rows have them: name the first.
-        Some((_, Error::NonFinite { .. })) => weights.check_finite(),
+        // Or it was a number of the rule's own that is not finite.
+        Some((_, error @ Error::NonFinite { .. })) => weights.check_finite().and(Err(error)),
         Some((_, error)) => Err(error),
         None => Ok(()),
     }
@@ -131,7 +135,8 @@ impl Packer<'_> {
         let mut finite = true;
         for quad in 0..LANES / QUAD {
             let first = block * LANES + quad * QUAD;
-            let thresholds = self.fit(first, segment)?;
+            // Kernels read signs of differences: −0 must not be among the thresholds.
+            let thresholds = self.fit(first, segment)?.map(f32::abs);
             let mut whole = 0;
             if let (Weights::F32(values), true) = (self.weights, first + QUAD <= self.layout.rows())
             {
