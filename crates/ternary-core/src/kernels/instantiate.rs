@@ -47,7 +47,8 @@ macro_rules! shared_kernels {
 
         $(#[$features])*
         unsafe fn five_trits_to_two_bit(lines: &[Line], out: &mut [Line]) {
-            unpack::five_trits_to_two_bit(lines, out);
+            // SAFETY: this function is only called where there are these features.
+            unsafe { unpack::five_trits_to_two_bit::<$lanes>(lines, out) }
         }
 
         $(#[$features])*

@@ -12,7 +12,7 @@ use super::scratch::{self, Purpose, Words};
 use super::walk::Walk;
 use crate::packing::LANES;
 
-/// Blocks of sixteen outputs in a panel.
+/// Blocks of sixteen outputs in a panel, unless its parts are so long that fewer fill the cache.
 const PANEL_BLOCKS: usize = 4;
 /// Words of a panel that the second-level cache keeps beside activations: 256 KiB.
 const PANEL_WORDS: usize = 1 << 16;
@@ -69,19 +69,22 @@ pub(crate) struct Span {
 /// The processor has `A`.
 pub(crate) unsafe fn run<A: Arch, P: Product>(product: &P, tokens: usize, activations: &[u32]) {
     let tiles = TokenTile::count::<A>(tokens);
-    let panels = product.walk().blocks().div_ceil(PANEL_BLOCKS);
-    if tiles == 0 || panels == 0 {
+    if tiles == 0 || product.walk().blocks() == 0 {
         return;
     }
-    let steps: usize = (0..product.walk().parts()).map(|part| product.walk().steps(part)).sum();
+    let lengths = (0..product.walk().parts()).map(|part| product.walk().steps(part));
+    let (steps, longest) = lengths.fold((0, 1), |(sum, max), part| (sum + part, part.max(max)));
+    let fitting = PANEL_WORDS / (LANES * P::PLANES) / longest;
+    let panel_blocks = fitting.clamp(A::BLOCKS, PANEL_BLOCKS);
+    let panels = product.walk().blocks().div_ceil(panel_blocks);
     // Few panels: let several threads take the same one for different tokens.
     let shares = (4 * rayon::current_num_threads()).div_ceil(panels).clamp(1, tiles.div_ceil(8));
     let tiles_each = tiles.div_ceil(shares);
     let cost = steps.saturating_mul(4 * LANES * tokens).saturating_mul(product.walk().blocks());
     parallel::for_each(panels * shares, cost, |item| {
         let (panel, share) = (item / shares, item % shares);
-        let first = panel * PANEL_BLOCKS;
-        let blocks = Span { first, count: (product.walk().blocks() - first).min(PANEL_BLOCKS) };
+        let first = panel * panel_blocks;
+        let blocks = Span { first, count: (product.walk().blocks() - first).min(panel_blocks) };
         let tiles = share * tiles_each..((share + 1) * tiles_each).min(tiles);
         // SAFETY: the caller has `A`; no two items share outputs.
         unsafe { run_panel::<A, P>(product, blocks, tokens, tiles, steps, activations) }

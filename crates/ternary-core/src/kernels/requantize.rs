@@ -48,7 +48,7 @@ pub(crate) unsafe fn run<A: Arch>(
     let (negative, positive) = scales.parts_mut();
     let negative = negative.unwrap_or_default();
     if let Rule::Known(levels) = rule {
-        levels.check()?;
+        check(levels, 0, !negative.is_empty())?;
         positive.fill(levels.positive);
         negative.fill(levels.negative);
     }
@@ -83,6 +83,19 @@ pub(crate) unsafe fn run<A: Arch>(
         Some((_, error)) => Err(error),
         None => Ok(()),
     }
+}
+
+/// Checks that the levels of a group are numbers that the scales can hold.
+fn check(levels: Levels, group: usize, asymmetric: bool) -> Result<()> {
+    levels.check_group(group)?;
+    if asymmetric || levels.negative == levels.positive {
+        return Ok(());
+    }
+    Err(Error::Mismatch {
+        what: "levels of a symmetric rule",
+        expected: format!("W_n = W_p in group {group}"),
+        found: format!("W_n = {}, W_p = {}", levels.negative, levels.positive),
+    })
 }
 
 struct Packer<'a> {
@@ -209,7 +222,7 @@ impl Packer<'_> {
             let group = self.granularity.index(row, segment, self.layout.segments());
             let weights = self.weights.slice(start..start + self.layout.segment_columns());
             let levels = quantizer.fit(group, weights)?;
-            levels.check()?;
+            check(levels, group, self.asymmetric)?;
             *threshold = levels.threshold;
             // SAFETY: a group belongs to one block, which no other thread has.
             unsafe {

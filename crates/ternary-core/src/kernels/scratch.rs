@@ -27,6 +27,9 @@ pub(crate) enum Purpose {
     Latent,
 }
 
+/// Registers that a thread keeps for a purpose; what a very long row needed beyond is given back.
+const KEPT: usize = (128 << 20) / size_of::<Words>();
+
 const PURPOSES: usize = Purpose::Latent as usize + 1;
 
 thread_local! {
@@ -42,6 +45,9 @@ pub(crate) fn with<R>(purpose: Purpose, words: usize, work: impl FnOnce(&mut [Wo
         buffer.resize(registers, Words([0; LANES]));
     }
     let result = work(&mut buffer[..registers]);
+    if buffer.len() > KEPT {
+        buffer = Vec::new();
+    }
     BUFFERS.with(|buffers| buffers[purpose as usize].set(buffer));
     result
 }

@@ -173,35 +173,40 @@ pub(crate) unsafe fn pairs_transposed<L: Lanes>(line: &Line, panel: &mut [Words]
     }
 }
 
-/// Five-trit lines → two-bit lines of the same columns. `out` is a segment of a block: lines enough
-/// for the columns of `lines`, of which padding beyond the last line of `out` is dropped.
+/// Five-trit lines → two-bit lines of the same columns. `out` is a segment of a block, or its
+/// beginning: what the last five-trit lines hold beyond it is dropped.
+///
+/// Digit n of a byte is the high byte of 3·cₙ, and cₙ₊₁ the low one: bytes are tripled as the halves of
+/// 32-bit lanes, the even ones and the odd ones.
 #[inline(always)]
-pub(crate) fn five_trits_to_two_bit(lines: &[Line], out: &mut [Line]) {
-    out.fill(Line([0; LINE_BYTES]));
-    for (index, line) in lines.iter().enumerate() {
-        let mut rest = line.0;
-        for digit in 0..5 {
-            // Five quads of columns for each line, four in each two-bit line.
-            let quad = 5 * index + digit;
-            let target = out.get_mut(quad / QUADS);
-            let shift = 2 * (quad % QUADS);
-            let mut digits = [0; LINE_BYTES];
-            for (digit, c) in digits.iter_mut().zip(&mut rest) {
-                let tripled = 3 * u16::from(*c);
-                *digit = ((tripled >> 8) as u8) << shift;
-                *c = tripled as u8;
-            }
-            if let Some(target) = target {
-                for (byte, digit) in target.0.iter_mut().zip(digits) {
-                    *byte |= digit;
+pub(crate) unsafe fn five_trits_to_two_bit<L: Lanes>(lines: &[Line], out: &mut [Line]) {
+    // Padding that no five-trit line reaches is the zero trit as well.
+    out.fill(Line([0b01_01_01_01; LINE_BYTES]));
+    // SAFETY: passed on from the caller.
+    unsafe {
+        let (halves, digit_mask) = (L::splat(0x00ff_00ff), L::splat(0x0003_0003));
+        for (index, line) in lines.iter().enumerate() {
+            for part in 0..L::PARTS {
+                let word = L::load(words(line), part);
+                let mut c = [L::and(word, halves), L::and(L::shift_right(word, 8), halves)];
+                for digit in 0..5 {
+                    // Five quads of columns for each line, four in each two-bit line.
+                    let quad = 5 * index + digit;
+                    let mut digits = [L::splat(0); 2];
+                    for n in 0..2 {
+                        let tripled = L::add(c[n], L::shift_left(c[n], 1));
+                        digits[n] = L::and(L::shift_right(tripled, 8), digit_mask);
+                        c[n] = L::and(tripled, halves);
+                    }
+                    let Some(target) = out.get_mut(quad / QUADS) else { break };
+                    let target: &mut Words = bytemuck::cast_mut(target);
+                    let digits = L::or(digits[0], L::shift_left(digits[1], 8));
+                    // A field starts as 1: 1 xor (digit xor 1) is the digit.
+                    let digits = L::xor(digits, L::splat(0x0101_0101));
+                    let field = L::shift_left(digits, 2 * (quad % QUADS));
+                    L::store(L::xor(L::load(target, part), field), target, part);
                 }
             }
-        }
-    }
-    // Columns that the five-trit lines did not reach are padding.
-    for quad in 5 * lines.len()..QUADS * out.len() {
-        for byte in &mut out[quad / QUADS].0 {
-            *byte |= 1 << (2 * (quad % QUADS));
         }
     }
 }

@@ -98,15 +98,20 @@ impl Levels {
     /// # Errors
     /// [`Error::NonFinite`] or [`Error::OutOfRange`] for a NaN, infinite or negative number.
     pub fn check(&self) -> Result<()> {
+        self.check_group(0)
+    }
+
+    /// [`Levels::check`], naming the scaling group in the error.
+    pub(crate) fn check_group(&self, index: usize) -> Result<()> {
         let named = [("threshold", self.threshold), ("W_n", self.negative), ("W_p", self.positive)];
         for (what, value) in named {
             let value = f64::from(value);
             if !value.is_finite() {
-                return Err(Error::NonFinite { what, index: 0, value });
+                return Err(Error::NonFinite { what, index, value });
             }
             if value < 0.0 {
                 let expected = "a number of at least 0";
-                return Err(Error::OutOfRange { what, expected, index: 0, value });
+                return Err(Error::OutOfRange { what, expected, index, value });
             }
         }
         Ok(())
