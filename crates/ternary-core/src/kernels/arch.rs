@@ -70,7 +70,7 @@ pub(crate) trait Arch {
         tile: &mut Tile,
     );
 
-    /// sums[block][lane] += Σ code · activation over a run of two-bit lines of up to [`STRIP`]
+    /// sums[block][lane] = Σ code · activation over a run of two-bit lines of up to [`STRIP`]
     /// blocks, where a code is the trit + 1, or the bit of `plane`. Four words of activations for each line.
     unsafe fn gemv_two_bit(
         plane: Plane,

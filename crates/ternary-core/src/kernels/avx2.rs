@@ -223,7 +223,7 @@ impl Arch for Avx2 {
                 }
                 for lane in 0..LANES {
                     let sum = units.0[lane] as i32 + ((fours.0[lane] as i32) >> 2);
-                    sums[lane] = sums[lane].wrapping_add(sum >> shift);
+                    sums[lane] = sum >> shift;
                 }
             }
         }
@@ -265,7 +265,7 @@ impl Arch for Avx2 {
                     widen(narrow[1], &mut total, 1);
                 }
                 for (sum, total) in sums.iter_mut().zip(total.0) {
-                    *sum = sum.wrapping_add(total as i32);
+                    *sum = total as i32;
                 }
             }
         }

@@ -81,20 +81,39 @@ unsafe fn sum<A: Arch>(
 ) {
     let words = packing.trits_per_byte();
     let lines = blocks[0].len();
+    if lines <= RUN {
+        // SAFETY: passed on from the caller.
+        return unsafe { sum_run::<A>(packing, plane, blocks, activations, sums) };
+    }
     for start in (0..lines).step_by(RUN) {
         let end = lines.min(start + RUN);
         let mut run: [&[Line]; STRIP] = [&[]; STRIP];
         for (run, block) in run.iter_mut().zip(blocks) {
             *run = &block[start..end];
         }
-        let run = &run[..blocks.len()];
         let activations = &activations[start * words..end * words];
+        let mut more: StripSums = [[0; LANES]; STRIP];
         // SAFETY: passed on from the caller.
-        unsafe {
-            match packing {
-                Packing::TwoBit => A::gemv_two_bit(plane, run, activations, sums),
-                Packing::FiveTrits => A::gemv_five_trits(run, activations, sums),
-            }
+        unsafe { sum_run::<A>(packing, plane, &run[..blocks.len()], activations, &mut more) };
+        for (sum, more) in sums.as_flattened_mut().iter_mut().zip(more.as_flattened()) {
+            *sum = sum.wrapping_add(*more);
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn sum_run<A: Arch>(
+    packing: Packing,
+    plane: Plane,
+    blocks: &[&[Line]],
+    activations: &[u32],
+    sums: &mut StripSums,
+) {
+    // SAFETY: passed on from the caller.
+    unsafe {
+        match packing {
+            Packing::TwoBit => A::gemv_two_bit(plane, blocks, activations, sums),
+            Packing::FiveTrits => A::gemv_five_trits(blocks, activations, sums),
         }
     }
 }

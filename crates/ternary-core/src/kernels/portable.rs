@@ -157,7 +157,7 @@ unsafe fn tile_of<D: Dot>(width: usize, panels: &[&[Words]], x: &[u32], tile: &m
     }
 }
 
-/// sums[lane] += Σ code · activation over the quads that `quads` unpacks from a line.
+/// sums[lane] = Σ code · activation over the quads that `quads` unpacks from a line.
 #[inline(always)]
 fn gemv<const STEPS: usize>(
     blocks: &[&[Line]],
@@ -166,6 +166,7 @@ fn gemv<const STEPS: usize>(
     quads: impl Fn(&Line) -> [Words; STEPS],
 ) {
     for (lines, sums) in blocks.iter().zip(sums) {
+        sums.fill(0);
         for (line, x) in lines.iter().zip(activations.chunks_exact(STEPS)) {
             for (step, &x) in quads(line).iter().zip(x) {
                 for (sum, &word) in sums.iter_mut().zip(&step.0) {

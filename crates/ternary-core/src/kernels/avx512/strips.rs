@@ -30,12 +30,9 @@ unsafe fn splat_words<const N: usize>(words: &[u32], first: usize) -> [__m512i; 
 }
 
 #[inline(always)]
-unsafe fn add_sums(sums: &mut [i32; LANES], more: __m512i) {
+unsafe fn store_sums(sums: &mut [i32; LANES], found: __m512i) {
     // SAFETY: sixteen words; the caller has AVX-512.
-    unsafe {
-        let pointer = sums.as_mut_ptr().cast();
-        _mm512_storeu_si512(pointer, _mm512_add_epi32(_mm512_loadu_si512(pointer), more));
-    }
+    unsafe { _mm512_storeu_si512(sums.as_mut_ptr().cast(), found) }
 }
 
 /// Each 2-bit field is multiplied where it sits, times 1, 4, 16 or 64, into sums of its own, which
@@ -75,7 +72,7 @@ pub(super) unsafe fn two_bit_strip<const BLOCKS: usize>(
             let high =
                 _mm512_add_epi32(_mm512_srai_epi32::<4>(sums[2]), _mm512_srai_epi32::<6>(sums[3]));
             let sum = _mm512_add_epi32(low, high);
-            add_sums(total, _mm512_sra_epi32(sum, _mm_cvtsi32_si128(shift)));
+            store_sums(total, _mm512_sra_epi32(sum, _mm_cvtsi32_si128(shift)));
         }
     }
 }
@@ -108,7 +105,7 @@ pub(super) unsafe fn five_trits_strip<const BLOCKS: usize>(
         }
         for (total, [c, next]) in strip.iter_mut().zip(sums) {
             let tripled = _mm512_add_epi32(c, _mm512_add_epi32(c, c));
-            add_sums(total, _mm512_srai_epi32::<8>(_mm512_sub_epi32(tripled, next)));
+            store_sums(total, _mm512_srai_epi32::<8>(_mm512_sub_epi32(tripled, next)));
         }
     }
 }
@@ -167,7 +164,7 @@ pub(super) unsafe fn five_trits_strip_by_lookup<const BLOCKS: usize>(
                 _mm512_add_epi32(_mm512_srai_epi32::<4>(sums[2]), _mm512_srai_epi32::<6>(sums[3]));
             let tripled = _mm512_add_epi32(sums[4], _mm512_add_epi32(sums[4], sums[4]));
             let first = _mm512_srai_epi32::<8>(_mm512_sub_epi32(tripled, sums[5]));
-            add_sums(total, _mm512_add_epi32(first, _mm512_add_epi32(low, high)));
+            store_sums(total, _mm512_add_epi32(first, _mm512_add_epi32(low, high)));
         }
     }
 }
