@@ -84,9 +84,29 @@ pub(crate) fn add_segment<const ASYMMETRIC: bool>(
     scales: &LaneScales,
     place: Place,
 ) {
-    let mut terms = [0.0; LANES];
+    if let Ok(whole) = <&mut [f32; LANES]>::try_from(&mut *y) {
+        return add_block::<ASYMMETRIC>(whole, sums, offset, scales, place);
+    }
+    // The last rows of a matrix, through a block of their own.
+    let mut block = [0.0; LANES];
+    block[..y.len()].copy_from_slice(y);
+    add_block::<ASYMMETRIC>(&mut block, sums, offset, scales, place);
+    y.copy_from_slice(&block[..y.len()]);
+}
+
+/// [`add_segment`] for sixteen outputs, which the compiler keeps in registers.
+#[inline(always)]
+fn add_block<const ASYMMETRIC: bool>(
+    y: &mut [f32; LANES],
+    sums: [&[i32; LANES]; 2],
+    offset: i32,
+    scales: &LaneScales,
+    place: Place,
+) {
+    // A factor of 1 leaves every bit as it is, and so does adding to −0.
+    let finish = place.finish.unwrap_or(1.0);
     for lane in 0..LANES {
-        terms[lane] = if ASYMMETRIC {
+        let term = if ASYMMETRIC {
             // Σ₋ x = Σ x − Σ₊ x − Σ₀ x.
             let positive = sums[0][lane];
             let negative = offset.wrapping_sub(positive).wrapping_sub(sums[1][lane]);
@@ -95,26 +115,7 @@ pub(crate) fn add_segment<const ASYMMETRIC: bool>(
             // Σ t·x = Σ (t + 1)·x − Σ x.
             scales.positive[lane] * sums[0][lane].wrapping_sub(offset) as f32
         };
+        let before = if place.first { -0.0 } else { y[lane] };
+        y[lane] = (before + term) * finish;
     }
-    if !place.first {
-        for (term, y) in terms.iter_mut().zip(y.iter()) {
-            *term += *y;
-        }
-    }
-    if let Some(scale) = place.finish {
-        for term in &mut terms {
-            *term *= scale;
-        }
-    }
-    match <&mut [f32; LANES]>::try_from(&mut *y) {
-        Ok(whole) => *whole = terms,
-        Err(_) => store_edge(y, &terms),
-    }
-}
-
-/// The last rows of a matrix: a call of its own, so that whole blocks keep their one store.
-#[cold]
-#[inline(never)]
-fn store_edge(y: &mut [f32], terms: &[f32; LANES]) {
-    y.copy_from_slice(&terms[..y.len()]);
 }
