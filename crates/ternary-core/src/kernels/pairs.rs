@@ -25,14 +25,13 @@ struct PairSumsTransposed<'a> {
     sums: Outputs<'a, i32>,
 }
 
-/// Adds the sums of a part to the outputs, which the first part sets.
+/// Adds the sums of a part to the outputs, which start at zero.
 ///
 /// # Safety
 /// No other thread uses these outputs.
 unsafe fn store(
     sums: &Outputs<'_, i32>,
     walk: &impl Walk,
-    first_part: bool,
     tokens: TokenTile,
     blocks: Span,
     tile: &Tile,
@@ -43,7 +42,7 @@ unsafe fn store(
             // SAFETY: the caller has these outputs to itself.
             let out = unsafe { sums.lanes(tokens.first + token, lanes) };
             for (out, &sum) in out.iter_mut().zip(integers(&tile[token][block])) {
-                *out = if first_part { sum } else { out.wrapping_add(sum) };
+                *out = out.wrapping_add(sum);
             }
         }
     }
@@ -68,13 +67,13 @@ impl<'a> Product for PairSums<'a> {
 
     unsafe fn store<A: Arch>(
         &self,
-        part: usize,
+        _part: usize,
         tokens: TokenTile,
         blocks: Span,
         tiles: &[Tile; 2],
     ) {
         // SAFETY: passed on from the caller.
-        unsafe { store(&self.sums, &self.walk, part == 0, tokens, blocks, &tiles[0]) }
+        unsafe { store(&self.sums, &self.walk, tokens, blocks, &tiles[0]) }
     }
 }
 
@@ -101,13 +100,13 @@ impl<'a> Product for PairSumsTransposed<'a> {
 
     unsafe fn store<A: Arch>(
         &self,
-        part: usize,
+        _part: usize,
         tokens: TokenTile,
         blocks: Span,
         tiles: &[Tile; 2],
     ) {
         // SAFETY: passed on from the caller.
-        unsafe { store(&self.sums, &self.walk, part == 0, tokens, blocks, &tiles[0]) }
+        unsafe { store(&self.sums, &self.walk, tokens, blocks, &tiles[0]) }
     }
 }
 

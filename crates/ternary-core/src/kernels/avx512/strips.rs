@@ -35,6 +35,37 @@ unsafe fn store_sums(sums: &mut [i32; LANES], found: __m512i) {
     unsafe { _mm512_storeu_si512(sums.as_mut_ptr().cast(), found) }
 }
 
+/// The blocks of a strip and their lines, all of one length, with `words` activations for each line.
+#[inline(always)]
+fn check_strip<'a, 'b, const BLOCKS: usize>(
+    blocks: &'b [&'a [Line]],
+    activations: &[u32],
+    words: usize,
+) -> (&'b [&'a [Line]; BLOCKS], usize) {
+    let blocks: &[&[Line]; BLOCKS] =
+        blocks.try_into().expect("as many blocks as the caller matched");
+    let lines = blocks[0].len();
+    assert!(blocks.iter().all(|block| block.len() == lines) && activations.len() == words * lines);
+    (blocks, lines)
+}
+
+/// The sum of fields that were multiplied in place, times 1, 4, 16 and 64.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn add_fields(sums: [__m512i; 4]) -> __m512i {
+    let low = _mm512_add_epi32(sums[0], _mm512_srai_epi32::<2>(sums[1]));
+    let high = _mm512_add_epi32(_mm512_srai_epi32::<4>(sums[2]), _mm512_srai_epi32::<6>(sums[3]));
+    _mm512_add_epi32(low, high)
+}
+
+/// (3·c − next)/256: the sum of digits of which c and 3·c mod 256 were summed.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn raw_digits(c: __m512i, next: __m512i) -> __m512i {
+    let tripled = _mm512_add_epi32(c, _mm512_add_epi32(c, c));
+    _mm512_srai_epi32::<8>(_mm512_sub_epi32(tripled, next))
+}
+
 /// Each 2-bit field is multiplied where it sits, times 1, 4, 16 or 64, into sums of its own, which
 /// are shifted back at the end: exact, as every term has the factor.
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni")]
@@ -49,10 +80,7 @@ pub(super) unsafe fn two_bit_strip<const BLOCKS: usize>(
         Plane::Positive => (0x02, 1),
         Plane::Zero => (0x01, 0),
     };
-    let blocks: &[&[Line]; BLOCKS] =
-        blocks.try_into().expect("as many blocks as the caller matched");
-    let lines = blocks[0].len();
-    assert!(blocks.iter().all(|block| block.len() == lines) && activations.len() == 4 * lines);
+    let (blocks, lines) = check_strip::<BLOCKS>(blocks, activations, 4);
     // SAFETY: indices are below the lengths asserted above; the caller has AVX-512 and VNNI.
     unsafe {
         let masks: [__m512i; 4] =
@@ -68,10 +96,7 @@ pub(super) unsafe fn two_bit_strip<const BLOCKS: usize>(
             }
         }
         for (total, sums) in strip.iter_mut().zip(sums) {
-            let low = _mm512_add_epi32(sums[0], _mm512_srai_epi32::<2>(sums[1]));
-            let high =
-                _mm512_add_epi32(_mm512_srai_epi32::<4>(sums[2]), _mm512_srai_epi32::<6>(sums[3]));
-            let sum = _mm512_add_epi32(low, high);
+            let sum = add_fields(sums);
             store_sums(total, _mm512_sra_epi32(sum, _mm_cvtsi32_si128(shift)));
         }
     }
@@ -85,10 +110,7 @@ pub(super) unsafe fn five_trits_strip<const BLOCKS: usize>(
     activations: &[u32],
     strip: &mut StripSums,
 ) {
-    let blocks: &[&[Line]; BLOCKS] =
-        blocks.try_into().expect("as many blocks as the caller matched");
-    let lines = blocks[0].len();
-    assert!(blocks.iter().all(|block| block.len() == lines) && activations.len() == 5 * lines);
+    let (blocks, lines) = check_strip::<BLOCKS>(blocks, activations, 5);
     // SAFETY: indices are below the lengths asserted above; the caller has AVX-512 and VNNI.
     unsafe {
         let mut sums = [[_mm512_setzero_si512(); 2]; BLOCKS];
@@ -104,8 +126,7 @@ pub(super) unsafe fn five_trits_strip<const BLOCKS: usize>(
             }
         }
         for (total, [c, next]) in strip.iter_mut().zip(sums) {
-            let tripled = _mm512_add_epi32(c, _mm512_add_epi32(c, c));
-            store_sums(total, _mm512_srai_epi32::<8>(_mm512_sub_epi32(tripled, next)));
+            store_sums(total, raw_digits(c, next));
         }
     }
 }
@@ -132,10 +153,7 @@ pub(super) unsafe fn five_trits_strip_by_lookup<const BLOCKS: usize>(
     activations: &[u32],
     strip: &mut StripSums,
 ) {
-    let blocks: &[&[Line]; BLOCKS] =
-        blocks.try_into().expect("as many blocks as the caller matched");
-    let lines = blocks[0].len();
-    assert!(blocks.iter().all(|block| block.len() == lines) && activations.len() == 5 * lines);
+    let (blocks, lines) = check_strip::<BLOCKS>(blocks, activations, 5);
     // SAFETY: indices are below the lengths asserted above; the caller has AVX-512, VNNI and VBMI.
     unsafe {
         let table: [__m512i; 4] =
@@ -159,12 +177,9 @@ pub(super) unsafe fn five_trits_strip_by_lookup<const BLOCKS: usize>(
             }
         }
         for (total, sums) in strip.iter_mut().zip(sums) {
-            let low = _mm512_add_epi32(sums[0], _mm512_srai_epi32::<2>(sums[1]));
-            let high =
-                _mm512_add_epi32(_mm512_srai_epi32::<4>(sums[2]), _mm512_srai_epi32::<6>(sums[3]));
-            let tripled = _mm512_add_epi32(sums[4], _mm512_add_epi32(sums[4], sums[4]));
-            let first = _mm512_srai_epi32::<8>(_mm512_sub_epi32(tripled, sums[5]));
-            store_sums(total, _mm512_add_epi32(first, _mm512_add_epi32(low, high)));
+            let [f0, f1, f2, f3, c, next] = sums;
+            let fields = add_fields([f0, f1, f2, f3]);
+            store_sums(total, _mm512_add_epi32(raw_digits(c, next), fields));
         }
     }
 }
