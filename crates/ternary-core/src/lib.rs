@@ -35,11 +35,13 @@
 //! | [`statistics`] | sparsity, entropy, fidelity to the latent weights, codes that flipped |
 //! | [`foreign`] | the bytes that other runtimes keep ternary weights in |
 //! | [`noise`] | random numbers that are functions of seed, parameter, step and index |
+//! | [`mutants`] | wrong formulas planted for the gradient check; nothing in a normal build |
 
 mod error;
 pub mod foreign;
 pub mod kernels;
 mod matrix;
+pub mod mutants;
 pub mod noise;
 pub mod packing;
 pub mod quantize;

@@ -1,0 +1,74 @@
+//! Sixteen floats in two AVX registers.
+
+use std::arch::x86_64::*;
+
+use super::instantiate::{constructors, operations};
+use super::lanes::{LANES, Lanes};
+
+#[derive(Clone, Copy)]
+pub(crate) struct Avx2(__m256, __m256);
+
+/// An operation on both registers.
+macro_rules! both {
+    ($intrinsic:ident, $($argument:ident),*) => {
+        Avx2($intrinsic($($argument.0),*), $intrinsic($($argument.1),*))
+    };
+}
+
+/// x · 2ⁿ through the exponent's bits.
+#[inline(always)]
+unsafe fn scale_register(x: __m256, n: __m256) -> __m256 {
+    // SAFETY: the caller has AVX2.
+    unsafe {
+        let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
+        _mm256_mul_ps(x, _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent)))
+    }
+}
+
+impl Lanes for Avx2 {
+    const TILE: (usize, usize) = (6, 1);
+
+    constructors! {
+        fn splat(value: f32) -> Self { Self(_mm256_set1_ps(value), _mm256_set1_ps(value)) }
+        fn from_array(values: &[f32; LANES]) -> Self { Self::read(values.as_ptr()) }
+        fn read(values: *const f32) -> Self {
+            Self(_mm256_loadu_ps(values), _mm256_loadu_ps(values.add(8)))
+        }
+    }
+
+    operations! {
+        fn to_array(a: self) -> [f32; LANES] {
+            let mut values = [0.0; LANES];
+            a.write(values.as_mut_ptr());
+            values
+        }
+        fn write(a: self, values: *mut f32) -> () {
+            _mm256_storeu_ps(values, a.0);
+            _mm256_storeu_ps(values.add(8), a.1);
+        }
+        fn add(a: self, b: Self) -> Self { both!(_mm256_add_ps, a, b) }
+        fn sub(a: self, b: Self) -> Self { both!(_mm256_sub_ps, a, b) }
+        fn mul(a: self, b: Self) -> Self { both!(_mm256_mul_ps, a, b) }
+        fn div(a: self, b: Self) -> Self { both!(_mm256_div_ps, a, b) }
+        fn mul_add(a: self, b: Self, c: Self) -> Self { both!(_mm256_fmadd_ps, a, b, c) }
+        fn max(a: self, b: Self) -> Self { both!(_mm256_max_ps, a, b) }
+        fn min(a: self, b: Self) -> Self { both!(_mm256_min_ps, a, b) }
+        fn sqrt(a: self) -> Self { both!(_mm256_sqrt_ps, a) }
+        fn abs(a: self) -> Self {
+            let sign = Self(_mm256_set1_ps(-0.0), _mm256_set1_ps(-0.0));
+            both!(_mm256_andnot_ps, sign, a)
+        }
+        fn select_less(a: self, bound: Self, then: Self, otherwise: Self) -> Self {
+            let less = Self(
+                _mm256_cmp_ps::<_CMP_LT_OQ>(a.0, bound.0),
+                _mm256_cmp_ps::<_CMP_LT_OQ>(a.1, bound.1),
+            );
+            both!(_mm256_blendv_ps, otherwise, then, less)
+        }
+        fn round(a: self) -> Self {
+            const NEAREST: i32 = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC;
+            Self(_mm256_round_ps::<NEAREST>(a.0), _mm256_round_ps::<NEAREST>(a.1))
+        }
+        fn scale(a: self, n: Self) -> Self { both!(scale_register, a, n) }
+    }
+}

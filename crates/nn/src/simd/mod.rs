@@ -1,0 +1,61 @@
+//! Vectors of sixteen floats, the same code for every instruction set.
+//!
+//! A loop is written once over [`Lanes`] and compiled for each instruction set by
+//! [`simd_function!`](instantiate::simd_function); which one runs is what `ternary_core::kernels` chose
+//! for the process. Rows are walked in whole vectors; the last, partial one is padded, so lanes and
+//! tails are the same arithmetic.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod instantiate;
+mod lanes;
+mod portable;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx512::Avx512;
+pub(crate) use instantiate::simd_function;
+pub(crate) use lanes::{LANES, Lanes};
+pub(crate) use portable::Portable;
+
+use ternary_core::kernels::{Isa, Kernels};
+
+/// The instruction set of the process. Where the variable that forces one asks for the impossible,
+/// the portable code runs; the first product then reports the error.
+#[inline]
+pub(crate) fn active() -> Isa {
+    Kernels::detect().map_or(Isa::Portable, Kernels::isa)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[inline(always)]
+    unsafe fn polynomial<L: Lanes>(x: &[f32; LANES]) -> ([f32; LANES], f32, f32) {
+        // SAFETY: passed on from the caller.
+        unsafe {
+            let x = L::from_array(x);
+            let y = x.mul_add(x, L::splat(0.5)).sub(x.abs().sqrt()).round().max(L::splat(-2.0));
+            let y = x.select_less(L::splat(0.0), y, x.scale(L::splat(3.0)));
+            (y.to_array(), y.sum(), y.largest())
+        }
+    }
+
+    simd_function! {
+        fn run(x: &[f32; LANES]) -> ([f32; LANES], f32, f32) = polynomial;
+    }
+
+    #[test]
+    fn every_instruction_set_does_the_same_in_each_lane() {
+        let x: [f32; LANES] = std::array::from_fn(|i| i as f32 - 7.5);
+        // SAFETY: the portable code needs no feature.
+        let expected = unsafe { polynomial::<Portable>(&x) };
+        assert_eq!(run(&x), expected);
+        assert_eq!(expected.0[15], 60.0);
+        assert_eq!(expected.0[0], 54.0);
+    }
+}
