@@ -35,7 +35,7 @@ impl<B: Real> Bias<B> {
         for (value, own) in values.iter_mut().zip(&self.values) {
             *value = T::from_f64(own.to_f64());
         }
-        let result = bias(y, &values);
+        let result = bias(&values, y);
         tape.give(values);
         result
     }

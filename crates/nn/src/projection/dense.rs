@@ -10,7 +10,7 @@ use crate::gradients::Gradients;
 use crate::input::Input;
 use crate::module::{Memory, Module, Tensor, Values, ValuesMut};
 use crate::noise::Draw;
-use crate::ops::{LinearShape, linear, linear_backward};
+use crate::ops::{LinearShape, embedding, linear, linear_backward};
 use crate::parameters::{ParameterId, Parameters};
 use crate::tape::Tape;
 
@@ -187,8 +187,8 @@ impl<T: Compute> Projection<T> for Dense<T> {
 }
 
 impl<T: Compute> Lookup<T> for Dense<T> {
-    fn row(&self, row: usize, out: &mut [T]) {
-        out.copy_from_slice(&self.weight[row * self.inputs..][..self.inputs]);
+    fn look_up(&self, tokens: &[u32], y: &mut [T]) -> Result<()> {
+        embedding(&self.weight, self.inputs, tokens, y)
     }
 
     fn weight_gradient<'a>(&self, gradients: &'a mut Gradients<T>) -> Option<&'a mut [T]> {
