@@ -13,6 +13,11 @@ mod exp;
 mod instantiate;
 mod lanes;
 mod portable;
+mod rows;
+pub(crate) mod rows_gates;
+pub(crate) mod rows_norm;
+pub(crate) mod rows_rope;
+pub(crate) mod rows_softmax;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx2::Avx2;
