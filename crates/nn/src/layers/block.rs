@@ -99,8 +99,8 @@ impl<T: Compute> Layer<T> for Block<T> {
             residual_backward(&stream, &mut dx, &mut branch)?;
             let d_normed = layer.backward(branch, sequences, tape, gradients)?;
             let d_branch = norm.backward(d_normed, sequences, tape, gradients)?;
-            mutant!("Block/stream gradient lost", (), dx.fill(T::ZERO));
-            mutant!("Block/branch gradient twice", (), add(&mut dx, &d_branch));
+            mutant!("Block/stream gradient lost", { dx.fill(T::ZERO) });
+            mutant!("Block/branch gradient twice", { add(&mut dx, &d_branch) });
             mutant!("Block/branch gradient lost", add(&mut dx, &d_branch), ());
             tape.give(d_branch);
             tape.give(std::mem::replace(&mut stream, dx));

@@ -204,7 +204,8 @@ impl<T: Compute> Layer<T> for FeedForward<T> {
         let up_dx = mutant!("FeedForward/up left out of dx", Some(&mut dx[..]), None);
         up.backward(&input, &d_upper, up_dx, tape, gradients)?;
         if let (Some(gate), Some(d_gated)) = (gate, &d_gated) {
-            let d_gated = mutant!("FeedForward/gradients of gate and up swapped", d_gated, &d_upper);
+            let d_gated =
+                mutant!("FeedForward/gradients of gate and up swapped", d_gated, &d_upper);
             gate.backward(&input, d_gated, Some(&mut dx), tape, gradients)?;
         }
         tape.recycle(input);

@@ -83,8 +83,8 @@ impl<T: Compute> RmsNorm<T> {
         let inverse = mutant!("RmsNorm/stale root", inverse, vec![T::ONE; inverse.len()]);
         let d_gain = gradients.get_mut(self.id);
         rms_norm_backward(&x, self.factor(), &inverse, &dy, &mut dx, d_gain)?;
-        mutant!("RmsNorm/gain gradient lost", (), d_gain.fill(T::ZERO));
-        mutant!("RmsNorm/input gradient doubled", (), dx.iter_mut().for_each(|d| *d += *d));
+        mutant!("RmsNorm/gain gradient lost", { d_gain.fill(T::ZERO) });
+        mutant!("RmsNorm/input gradient doubled", { dx.iter_mut().for_each(|d| *d += *d) });
         for buffer in [inverse, x, dy] {
             tape.give(buffer);
         }

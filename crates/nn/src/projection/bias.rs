@@ -41,7 +41,11 @@ impl<B: Real> Bias<B> {
     }
 
     /// Adds its gradient.
-    pub(super) fn backward<T: Compute>(&self, dy: &[T], gradients: &mut Gradients<T>) -> Result<()> {
+    pub(super) fn backward<T: Compute>(
+        &self,
+        dy: &[T],
+        gradients: &mut Gradients<T>,
+    ) -> Result<()> {
         bias_backward(dy, gradients.get_mut(self.id))
     }
 

@@ -128,7 +128,11 @@ impl<T: Real> Module<T> for Dense<T> {
             values: Values::Real(&self.weight),
         });
         if let Some(bias) = &self.bias {
-            visit(Tensor { name: &bias.name, id: Some(bias.id), values: Values::Real(&bias.values) });
+            visit(Tensor {
+                name: &bias.name,
+                id: Some(bias.id),
+                values: Values::Real(&bias.values),
+            });
         }
     }
 
@@ -178,7 +182,7 @@ impl<T: Compute> Projection<T> for Dense<T> {
         let (x, dw) = (input.values(&self.name)?, gradients.get_mut(self.id));
         let shape = self.shape(input.rows());
         linear_backward(shape, x, &self.weight, dy, dx, dw)?;
-        mutant!("Dense/dW twice", (), linear_backward(shape, x, &self.weight, dy, None, dw)?);
+        mutant!("Dense/dW twice", { linear_backward(shape, x, &self.weight, dy, None, dw)? });
         match mutant!("Dense/bias gradient left out", &self.bias, &None) {
             Some(bias) => bias.backward(dy, gradients),
             None => Ok(()),

@@ -1,7 +1,7 @@
 //! [`TernaryLinear`]: a frozen projection of packed trits.
 
-use ternary_core::{Packing, Quantizer, Real, Scales, TernaryMatrix, Weights, mutant};
 use ternary_core::kernels::Store;
+use ternary_core::{Packing, Quantizer, Real, Scales, TernaryMatrix, Weights, mutant};
 
 use super::{Lookup, Projection, check_backward, check_forward, look_up_rows};
 use crate::compute::Compute;
@@ -134,7 +134,7 @@ impl<T: Compute> Projection<T> for TernaryLinear {
             let result = T::ternary_product_transposed(dy, input.rows(), &self.weight, dx, store);
             result.in_layer(&self.name)
         };
-        mutant!("TernaryLinear/dx twice", (), add(dx)?);
+        mutant!("TernaryLinear/dx twice", { add(dx)? });
         mutant!("TernaryLinear/dx left out", add(dx), Ok(()))
     }
 }

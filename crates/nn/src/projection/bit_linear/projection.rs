@@ -11,7 +11,9 @@ use crate::input::Input;
 use crate::module::{Memory, Module, Tensor, Update, Values, ValuesMut};
 use crate::ops::{LinearShape, linear, linear_weight_gradient};
 use crate::parameters::ParameterId;
-use crate::projection::{Activations, Lookup, Projection, check_backward, check_forward, look_up_rows};
+use crate::projection::{
+    Activations, Lookup, Projection, check_backward, check_forward, look_up_rows,
+};
 use crate::tape::Tape;
 
 /// Weights whose gradient an estimator sees at a time.

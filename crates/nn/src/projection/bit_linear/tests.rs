@@ -139,8 +139,7 @@ fn the_ramp_mixes_the_gradients_of_both_ends() {
     };
     let [latent, ternary, between] = [0.0, 1.0, 0.25].map(&mut at);
     assert!(latent.iter().zip(&ternary).any(|(l, t)| *l != 0.0 && *t == 0.0));
-    let expected: Vec<f32> =
-        latent.iter().zip(&ternary).map(|(l, t)| l + 0.25 * (t - l)).collect();
+    let expected: Vec<f32> = latent.iter().zip(&ternary).map(|(l, t)| l + 0.25 * (t - l)).collect();
     assert_close(&between, &expected);
 }
 
@@ -192,11 +191,8 @@ fn the_running_average_of_the_scale_is_one() {
 fn boundary_noise_has_no_bias_and_belongs_to_its_step() {
     const THRESHOLD: f32 = 0.25;
     let rule = FixedThreshold::new(Granularity::Tensor, THRESHOLD).unwrap();
-    let options = BitLinearOptions {
-        quantizer: Arc::new(rule),
-        boundary_noise: 0.5,
-        ..Default::default()
-    };
+    let options =
+        BitLinearOptions { quantizer: Arc::new(rule), boundary_noise: 0.5, ..Default::default() };
     let mut parameters = Parameters::new();
     let mut layer =
         BitLinear::<f32>::random("l", [64, 64], 0.3, 1, options, &mut parameters).unwrap();
