@@ -1,6 +1,7 @@
 //! Layers with an explicit forward and backward.
 
 mod error;
+pub mod ops;
 mod simd;
 
 pub use error::{Error, Result};
