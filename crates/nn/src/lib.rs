@@ -42,7 +42,14 @@
 
 mod compute;
 mod error;
+mod gradients;
+mod input;
+mod layers;
+mod module;
+mod noise;
 pub mod ops;
+mod parameters;
+mod projection;
 mod simd;
 mod tape;
 mod update;
