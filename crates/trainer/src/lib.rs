@@ -1,1 +1,3 @@
 //! Data, optimisers and the training loop.
+
+pub mod config;
