@@ -1,4 +1,5 @@
 use super::*;
+use crate::temporary::TemporaryFolder;
 
 fn resolve(sets: &[&str], flags: &[(&str, &str)]) -> Result<Configuration, Error> {
     let mut layers = Layers::default();
@@ -7,26 +8,19 @@ fn resolve(sets: &[&str], flags: &[(&str, &str)]) -> Result<Configuration, Error
     layers.resolve()
 }
 
-/// A configuration file with some text, in a folder of the test's own.
-fn file(name: &str, text: &str) -> std::path::PathBuf {
-    let folder = std::env::temp_dir().join(format!("ternary-config-{}", std::process::id()));
-    fs::create_dir_all(&folder).unwrap();
-    let path = folder.join(name);
-    fs::write(&path, text).unwrap();
-    path
-}
-
 fn resolve_file(name: &str, text: &str) -> Result<Configuration, Error> {
+    let folder = TemporaryFolder::new();
     let mut layers = Layers::default();
-    layers.add_file(&file(name, text))?;
+    layers.add_file(&folder.file(name, text))?;
     layers.resolve()
 }
 
 #[test]
 fn a_later_layer_overrides_an_earlier_one() {
     let text = "steps = 1\nseed = 1\nfloat = true\n[model]\nlayers = 1\nwidth = 64\n";
+    let folder = TemporaryFolder::new();
     let mut layers = Layers::default();
-    layers.add_file(&file("layers.toml", text)).unwrap();
+    layers.add_file(&folder.file("layers.toml", text)).unwrap();
     layers.add_assignments(["seed=2", "steps=2", "model.layers=2"]).unwrap();
     layers.add_flags([("steps".into(), "3".into())]).unwrap();
     let found = layers.resolve().unwrap();
