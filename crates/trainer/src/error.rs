@@ -46,18 +46,33 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
-    /// A gradient with NaN or infinity; nothing was changed.
+    /// Windows of more bytes than the model has positions.
     #[error(
-        "the gradient of {name} is not finite: {value} at index {index}; no weight was changed"
+        "windows: expected at most {positions} bytes, which the model has positions for, found {length}"
     )]
-    NonFiniteGradient {
-        /// The first such parameter.
-        name: String,
-        /// Index of the first such entry.
-        index: usize,
-        /// The entry.
-        value: f32,
+    WindowTooLong {
+        /// Positions of the model.
+        positions: usize,
+        /// Bytes asked for.
+        length: usize,
     },
+    /// A model that cannot be built.
+    #[error(transparent)]
+    Model(#[from] models::Error),
+    /// A quantiser that does not fit.
+    #[error(transparent)]
+    Quantiser(#[from] ternary_core::Error),
+    /// A step that failed; the weights are those before it.
+    #[error("step {step}: {source}")]
+    Step {
+        /// The step, counted from 1.
+        step: u32,
+        /// Why it failed.
+        source: models::Error,
+    },
+    /// A model that cannot be read or written.
+    #[error(transparent)]
+    ModelFolder(#[from] interop::Error),
 }
 
 impl Error {

@@ -5,7 +5,7 @@ use ternary_core::noise::Noise;
 /// What random numbers are for. Two uses never share a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    /// The weights a model starts from.
+    /// The weights: what they start from, and what is random in their updates.
     Weights = 1,
     /// The text of the generator.
     Text = 2,

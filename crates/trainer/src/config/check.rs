@@ -34,13 +34,11 @@ impl Configuration {
             })?;
         }
         let rule = self.ternary.quantiser;
-        if !rule.is_learned() {
-            rule.quantizer(granularity).map_err(|error| Error::Contradiction {
-                keys: "ternary.quantiser",
-                expected: "a number in the range of its rule",
-                found: format!("{rule} ({error})"),
-            })?;
-        }
+        rule.quantizer(granularity).map_err(|error| Error::Contradiction {
+            keys: "ternary.quantiser",
+            expected: "a number in the range of its rule",
+            found: format!("{rule} ({error})"),
+        })?;
         let (peak, end) = (self.optimiser.learning_rate, self.optimiser.final_learning_rate);
         ensure(end <= peak, || Error::Contradiction {
             keys: "optimiser.final_learning_rate, optimiser.learning_rate",

@@ -3,6 +3,7 @@
 use std::ops::{Bound, RangeBounds};
 use std::path::PathBuf;
 
+use models::DecoderConfig;
 use ste::Method;
 use ternary_core::{Granularity, Packing, Rule};
 
@@ -32,19 +33,19 @@ settings! {
     /// The shape of the decoder.
     model: Model "model" {
         /// Width of the residual stream
-        width: usize = 128, in 1..=65_536;
+        width: usize = DecoderConfig::tiny().width, in 1..=65_536;
         /// Blocks of attention and feed-forward
-        layers: usize = 4, in 1..=1024;
+        layers: usize = DecoderConfig::tiny().layers, in 1..=1024;
         /// Query heads; they divide the width
-        heads: usize = 4, in 1..=1024;
+        heads: usize = DecoderConfig::tiny().heads, in 1..=1024;
         /// Key and value heads; they divide the query heads
-        key_value_heads: usize = 2, in 1..=1024;
+        key_value_heads: usize = DecoderConfig::tiny().key_heads, in 1..=1024;
         /// Inner width of the feed-forward part
-        feed_forward: usize = 384, in 1..=1_048_576;
+        feed_forward: usize = DecoderConfig::tiny().feed_forward, in 1..=1_048_576;
         /// Whether the output head is the embedding itself
-        tied_head: bool = true;
+        tied_head: bool = DecoderConfig::tiny().tied_head;
         /// Base of the rotary position frequencies
-        rope_base: f64 = 10_000.0, in 1.0..=1e9;
+        rope_base: f64 = DecoderConfig::tiny().rotary_base, in (Bound::Excluded(1.0), Bound::Included(1e9));
     }
     /// How weights become ternary, and how gradients pass.
     ternary: Ternary "ternary" {

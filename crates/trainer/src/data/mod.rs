@@ -10,6 +10,7 @@ mod windows;
 
 pub use stories::stories;
 pub use text::Text;
+pub(crate) use text::read;
 pub use windows::{TrainingWindows, evaluation_windows};
 
 /// Tokens of a byte model.
