@@ -165,3 +165,19 @@ fn a_run_without_a_folder_gets_the_next_free_one() {
         assert!(done.stdout.replace('\\', "/").contains(&path) && folder.path(&path).is_dir());
     }
 }
+
+#[test]
+fn a_run_that_diverges_fails_at_its_step_and_saves_no_model() {
+    let folder = Folder::new("diverges");
+    let done = folder.ternary(&format!(
+        "train {SMALL} --out run --steps 30 --set optimiser.learning_rate=1e38 \
+         --set optimiser.warm_up=0"
+    ));
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert_eq!(done.stdout, "");
+    let error = done.stderr.lines().last().unwrap();
+    assert!(error.starts_with("error: step ") && error.contains("finite"), "{error}");
+    assert!(!folder.path("run/model").exists());
+    let (losses, _) = losses(&metrics(&folder, "run"));
+    assert!(losses.iter().all(|loss| loss.is_finite()), "{losses:?}");
+}
