@@ -1,17 +1,8 @@
 //! [`DecoderConfig`]: the shape of a decoder.
 
-use crate::error::{Error, Result};
+use nn::Nonlinearity;
 
-/// The non-linear half of a feed-forward net.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum FeedForwardKind {
-    /// silu(gate) · up.
-    SwiGlu,
-    /// relu(gate)² · up, as BitNet 2B4T has it.
-    ReluSquared,
-    /// gelu(up), without a gate.
-    Gelu,
-}
+use crate::error::{Error, Result};
 
 /// The shape of a decoder: what must be known before its weights are made or read.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,10 +21,12 @@ pub struct DecoderConfig {
     pub head_width: usize,
     /// Numbers inside a feed-forward net.
     pub feed_forward: usize,
-    /// Its non-linear half.
-    pub feed_forward_kind: FeedForwardKind,
+    /// The function inside it.
+    pub nonlinearity: Nonlinearity,
     /// Base of the rotary angles.
     pub rotary_base: f64,
+    /// Positions of a sequence at the most.
+    pub positions: usize,
     /// ε of the norms.
     pub norm_epsilon: f64,
     /// Norms before the output projection and before the down projection (SubLN).
@@ -53,8 +46,9 @@ impl DecoderConfig {
             key_heads: 2,
             head_width: 32,
             feed_forward: 384,
-            feed_forward_kind: FeedForwardKind::SwiGlu,
+            nonlinearity: Nonlinearity::SwiGlu,
             rotary_base: 10_000.0,
+            positions: 4096,
             norm_epsilon: 1e-5,
             sub_norms: true,
             tied_head: true,
@@ -74,6 +68,7 @@ impl DecoderConfig {
             ("key_heads", self.key_heads),
             ("head_width", self.head_width),
             ("feed_forward", self.feed_forward),
+            ("positions", self.positions),
         ];
         for (field, size) in sizes {
             check(size > 0 && size < 1 << 31, field, "1 to 2147483647", size)?;

@@ -1,7 +1,7 @@
 //! [`Compute`]: the products that layers are made of, in `f32` and in `f64`.
 
-use ternary_core::kernels::{DenseOperand, Kernels, QuantizedRows, Store};
 use ste::AnyEstimator;
+use ternary_core::kernels::{DenseOperand, Kernels, QuantizedRows, Store};
 use ternary_core::{Error, Levels, Real, Result, TernaryMatrix};
 
 use crate::ops::{AttentionKernel, Rowwise};

@@ -28,7 +28,14 @@ impl<T: Real> Input<T> {
     pub fn new(layer: &str, values: Vec<T>, cols: usize) -> Result<Self> {
         let rows = values.len().checked_div(cols).unwrap_or(0);
         check_size(layer, "numbers in rows of inputs", rows * cols, values.len())?;
-        Ok(Self { rows, cols, values: Some(values), codes: None, keep_values: false, keep_codes: false })
+        Ok(Self {
+            rows,
+            cols,
+            values: Some(values),
+            codes: None,
+            keep_values: false,
+            keep_codes: false,
+        })
     }
 
     /// How many rows.

@@ -135,7 +135,8 @@ impl<T: Real> Tape<T> {
     /// Saves token ids for the backward.
     pub fn save_tokens(&mut self, tokens: &[u32]) {
         if self.is_recording {
-            let mut copy = best_fit(&mut self.tokens, tokens.len(), Vec::capacity).unwrap_or_default();
+            let mut copy =
+                best_fit(&mut self.tokens, tokens.len(), Vec::capacity).unwrap_or_default();
             copy.clear();
             copy.extend_from_slice(tokens);
             self.saved.push(Saved::Tokens(copy));
@@ -207,7 +208,12 @@ impl<T: Real> Tape<T> {
     }
 
     /// Puts back what was popped and describes it.
-    fn unexpected(&mut self, layer: &str, expected: &'static str, found: Option<Saved<T>>) -> Error {
+    fn unexpected(
+        &mut self,
+        layer: &str,
+        expected: &'static str,
+        found: Option<Saved<T>>,
+    ) -> Error {
         let name = match &found {
             None => "nothing",
             Some(Saved::Values(_)) => "numbers",
@@ -244,7 +250,8 @@ mod tests {
         let values = tape.restore("norm").unwrap();
         let place = values.as_ptr();
         tape.give(values);
-        assert_eq!(tape.zeros(2).as_ptr(), place);
+        let again = tape.zeros(2);
+        assert_eq!(again.as_ptr(), place);
         assert!(tape.is_empty());
     }
 

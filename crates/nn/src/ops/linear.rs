@@ -22,7 +22,7 @@ pub struct LinearShape {
 /// # Errors
 /// [`Error::Core`](crate::Error::Core) when a slice does not have the size of its shape.
 pub fn linear<T: Compute>(shape: LinearShape, x: &[T], w: &[T], y: &mut [T]) -> Result<()> {
-    let product = || {
+    let mut product = || {
         let x = DenseOperand::new(x, shape.rows, shape.inputs)?;
         let w = DenseOperand::new(w, shape.outputs, shape.inputs)?;
         T::product(x, w, y, Store::Set)
@@ -59,7 +59,7 @@ fn linear_input_gradient<T: Compute>(
     dy: &[T],
     dx: &mut [T],
 ) -> Result<()> {
-    let product = || {
+    let mut product = || {
         let dy = DenseOperand::new(dy, shape.rows, shape.outputs)?;
         let w = DenseOperand::new(w, shape.outputs, shape.inputs)?;
         T::product(dy, w.transposed(), dx, mutant!("linear/dx overwritten", Store::Add, Store::Set))
@@ -77,7 +77,7 @@ pub fn linear_weight_gradient<T: Compute>(
     dy: &[T],
     dw: &mut [T],
 ) -> Result<()> {
-    let product = || {
+    let mut product = || {
         let dy = DenseOperand::new(dy, shape.rows, shape.outputs)?;
         let x = DenseOperand::new(x, shape.rows, shape.inputs)?;
         let store = mutant!("linear/dW overwritten", Store::Add, Store::Set);

@@ -35,13 +35,17 @@ impl<B: Real> Bias<B> {
         for (value, own) in values.iter_mut().zip(&self.values) {
             *value = T::from_f64(own.to_f64());
         }
-        let result = bias(y, &values);
+        let result = bias(&values, y);
         tape.give(values);
         result
     }
 
     /// Adds its gradient.
-    pub(super) fn backward<T: Compute>(&self, dy: &[T], gradients: &mut Gradients<T>) -> Result<()> {
+    pub(super) fn backward<T: Compute>(
+        &self,
+        dy: &[T],
+        gradients: &mut Gradients<T>,
+    ) -> Result<()> {
         bias_backward(dy, gradients.get_mut(self.id))
     }
 

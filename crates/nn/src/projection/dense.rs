@@ -10,7 +10,7 @@ use crate::gradients::Gradients;
 use crate::input::Input;
 use crate::module::{Memory, Module, Tensor, Values, ValuesMut};
 use crate::noise::Draw;
-use crate::ops::{LinearShape, linear, linear_backward};
+use crate::ops::{LinearShape, embedding, linear, linear_backward};
 use crate::parameters::{ParameterId, Parameters};
 use crate::tape::Tape;
 
@@ -128,7 +128,11 @@ impl<T: Real> Module<T> for Dense<T> {
             values: Values::Real(&self.weight),
         });
         if let Some(bias) = &self.bias {
-            visit(Tensor { name: &bias.name, id: Some(bias.id), values: Values::Real(&bias.values) });
+            visit(Tensor {
+                name: &bias.name,
+                id: Some(bias.id),
+                values: Values::Real(&bias.values),
+            });
         }
     }
 
@@ -178,7 +182,7 @@ impl<T: Compute> Projection<T> for Dense<T> {
         let (x, dw) = (input.values(&self.name)?, gradients.get_mut(self.id));
         let shape = self.shape(input.rows());
         linear_backward(shape, x, &self.weight, dy, dx, dw)?;
-        mutant!("Dense/dW twice", (), linear_backward(shape, x, &self.weight, dy, None, dw)?);
+        mutant!("Dense/dW twice", { linear_backward(shape, x, &self.weight, dy, None, dw)? });
         match mutant!("Dense/bias gradient left out", &self.bias, &None) {
             Some(bias) => bias.backward(dy, gradients),
             None => Ok(()),
@@ -187,8 +191,8 @@ impl<T: Compute> Projection<T> for Dense<T> {
 }
 
 impl<T: Compute> Lookup<T> for Dense<T> {
-    fn row(&self, row: usize, out: &mut [T]) {
-        out.copy_from_slice(&self.weight[row * self.inputs..][..self.inputs]);
+    fn look_up(&self, tokens: &[u32], y: &mut [T]) -> Result<()> {
+        embedding(&self.weight, self.inputs, tokens, y)
     }
 
     fn weight_gradient<'a>(&self, gradients: &'a mut Gradients<T>) -> Option<&'a mut [T]> {

@@ -15,7 +15,7 @@ mod ternary_linear;
 use std::fmt::Debug;
 
 use crate::compute::Compute;
-use crate::error::{Result, check_size};
+use crate::error::{Error, Result, check_size};
 use crate::gradients::Gradients;
 use crate::input::Input;
 use crate::module::Module;
@@ -63,13 +63,13 @@ pub trait Projection<T: Compute>: Module<T> + Debug + Send + Sync {
 
 /// A projection whose rows of weights can be looked up: an embedding, and the head that is tied to it.
 pub trait Lookup<T: Compute>: Projection<T> {
-    /// Writes row `row` of the weights, as the forward multiplies by them, over `out`.
+    /// Writes a row of the weights for each token over `y`, as the forward multiplies by them.
     ///
-    /// # Panics
-    /// When there is no such row, or `out` has another length, as the next.
-    fn row(&self, row: usize, out: &mut [T]);
+    /// # Errors
+    /// [`Error::Token`] for a token that the table does not have, [`Error::Shape`] for another size of `y`.
+    fn look_up(&self, tokens: &[u32], y: &mut [T]) -> Result<()>;
 
-    /// The gradient of the weights that [`Lookup::row`] gives, to add to; none when they are frozen.
+    /// The gradient of the weights that [`Lookup::look_up`] gives, to add to; none when they are frozen.
     fn weight_gradient<'a>(&self, gradients: &'a mut Gradients<T>) -> Option<&'a mut [T]>;
 }
 
@@ -95,4 +95,24 @@ fn check_backward<T: Compute>(
     check_size(name, "gradients of outputs", rows * projection.outputs(), dy.len())?;
     let found = dx.map_or(rows * projection.inputs(), <[T]>::len);
     check_size(name, "gradients of inputs", rows * projection.inputs(), found)
+}
+
+/// Checks the tokens of a look-up and calls `row` with each of them and its place in `y`.
+fn look_up_rows<T: Compute>(
+    projection: &(impl Projection<T> + ?Sized),
+    tokens: &[u32],
+    y: &mut [T],
+    row: impl Fn(usize, &mut [T]),
+) -> Result<()> {
+    let (name, width) = (projection.name(), projection.inputs());
+    check_size(name, "rows of tokens", tokens.len() * width, y.len())?;
+    let vocabulary = projection.outputs();
+    if let Some(position) = tokens.iter().position(|&token| token as usize >= vocabulary) {
+        let (layer, token) = (name.to_owned(), tokens[position]);
+        return Err(Error::Token { layer, position, vocabulary, token });
+    }
+    for (&token, y) in tokens.iter().zip(y.chunks_exact_mut(width.max(1))) {
+        row(token as usize, y);
+    }
+    Ok(())
 }

@@ -1,9 +1,9 @@
 //! [`TernaryLinear`]: a frozen projection of packed trits.
 
-use ternary_core::{Packing, Quantizer, Real, Scales, TernaryMatrix, Weights, mutant};
 use ternary_core::kernels::Store;
+use ternary_core::{Packing, Quantizer, Real, Scales, TernaryMatrix, Weights, mutant};
 
-use super::{Lookup, Projection, check_backward, check_forward};
+use super::{Lookup, Projection, check_backward, check_forward, look_up_rows};
 use crate::compute::Compute;
 use crate::error::{InLayer, Result};
 use crate::gradients::Gradients;
@@ -134,16 +134,18 @@ impl<T: Compute> Projection<T> for TernaryLinear {
             let result = T::ternary_product_transposed(dy, input.rows(), &self.weight, dx, store);
             result.in_layer(&self.name)
         };
-        mutant!("TernaryLinear/dx twice", (), add(dx)?);
+        mutant!("TernaryLinear/dx twice", { add(dx)? });
         mutant!("TernaryLinear/dx left out", add(dx), Ok(()))
     }
 }
 
 impl<T: Compute> Lookup<T> for TernaryLinear {
-    fn row(&self, row: usize, out: &mut [T]) {
-        for (col, out) in out.iter_mut().enumerate() {
-            *out = T::from_f32(self.weight.get(row, col));
-        }
+    fn look_up(&self, tokens: &[u32], y: &mut [T]) -> Result<()> {
+        look_up_rows(self, tokens, y, |row, y| {
+            for (col, y) in y.iter_mut().enumerate() {
+                *y = T::from_f32(self.weight.get(row, col));
+            }
+        })
     }
 
     fn weight_gradient<'a>(&self, _: &'a mut Gradients<T>) -> Option<&'a mut [T]> {

@@ -46,7 +46,12 @@ impl BitLinearOptions {
     /// Checks the two numbers.
     pub(super) fn check(&self, layer: &str) -> Result<()> {
         let setting = |what, expected, found: f32| {
-            Err(Error::Setting { layer: layer.to_owned(), what, expected, found: found.to_string() })
+            Err(Error::Setting {
+                layer: layer.to_owned(),
+                what,
+                expected,
+                found: found.to_string(),
+            })
         };
         if !(0.0..1.0).contains(&self.scale_average) {
             return setting("running average of the scale", "0 up to below 1", self.scale_average);

@@ -11,7 +11,9 @@ use crate::input::Input;
 use crate::module::{Memory, Module, Tensor, Update, Values, ValuesMut};
 use crate::ops::{LinearShape, linear, linear_weight_gradient};
 use crate::parameters::ParameterId;
-use crate::projection::{Activations, Lookup, Projection, check_backward, check_forward};
+use crate::projection::{
+    Activations, Lookup, Projection, check_backward, check_forward, look_up_rows,
+};
 use crate::tape::Tape;
 
 /// Weights whose gradient an estimator sees at a time.
@@ -141,7 +143,7 @@ impl<P: ShadowPrecision> BitLinear<P> {
             return Ok(());
         }
         let weights = self.blended(tape);
-        let product = || {
+        let mut product = || {
             let dy = DenseOperand::new(dy, rows, self.base.rows())?;
             let w = DenseOperand::new(&weights, self.base.rows(), self.base.cols())?;
             T::product(dy, w.transposed(), dx, store)
@@ -209,14 +211,14 @@ impl<T: Compute, P: ShadowPrecision> Projection<T> for BitLinear<P> {
 }
 
 impl<T: Compute, P: ShadowPrecision> Lookup<T> for BitLinear<P> {
-    fn row(&self, row: usize, out: &mut [T]) {
+    fn look_up(&self, tokens: &[u32], y: &mut [T]) -> Result<()> {
         let cols = self.base.cols();
-        for (col, out) in out.iter_mut().enumerate() {
-            *out = T::from_f32(match self.blended.get(row * cols + col) {
-                Some(&blended) => blended,
-                None => self.base.get(row, col),
-            });
-        }
+        look_up_rows(self, tokens, y, |row, y| {
+            for (col, y) in y.iter_mut().enumerate() {
+                let blended = self.blended.get(row * cols + col);
+                *y = T::from_f32(blended.copied().unwrap_or_else(|| self.base.get(row, col)));
+            }
+        })
     }
 
     fn weight_gradient<'a>(&self, gradients: &'a mut Gradients<T>) -> Option<&'a mut [T]> {
