@@ -13,7 +13,8 @@ fn help_explains_every_flag_and_every_key_and_shows_how_to_begin() {
     let help = folder.ternary("train --help");
     assert_eq!(help.code, Some(0));
     for setting in SETTINGS {
-        let line = help.stdout.lines().find(|line| line.contains(&format!("{}=", setting.key())));
+        let line =
+            help.stdout.lines().find(|line| line.starts_with(&format!("  {}=", setting.key())));
         let line = line.unwrap_or_else(|| panic!("{}", setting.key()));
         assert!(line.contains(setting.help()), "{line}");
         let flag = format!("--{}", setting.name);

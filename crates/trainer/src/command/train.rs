@@ -62,7 +62,7 @@ fn flag(setting: &'static Setting) -> Arg {
     if setting.is_switch() {
         flag.action(ArgAction::SetTrue)
     } else {
-        flag.value_name(setting.name.to_uppercase()).allow_negative_numbers(true)
+        flag.value_name(setting.name).allow_negative_numbers(true)
     }
 }
 
