@@ -30,11 +30,6 @@ impl Folder {
         self.0.join(name)
     }
 
-    /// Whether nothing is in it.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.read_dir().unwrap().next().is_none()
-    }
-
     /// Runs `ternary` with arguments separated by spaces.
     pub(crate) fn ternary(&self, arguments: &str) -> Done {
         self.ternary_on_threads(2, arguments)

@@ -1,7 +1,10 @@
 //! Settings that must go together.
 
 use super::error::Error;
-use super::{Configuration, Model};
+use super::{Batch, Configuration, Model};
+
+/// Bytes that one step may predict: beyond it, buffers would not fit any machine.
+const LARGEST_BATCH: usize = 1 << 24;
 
 impl Configuration {
     /// Checks what no single setting can know.
@@ -10,17 +13,17 @@ impl Configuration {
     /// [`Error::Contradiction`].
     pub(super) fn check(&self) -> Result<(), Error> {
         let Model { width, heads, key_value_heads, feed_forward, .. } = self.model;
-        ensure(width % heads == 0, || Error::Contradiction {
+        ensure(width.is_multiple_of(heads), || Error::Contradiction {
             keys: "model.heads, model.width",
             expected: "heads that divide the width",
             found: format!("{heads} heads, width {width}"),
         })?;
-        ensure((width / heads) % 2 == 0, || Error::Contradiction {
+        ensure((width / heads).is_multiple_of(2), || Error::Contradiction {
             keys: "model.heads, model.width",
             expected: "an even width of each head, for rotary positions",
             found: format!("{heads} heads, width {width}"),
         })?;
-        ensure(heads % key_value_heads == 0, || Error::Contradiction {
+        ensure(heads.is_multiple_of(key_value_heads), || Error::Contradiction {
             keys: "model.key_value_heads, model.heads",
             expected: "key and value heads that divide the query heads",
             found: format!("{key_value_heads} and {heads}"),
@@ -38,6 +41,12 @@ impl Configuration {
             keys: "ternary.quantiser",
             expected: "a number in the range of its rule",
             found: format!("{rule} ({error})"),
+        })?;
+        let Batch { windows, length } = self.batch;
+        ensure(windows.saturating_mul(length) <= LARGEST_BATCH, || Error::Contradiction {
+            keys: "batch.windows, batch.length",
+            expected: "at most 16777216 bytes in a step",
+            found: format!("{windows} windows of {length}"),
         })?;
         let (peak, end) = (self.optimiser.learning_rate, self.optimiser.final_learning_rate);
         ensure(end <= peak, || Error::Contradiction {

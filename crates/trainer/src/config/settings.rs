@@ -23,7 +23,7 @@ settings! {
         data: Option<PathBuf> = None;
         /// Steps of the optimiser
         steps: u32 = 400, in 1..=1_000_000_000;
-        /// Where all randomness comes from: weights, text and order of the data
+        /// Where all randomness comes from: the first weights and the order of the data
         seed: u64 = 0, in 0..=i64::MAX as u64;
         /// The folder of the run, new or empty [default: the next free runs/PRESET-0001]
         out: Option<PathBuf> = None;

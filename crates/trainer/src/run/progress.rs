@@ -63,7 +63,7 @@ impl Progress {
                 let StepNews { loss, tokens_per_second, .. } = news;
                 bar.set_message(format!("loss {loss:.4}  {tokens_per_second:.0} tokens/s"));
             }
-            None if news.step % self.every == 0 || news.step == self.steps || news.step == 1 => {
+            None if news.step.is_multiple_of(self.every) || news.step == self.steps => {
                 let width = self.steps.to_string().len();
                 self.line(format_args!("step {:>width$}/{}  {news}", news.step, self.steps));
             }

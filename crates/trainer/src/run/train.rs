@@ -17,6 +17,10 @@ use crate::error::{Error, Result};
 /// Bytes of stories that are made when there is no text: more than the default run reads.
 const STORIES: usize = 2 << 20;
 
+/// The seed of the stories. It is not that of the run, so that runs which differ in their seed are
+/// measured on the same text.
+const STORIES_SEED: u64 = 0;
+
 /// Trains a model and leaves it in the folder of the run.
 ///
 /// Nothing is written before the configuration, the text and the model have proved sound.
@@ -66,7 +70,7 @@ pub fn train(configuration: &Configuration, progress: &Progress) -> Result<Summa
 fn text(configuration: &Configuration) -> Result<Text> {
     let bytes = match &configuration.run.data {
         Some(path) => read(path)?,
-        None => stories(configuration.run.seed, STORIES),
+        None => stories(STORIES_SEED, STORIES),
     };
     Text::split(bytes, configuration.evaluation.held_out, configuration.batch.length)
 }
@@ -93,7 +97,7 @@ impl Running<'_> {
                 .step(step)
                 .map_err(|source| Error::Step { step: step + 1, source })?;
             self.tell_step(step + 1, outcome)?;
-            if (step + 1) % self.configuration.evaluation.every == 0 && step + 1 < steps {
+            if (step + 1).is_multiple_of(self.configuration.evaluation.every) && step + 1 < steps {
                 self.evaluate(step + 1)?;
             }
         }
