@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::draw::Draw;
 use super::words::{
-    ANIMALS, ASIDES, COLOURS, LARGEST, PEOPLE, PLACES, Person, THINGS, TIMES, Thing, count, number,
+    ANIMALS, ASIDES, COLOURS, LARGEST, PEOPLE, PLACES, Person, THINGS, TIMES, Thing, alone, count,
 };
 
 /// Who takes part, and how many things each has at this point of the story.
@@ -39,7 +39,8 @@ pub(super) fn tell(draw: &mut Draw, text: &mut String) {
             say(text, &format!("{} ", draw.one_of(&ASIDES)));
         }
     }
-    let [has_a, has_b] = scene.counts.map(number);
+    text.truncate(text.trim_end().len());
+    let [has_a, has_b] = scene.counts.map(alone);
     say(
         text,
         &format!("\n\nWhen they went home, {} had {has_a} and {} had {has_b}", a.name, b.name),
@@ -75,14 +76,14 @@ impl Scene {
                 self.counts[other] += given;
                 let given = count(given, self.thing);
                 let _ = write!(text, "{} gave {} {given}, ", actor.name, friend.name);
-                let _ = write!(text, "so {} had {} left. ", actor.she, number(self.counts[who]));
+                let _ = write!(text, "so {} had {} left. ", actor.she, alone(self.counts[who]));
             }
             1 if has > 0 => {
                 let lost = 1 + draw.below(has);
                 self.counts[who] -= lost;
                 let lost = count(lost, self.thing);
                 let _ = write!(text, "Then {} lost {lost} in the grass, ", actor.name);
-                let _ = write!(text, "and {} had {}. ", actor.she, number(self.counts[who]));
+                let _ = write!(text, "and {} had {}. ", actor.she, alone(self.counts[who]));
             }
             2 if all < LARGEST => {
                 let found = 1 + draw.below((LARGEST - all).min(4));
@@ -95,7 +96,7 @@ impl Scene {
             3 => {
                 let kind = self.thing[1];
                 let _ = write!(text, "\"How many {kind} do you have?\" asked {}. ", friend.name);
-                let _ = write!(text, "\"I have {},\" said {}. ", number(has), actor.name);
+                let _ = write!(text, "\"I have {},\" said {}. ", alone(has), actor.name);
             }
             _ => {
                 let told = count(all, self.thing);
@@ -119,7 +120,7 @@ mod tests {
 
     /// The value of a number word.
     fn value(word: &str) -> usize {
-        (0..=LARGEST).find(|&n| number(n) == word).unwrap_or_else(|| panic!("{word}"))
+        (0..=LARGEST).find(|&n| alone(n) == word).unwrap_or_else(|| panic!("{word}"))
     }
 
     #[test]
@@ -128,7 +129,8 @@ mod tests {
             let story = story(n);
             let end = story.split("When they went home, ").nth(1).unwrap();
             let words: Vec<&str> = end.split([' ', ',', '.']).filter(|w| !w.is_empty()).collect();
-            let (a, b, together) = (value(words[2]), value(words[6]), value(words[7]));
+            let (a, b) = (value(words[2]), value(words[6]));
+            let together = if words[7] == "no" { 0 } else { value(words[7]) };
             assert_eq!(a + b, together, "{story}");
         }
     }

@@ -124,9 +124,14 @@ const NUMBERS: [&str; 20] = [
 /// The largest number that has a word.
 pub(super) const LARGEST: usize = NUMBERS.len() - 1;
 
-/// A number in words.
-pub(super) fn number(n: usize) -> &'static str {
+/// A number before its things: `no`, `one`, `two`.
+fn number(n: usize) -> &'static str {
     NUMBERS[n]
+}
+
+/// A number that stands alone: `none`, `one`, `two`.
+pub(super) fn alone(n: usize) -> &'static str {
+    if n == 0 { "none" } else { number(n) }
 }
 
 /// A number of things: `no plums`, `one plum`, `two plums`.
