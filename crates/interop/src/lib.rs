@@ -1,7 +1,10 @@
 //! Model directories on disk.
 
 mod description;
+mod directory;
 mod error;
+mod manifest;
+mod pairs;
 mod safetensors;
 mod tensors;
 

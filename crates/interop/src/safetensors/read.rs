@@ -8,6 +8,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 
 use super::header::{Dtype, Entry, MAX_HEADER_BYTES, METADATA};
 use crate::error::Problem;
+use crate::pairs::Pairs;
 
 /// An array of a container.
 #[derive(Debug, PartialEq)]
@@ -31,8 +32,8 @@ impl<'a> Container<'a> {
         let (header, data) = split(file)?;
         let header: Header = serde_json::from_slice(header)
             .map_err(|source| Problem::Json { what: "header", source })?;
-        let metadata = unique("entry of the metadata", header.metadata)?;
-        let entries = unique("tensor", header.entries)?;
+        let metadata = header.metadata.unique("entry of the metadata")?;
+        let entries = header.entries.unique("tensor")?;
         let mut in_order: Vec<_> = entries.iter().collect();
         in_order.sort_by_key(|(_, entry)| entry.data_offsets);
         let mut arrays = BTreeMap::new();
@@ -105,48 +106,9 @@ fn array<'a>(
     }
 }
 
-fn unique<V>(what: &'static str, pairs: Pairs<V>) -> Result<BTreeMap<String, V>, Problem> {
-    let mut map = BTreeMap::new();
-    for (name, value) in pairs.0 {
-        if map.contains_key(&name) {
-            return Err(Problem::Duplicate { what, name });
-        }
-        map.insert(name, value);
-    }
-    Ok(map)
-}
-
-/// The pairs of a JSON object as they stand there, also those whose name is there twice.
-#[derive(Debug)]
-struct Pairs<V>(Vec<(String, V)>);
-
 struct Header {
     metadata: Pairs<String>,
     entries: Pairs<Entry>,
-}
-
-impl<'de> Deserialize<'de> for Pairs<String> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Collect;
-
-        impl<'de> Visitor<'de> for Collect {
-            type Value = Pairs<String>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object of strings")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut pairs = Vec::new();
-                while let Some(pair) = map.next_entry()? {
-                    pairs.push(pair);
-                }
-                Ok(Pairs(pairs))
-            }
-        }
-
-        deserializer.deserialize_map(Collect)
-    }
 }
 
 impl<'de> Deserialize<'de> for Header {
