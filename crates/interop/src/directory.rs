@@ -229,7 +229,8 @@ mod tests {
         let mut states = Vec::new();
         let mut state = old.clone();
         for name in [NAMES[0], NAMES[1], MANIFEST] {
-            for length in 0..=new[name].len() {
+            let length = new[name].len();
+            for length in [0, 1, length / 2, length - 1, length] {
                 state.insert(format!("{name}{NEW}"), new[name][..length].to_vec());
                 states.push((state.clone(), false));
             }
