@@ -1,0 +1,1 @@
+//! One configurable decoder, built from the layers of `nn`.

@@ -1,0 +1,1 @@
+//! Data, optimisers and the training loop.
