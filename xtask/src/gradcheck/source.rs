@@ -12,9 +12,7 @@ use std::fs;
 use std::path::Path;
 
 use syn::visit::Visit;
-use syn::{
-    Attribute, ImplItem, Item as SynItem, ItemFn, ItemImpl, ItemMod, Macro, Type, Visibility,
-};
+use syn::{Attribute, Item as SynItem, ItemFn, ItemImpl, ItemMod, Macro, Type, Visibility};
 
 use tokens::{Seen, macro_tokens};
 
