@@ -22,7 +22,7 @@ const ZERO_OF_UPSTREAM: f64 = 1e-9;
 
 /// An input or a parameter that a case differentiates by.
 pub(crate) struct Array {
-    name: &'static str,
+    name: String,
     values: Vec<f64>,
     step: f64,
     is_zero: bool,
@@ -31,17 +31,17 @@ pub(crate) struct Array {
 impl Array {
     /// An array with its shape, in which no two dimensions may be equal: a transposed operand would
     /// go unnoticed.
-    pub(crate) fn new(name: &'static str, shape: &[usize], values: Vec<f64>) -> Self {
+    pub(crate) fn new(name: &str, shape: &[usize], values: Vec<f64>) -> Self {
         assert_eq!(shape.iter().product::<usize>(), values.len(), "{name}: shape {shape:?}");
         let distinct = (1..shape.len()).all(|i| !shape[..i].contains(&shape[i]));
         assert!(distinct && !values.is_empty(), "{name}: {shape:?} is symmetric or empty");
         let scale = largest(&values);
         let step = STEP * if scale > 0.0 { scale } else { 1.0 };
-        Self { name, values, step, is_zero: false }
+        Self { name: name.to_owned(), values, step, is_zero: false }
     }
 
     /// Random numbers of both signs, away from 0; the case's name makes them its own.
-    pub(crate) fn random(case: &str, name: &'static str, shape: &[usize]) -> Self {
+    pub(crate) fn random(case: &str, name: &str, shape: &[usize]) -> Self {
         Self::new(name, shape, signed(&format!("{case}/{name}"), shape.iter().product()))
     }
 
@@ -82,16 +82,33 @@ impl Gradient {
         forward: impl Fn([&[f64]; N]) -> Outcome<[Vec<f64>; M]> + Send + Sync + 'static,
         backward: impl Fn([&[f64]; N], [&[f64]; M], [&mut [f64]; N]) -> Outcome + Send + Sync + 'static,
     ) -> Self {
-        Self {
-            name: name.into(),
-            covers: covers.to_vec(),
-            arrays: arrays.into(),
-            forward: Box::new(move |arrays| Ok(forward(slices(arrays)).map(Vec::from)?)),
-            backward: Box::new(move |arrays, upstream, gradients| {
+        Self::of_arrays(
+            name,
+            covers,
+            arrays.into(),
+            move |arrays| Ok(forward(slices(arrays))?.into()),
+            move |arrays, upstream, gradients| {
                 let mut gradients = gradients.iter_mut();
                 let gradients = std::array::from_fn(|_| gradients.next().unwrap().as_mut_slice());
                 backward(slices(arrays), slices(upstream), gradients)
-            }),
+            },
+        )
+    }
+
+    /// The same for as many arrays as a layer has parameters.
+    pub(crate) fn of_arrays(
+        name: impl Into<String>,
+        covers: &[&'static str],
+        arrays: Vec<Array>,
+        forward: impl Fn(&[Vec<f64>]) -> Outcome<Vec<Vec<f64>>> + Send + Sync + 'static,
+        backward: impl Fn(&[Vec<f64>], &[Vec<f64>], &mut [Vec<f64>]) -> Outcome + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            covers: covers.to_vec(),
+            arrays,
+            forward: Box::new(forward),
+            backward: Box::new(backward),
             selections: None,
         }
     }
@@ -166,7 +183,7 @@ impl Gradient {
         if array.is_zero {
             let allowed = ZERO_OF_UPSTREAM * upstream;
             let zeros = vec![0.0; expected.len()];
-            let row = Row::compare(array.name, Kind::Zero, &expected, &zeros, |_| allowed, |_| 0.0);
+            let row = Row::compare(&array.name, Kind::Zero, &expected, &zeros, |_| allowed, |_| 0.0);
             return match analytic.iter().position(|&gradient| gradient != 0.0) {
                 Some(entry) => row.fail(format!(
                     "entry {entry}: declared to be exactly zero, found {:e}",
@@ -176,7 +193,7 @@ impl Gradient {
             };
         }
         let row = Row::compare(
-            array.name,
+            &array.name,
             Kind::Gradient,
             analytic,
             &expected,
@@ -207,7 +224,7 @@ impl Gradient {
             let expected = &analytic[index];
             let scale = largest(expected);
             let allowed = |i: usize| RELATIVE * expected[i].abs() + OF_LARGEST * scale;
-            rows.push(Row::compare(array.name, Kind::Added, &added, expected, allowed, |_| 0.0));
+            rows.push(Row::compare(&array.name, Kind::Added, &added, expected, allowed, |_| 0.0));
         }
         Ok(rows)
     }

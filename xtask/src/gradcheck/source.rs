@@ -1,5 +1,5 @@
-//! What must be checked, read from the source: ops, types that implement the traits of layers, and the
-//! mutants planted in them.
+//! What must be checked, read from the source: ops, types that implement the traits of layers or have
+//! a `backward` without one, and the mutants planted in them.
 //!
 //! The list is not one that somebody must remember to extend. What the scan cannot name (an `impl` for
 //! the argument of a macro, a mutant without a literal name) is a finding, which fails the gate.
@@ -12,7 +12,7 @@ use std::fs;
 use std::path::Path;
 
 use syn::visit::Visit;
-use syn::{Attribute, Item as SynItem, ItemFn, ItemImpl, ItemMod, Macro, Type, Visibility};
+use syn::{Attribute, ImplItem, ImplItemFn, Item as SynItem, ItemFn, ItemImpl, ItemMod, Macro, Type, Visibility};
 
 use tokens::{Seen, macro_tokens};
 
@@ -33,7 +33,7 @@ const POINTERS: [&str; 3] = ["Box", "Rc", "Arc"];
 pub(crate) enum ItemKind {
     /// A function with a backward beside it.
     Op,
-    /// A type that implements one of the traits.
+    /// A type that implements one of the traits, or has a public `backward` of its own.
     Type,
 }
 
@@ -186,7 +186,11 @@ impl<'ast> Visit<'ast> for Scan<'_> {
     fn visit_item_impl(&mut self, item: &'ast ItemImpl) {
         let name = |path: &syn::Path| path.segments.last().map(|last| last.ident.to_string());
         let implemented = item.trait_.as_ref().and_then(|(path, ..)| name(path));
-        if self.is_checked && implemented.is_some_and(|name| TRAITS.contains(&name.as_str())) {
+        let is_layer = match implemented {
+            Some(name) => TRAITS.contains(&name.as_str()),
+            None => item.items.iter().any(is_public_backward),
+        };
+        if self.is_checked && is_layer {
             match item.self_ty.as_ref() {
                 Type::Reference(_) => {}
                 Type::Path(path) if path.qself.is_none() => {
@@ -228,6 +232,11 @@ impl<'ast> Visit<'ast> for Scan<'_> {
             }
         }
     }
+}
+
+/// Whether a method is a backward of a layer that implements no trait: one from tokens to rows, say.
+fn is_public_backward(item: &ImplItem) -> bool {
+    matches!(item, ImplItem::Fn(ImplItemFn { vis: Visibility::Public(_), sig, .. }) if sig.ident == "backward")
 }
 
 /// The crate's folder in the path of a file.

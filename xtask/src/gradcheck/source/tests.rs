@@ -36,6 +36,15 @@ fn every_implementation_of_a_trait_is_an_item_whatever_its_parameters() {
 }
 
 #[test]
+fn a_type_with_a_public_backward_of_its_own_is_an_item() {
+    let text = "
+        impl<T> Embedding<T> { pub fn forward(&self) {} pub fn backward(&self) {} }
+        impl Inner { pub(crate) fn backward(&self) {} }
+        impl Free { pub fn forward(&self) {} }";
+    assert_eq!(items("crates/nn/src/a.rs", text), ["Embedding"]);
+}
+
+#[test]
 fn what_only_passes_a_trait_on_is_no_item() {
     let text = "
         impl<L: Layer + ?Sized> Layer for &L {}
