@@ -1,1 +1,41 @@
-//! One configurable decoder, built from the layers of `nn`.
+//! One configurable decoder, built from the layers of `nn`. It knows no file and no training loop.
+//!
+//! ```
+//! use models::{Batch, Decoder, DecoderConfig, Initial, Shadow, WeightKind};
+//! use nn::{BitLinearOptions, Gradients, Sequences, Tape};
+//!
+//! let kind = WeightKind::Ternary {
+//!     options: BitLinearOptions::default(),
+//!     shadow: Shadow::F32,
+//!     embedding: false,
+//!     head: false,
+//! };
+//! let config = DecoderConfig { layers: 1, ..DecoderConfig::tiny() };
+//! let model = Decoder::<f32>::build(config, &mut Initial { seed: 1, kind })?;
+//! let mut gradients = Gradients::zeros(model.parameters());
+//! let batch = Batch {
+//!     sequences: Sequences { count: 1, length: 4 },
+//!     tokens: &[104, 111, 104, 111],
+//!     targets: &[111, 104, 111, 104],
+//! };
+//! let loss = model.loss_and_gradients(batch, &mut Tape::recording(), &mut gradients)?;
+//! assert!(loss.mean > 4.0 && gradients.norm() > 0.0);
+//! # Ok::<(), models::Error>(())
+//! ```
+//!
+//! | item | is |
+//! |---|---|
+//! | [`DecoderConfig`] | the shape |
+//! | [`Decoder`] | embedding, blocks, norm and head, with forward and backward |
+//! | [`WeightSource`] | where weights come from: [`Initial`] random ones, or a file |
+
+mod build;
+mod config;
+mod decoder;
+mod error;
+mod source;
+
+pub use config::DecoderConfig;
+pub use decoder::{Batch, Decoder};
+pub use error::{Error, Result};
+pub use source::{Initial, Shadow, WeightKind, WeightSource};

@@ -84,8 +84,8 @@ impl<T: Real> Estimator<T> for Clipped {
 
     fn pass(&self, latent: &[T], levels: Levels, gradient: &mut [T]) {
         assert_eq!(latent.len(), gradient.len());
-        let limit = limit::<T>(levels);
-        let limit = mutant!("Clipped/limit at the threshold", limit, limit * T::HALF);
+        let limit =
+            mutant!("Clipped/limit at the threshold", limit(levels), limit::<T>(levels) * T::HALF);
         for (&weight, gradient) in latent.iter().zip(gradient) {
             let slope = self.slope(weight.abs(), limit);
             *gradient *= mutant!("Clipped/slope left out", slope, T::ONE);

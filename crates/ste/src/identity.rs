@@ -18,13 +18,11 @@ impl<T: Real> Estimator<T> for Identity {
 
     fn pass(&self, latent: &[T], _levels: Levels, gradient: &mut [T]) {
         assert_eq!(latent.len(), gradient.len());
-        mutant!("Identity/sign", {}, gradient.iter_mut().for_each(|g| *g = -*g));
-        mutant!("Identity/factor 2", {}, gradient.iter_mut().for_each(|g| *g += *g));
-        mutant!(
-            "Identity/scale applied twice",
-            {},
+        mutant!("Identity/sign", { gradient.iter_mut().for_each(|g| *g = -*g) });
+        mutant!("Identity/factor 2", { gradient.iter_mut().for_each(|g| *g += *g) });
+        mutant!("Identity/scale applied twice", {
             gradient.iter_mut().for_each(|g| *g *= T::from_f32(_levels.positive))
-        );
+        });
     }
 
     fn surrogate(&self, latent: T, _: Levels) -> T {

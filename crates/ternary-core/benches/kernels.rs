@@ -5,7 +5,7 @@ use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use half::bf16;
-use ternary_core::kernels::{Kernels, QuantizedRows};
+use ternary_core::kernels::{Kernels, QuantizedRows, Store};
 use ternary_core::{Levels, Packing, Result, Scales, TernaryMatrix, Weights};
 
 const COLS: usize = 2560;
@@ -53,10 +53,11 @@ fn wide(criterion: &mut Criterion) -> Result<()> {
     let mut group = criterion.benchmark_group("wide");
     group.throughput(Throughput::Elements((m * ROWS * COLS) as u64));
     group.bench_function("f32_trits", |bencher| {
-        bencher.iter(|| kernels.matmul_f32(black_box(&x), m, &weights, &mut y));
+        bencher.iter(|| kernels.matmul_f32(black_box(&x), m, &weights, &mut y, Store::Set));
     });
     group.bench_function("f32_trits_t", |bencher| {
-        bencher.iter(|| kernels.matmul_f32_transposed(black_box(&x), m, &weights, &mut y));
+        bencher
+            .iter(|| kernels.matmul_f32_transposed(black_box(&x), m, &weights, &mut y, Store::Set));
     });
     group.bench_function("i16_trits", |bencher| {
         bencher.iter(|| kernels.sums_i16(black_box(&words), m, weights.codes(), &mut sums));

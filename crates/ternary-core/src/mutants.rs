@@ -5,10 +5,14 @@
 //! from the source, activates one after the other, and fails when the check does not notice.
 
 /// `mutant!("item/what is wrong", right, wrong)`: the expression `right`, unless the build has the
-/// feature `mutants` and this mutant is active. The item is the op or type whose check must fail.
+/// feature `mutants` and this mutant is active. `mutant!("item/what is wrong", { wrong })`: a statement
+/// that only the active mutant runs. The item is the op or type whose check must fail.
 #[cfg(feature = "mutants")]
 #[macro_export]
 macro_rules! mutant {
+    ($name:literal, $wrong:block) => {
+        if $crate::mutants::is_active(const { $crate::mutants::identity($name) }) $wrong
+    };
     ($name:literal, $right:expr, $wrong:expr $(,)?) => {
         if $crate::mutants::is_active(const { $crate::mutants::identity($name) }) {
             $wrong
@@ -18,11 +22,13 @@ macro_rules! mutant {
     };
 }
 
-/// `mutant!("item/what is wrong", right, wrong)`: the expression `right`; the wrong one exists only
-/// in builds with the feature `mutants`.
+/// `mutant!("item/what is wrong", right, wrong)`: the expression `right`;
+/// `mutant!("item/what is wrong", { wrong })`: nothing. What is wrong exists only in builds with the
+/// feature `mutants`.
 #[cfg(not(feature = "mutants"))]
 #[macro_export]
 macro_rules! mutant {
+    ($name:literal, $wrong:block) => {};
     ($name:literal, $right:expr, $wrong:expr $(,)?) => {
         $right
     };

@@ -1,7 +1,7 @@
 //! Shapes at the edges: zeros, ones, widths that divide nothing, and dimensions that no machine has.
 
 use half::{bf16, f16};
-use ternary_core::kernels::{Isa, Kernels, QuantizedRows};
+use ternary_core::kernels::{DenseOperand, Isa, Kernels, QuantizedRows, Store};
 use ternary_core::quantize::{Absmean, Lsq};
 use ternary_core::statistics::{Fidelity, code_flips};
 use ternary_core::{
@@ -113,16 +113,22 @@ fn a_matrix_without_trits_is_handled_at_once_whatever_its_other_dimension() {
         assert_eq!((transposed.rows(), transposed.cols()), (cols, rows));
         assert_eq!(code_flips(matrix.codes(), repacked.codes()), Ok(0));
         assert_eq!(Fidelity::between(Weights::F32(&[]), &matrix).unwrap().mse, 0.0);
-        kernels.matmul_f32(&[], 0, &matrix, &mut []).unwrap();
-        kernels.matmul_f32_transposed(&[], 0, &matrix, &mut []).unwrap();
+        kernels.matmul_f32(&[], 0, &matrix, &mut [], Store::Set).unwrap();
+        kernels.matmul_f32_transposed(&[], 0, &matrix, &mut [], Store::Set).unwrap();
     }
     // Any number of rows fits a matrix that has neither rows nor columns.
     let nothing = Layout::new(0, 0, 0, Packing::TwoBit).unwrap();
     let nothing = PackedTrits::zeros(nothing);
     let matrix = TernaryMatrix::new(nothing, Scales::tensor(1.0).unwrap()).unwrap();
     for rows in [most, usize::MAX] {
-        kernels.matmul_f32(&[], rows, &matrix, &mut []).unwrap();
-        kernels.matmul_f32_transposed(&[], rows, &matrix, &mut []).unwrap();
+        kernels.matmul_f32(&[], rows, &matrix, &mut [], Store::Set).unwrap();
+        kernels.matmul_f32_transposed(&[], rows, &matrix, &mut [], Store::Set).unwrap();
+        let empty = DenseOperand::new(&[], rows, 0).unwrap();
+        let nothing = DenseOperand::new(&[], 0, 0).unwrap();
+        for store in [Store::Set, Store::Add] {
+            kernels.matmul_dense(empty, nothing, &mut [], store).unwrap();
+            kernels.matmul_dense(nothing, empty, &mut [], store).unwrap();
+        }
         kernels.sums_i8(&[], rows, matrix.codes(), &mut []).unwrap();
         kernels.sums_i16(&[], rows, matrix.codes(), &mut []).unwrap();
         kernels.sums_i16_transposed(&[], rows, matrix.codes(), &mut []).unwrap();

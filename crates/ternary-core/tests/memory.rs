@@ -4,7 +4,7 @@ use std::alloc::{GlobalAlloc, Layout as Allocation, System};
 use std::cell::Cell;
 
 use ternary_core::foreign::GgmlFormat;
-use ternary_core::kernels::{Isa, Kernels, QuantizedRows};
+use ternary_core::kernels::{DenseOperand, Isa, Kernels, QuantizedRows, Store};
 use ternary_core::quantize::{Absmean, Ttq};
 use ternary_core::ttq::TtqLayer;
 use ternary_core::{Error, Granularity, Layout, PackedTrits, Packing, Quantizer, Rule, Scales};
@@ -152,8 +152,15 @@ fn a_kernel_that_has_run_once_allocates_nothing() {
                         kernels.quantize_rows(&x, tokens, &mut rows).unwrap();
                         kernels.matmul_i8(&rows, matrix, &mut y).unwrap();
                         kernels.sums_i8(rows.codes(), tokens, codes, &mut sums).unwrap();
-                        kernels.matmul_f32(&x, tokens, matrix, &mut y).unwrap();
-                        kernels.matmul_f32_transposed(&dy, tokens, matrix, &mut dx).unwrap();
+                        kernels.matmul_f32(&x, tokens, matrix, &mut y, Store::Set).unwrap();
+                        kernels
+                            .matmul_f32_transposed(&dy, tokens, matrix, &mut dx, Store::Set)
+                            .unwrap();
+                        let a = DenseOperand::new(&x, tokens, COLS).unwrap();
+                        let b = DenseOperand::new(&latent, ROWS, COLS).unwrap();
+                        kernels.matmul_dense(a, b, &mut y, Store::Set).unwrap();
+                        let a = DenseOperand::new(&dy, tokens, ROWS).unwrap();
+                        kernels.matmul_dense(a, b.transposed(), &mut dx, Store::Add).unwrap();
                         kernels.sums_i16(&x16, tokens, codes, &mut sums).unwrap();
                         kernels.sums_i16_transposed(&dy16, tokens, codes, &mut dx_sums).unwrap();
                     };

@@ -15,13 +15,13 @@ macro_rules! both {
     };
 }
 
-/// x · 2ⁿ through the exponent's bits.
+/// x · 2ⁿ by adding to the exponent's bits.
 #[inline(always)]
 unsafe fn scale_register(x: __m256, n: __m256) -> __m256 {
     // SAFETY: the caller has AVX2.
     unsafe {
-        let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
-        _mm256_mul_ps(x, _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent)))
+        let exponent = _mm256_slli_epi32::<23>(_mm256_cvtps_epi32(n));
+        _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(x), exponent))
     }
 }
 

@@ -44,7 +44,8 @@ pub(crate) trait Lanes: Copy {
     unsafe fn select_less(self, bound: Self, then: Self, otherwise: Self) -> Self;
     /// The nearest integer, a half to the even one, for |self| < 2²².
     unsafe fn round(self) -> Self;
-    /// self · 2ⁿ for an integral n in −126 ..= 127.
+    /// self · 2ⁿ for an integral n, where self and the result are normal numbers; NaN where both are NaN,
+    /// anything else elsewhere.
     unsafe fn scale(self, n: Self) -> Self;
 
     /// The sum of the lanes, by halves: lane i + lane i + 8, then 4, 2, 1.

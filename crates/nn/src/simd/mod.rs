@@ -9,14 +9,21 @@
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod exp;
 mod instantiate;
 mod lanes;
 mod portable;
+mod rows;
+pub(crate) mod rows_gates;
+pub(crate) mod rows_norm;
+pub(crate) mod rows_rope;
+pub(crate) mod rows_softmax;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx512::Avx512;
+pub(crate) use exp::exp;
 pub(crate) use instantiate::simd_function;
 pub(crate) use lanes::{LANES, Lanes};
 pub(crate) use portable::Portable;
@@ -27,7 +34,27 @@ use ternary_core::kernels::{Isa, Kernels};
 /// the portable code runs; the first product then reports the error.
 #[inline]
 pub(crate) fn active() -> Isa {
+    #[cfg(test)]
+    if let Some(isa) = FORCED.get() {
+        return isa;
+    }
     Kernels::detect().map_or(Isa::Portable, Kernels::isa)
+}
+
+#[cfg(test)]
+thread_local! {
+    /// What [`on_every_isa`] has the code of this thread run on.
+    static FORCED: std::cell::Cell<Option<Isa>> = const { std::cell::Cell::new(None) };
+}
+
+/// Calls `check` once for each instruction set of this processor; code of this thread runs on it.
+#[cfg(test)]
+pub(crate) fn on_every_isa(check: impl Fn()) {
+    for isa in Isa::available() {
+        FORCED.set(Some(isa));
+        check();
+        FORCED.set(None);
+    }
 }
 
 #[cfg(test)]

@@ -66,6 +66,6 @@ impl Lanes for Portable {
         fn select_less(a, bound, then, otherwise) { if a < bound { then } else { otherwise } }
         // Adding 1.5 · 2²³ leaves the number, rounded to even, in the low bits of the sum.
         fn round(a) { (a + 12_582_912.0) - 12_582_912.0 }
-        fn scale(a, n) { a * f32::from_bits(((n as i32 + 127) as u32) << 23) }
+        fn scale(a, n) { f32::from_bits(a.to_bits().wrapping_add((n as i32 as u32) << 23)) }
     }
 }

@@ -19,8 +19,10 @@ pub(crate) const QUAD: usize = 4;
 /// The sums of a tile: for each token, sixteen words for each block. Integers, or floats by bits.
 pub(crate) type Tile = [[Words; MAX_BLOCKS]; MAX_TOKENS];
 
-/// A tile of zeros (of either kind).
-pub(crate) const ZERO_TILE: Tile = [[Words([0; LANES]); MAX_BLOCKS]; MAX_TOKENS];
+/// Zeros (of either kind).
+pub(crate) const ZERO: Words = Words([0; LANES]);
+/// A tile of zeros.
+pub(crate) const ZERO_TILE: Tile = [[ZERO; MAX_BLOCKS]; MAX_TOKENS];
 
 /// What meets in a word of weights and a word of activations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +90,9 @@ pub(crate) trait Arch {
     unsafe fn pairs_transposed(line: &Line, panel: &mut [Words]);
     unsafe fn floats_transposed(line: &Line, scales: &LaneScales, panel: &mut [Words]);
     unsafe fn five_trits_to_two_bit(lines: &[Line], out: &mut [Line]);
+
+    /// See [`super::dense::transpose_square`].
+    unsafe fn transpose_square(rows: &[u32], stride: usize, out: &mut [u32], width: usize);
 
     /// See [`super::activations::quantize_row`].
     unsafe fn quantize_row(x: &[f32], codes: &mut [i8]) -> Result<f32, usize>;

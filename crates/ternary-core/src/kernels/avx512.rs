@@ -8,6 +8,7 @@ use std::arch::x86_64::*;
 
 use super::activations;
 use super::arch::{Arch, Operands, QUAD, STRIP, StripSums, Tile};
+use super::avx2;
 use super::instantiate::{shared_kernels, vector_operations};
 use super::lanes::{Dot, Lanes};
 use super::register_tile::register_tile;
@@ -167,6 +168,17 @@ macro_rules! avx512_arch {
                         _ => strips::$five_trits::<STRIP>(blocks, activations, sums),
                     }
                 }
+            }
+
+            $(#[$features])*
+            unsafe fn transpose_square(
+                rows: &[u32],
+                stride: usize,
+                out: &mut [u32],
+                width: usize,
+            ) {
+                // SAFETY: this function is only called where there is AVX-512, and with it AVX2.
+                unsafe { avx2::transpose_square(rows, stride, out, width) }
             }
 
             $(#[$features])*

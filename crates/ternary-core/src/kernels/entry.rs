@@ -6,6 +6,7 @@ use super::arch::Arch;
 use super::avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 use super::avx512::{Avx512, Avx512Vbmi};
+use super::dense::{DenseOperand, Store, matmul_dense};
 use super::dispatch::{dispatch, plain, select, traced};
 use super::floats::{matmul_f32, matmul_f32_transposed};
 use super::int8::{matmul_i8, sums_i8};
@@ -92,7 +93,7 @@ impl Kernels {
     /// [`Error::Mismatch`] or [`Error::Length`] when shapes do not fit, [`Error::TooManyTerms`] when a
     /// row is longer than an exact 32-bit sum.
     pub fn matmul_i8(self, x: &QuantizedRows, w: &TernaryMatrix, y: &mut [f32]) -> Result<()> {
-        check_columns(w.cols(), x.cols())?;
+        check_columns("columns of activations", w.cols(), x.cols())?;
         check_length("outputs", elements(x.rows(), w.rows())?, y.len())?;
         check_terms("int8 product", w.codes().layout().segment_columns(), MAX_BYTE_TERMS)?;
         if w.cols() == 0 {
@@ -155,7 +156,7 @@ impl Kernels {
         Ok(())
     }
 
-    /// y\[m\]\[n\] = Σ_k x\[m\]\[k\] · w\[n\]\[k\] for `rows` rows of f32.
+    /// y\[m\]\[n\] = Σ_k x\[m\]\[k\] · w\[n\]\[k\] for `rows` rows of f32, written or added.
     ///
     /// # Errors
     /// [`Error::Length`].
@@ -165,15 +166,19 @@ impl Kernels {
         rows: usize,
         w: &TernaryMatrix,
         y: &mut [f32],
+        store: Store,
     ) -> Result<()> {
         check_length("activations", elements(rows, w.cols())?, x.len())?;
         check_length("outputs", elements(rows, w.rows())?, y.len())?;
-        y.fill(0.0);
-        dispatch!(self, matmul_f32, x, rows, w, y);
+        if w.cols() == 0 {
+            sums_of_nothing(y, store);
+            return Ok(());
+        }
+        dispatch!(self, matmul_f32, x, rows, w, y, store);
         Ok(())
     }
 
-    /// dx\[m\]\[k\] = Σ_n dy\[m\]\[n\] · w\[n\]\[k\] for `rows` rows of f32.
+    /// dx\[m\]\[k\] = Σ_n dy\[m\]\[n\] · w\[n\]\[k\] for `rows` rows of f32, written or added.
     ///
     /// # Errors
     /// [`Error::Length`].
@@ -183,11 +188,56 @@ impl Kernels {
         rows: usize,
         w: &TernaryMatrix,
         dx: &mut [f32],
+        store: Store,
     ) -> Result<()> {
         check_length("output gradients", elements(rows, w.rows())?, dy.len())?;
         check_length("input gradients", elements(rows, w.cols())?, dx.len())?;
-        dx.fill(0.0);
-        dispatch!(self, matmul_f32_transposed, dy, rows, w, dx);
+        if w.rows() == 0 {
+            sums_of_nothing(dx, store);
+            return Ok(());
+        }
+        dispatch!(self, matmul_f32_transposed, dy, rows, w, dx, store);
+        Ok(())
+    }
+
+    /// c\[m\]\[n\] = Σ_k a\[m\]\[k\] · b\[n\]\[k\], written or added to the row-major `c`.
+    ///
+    /// One product for all three of a linear layer with weights `[out, in]`:
+    ///
+    /// | product | `a` | `b` |
+    /// |---|---|---|
+    /// | y = x·Wᵀ | x | W |
+    /// | dX = dY·W | dY | W transposed |
+    /// | dW = dYᵀ·X | dY transposed | X transposed |
+    ///
+    /// ```
+    /// use ternary_core::kernels::{DenseOperand, Kernels, Store};
+    ///
+    /// let x = DenseOperand::new(&[1.0, 2.0, 3.0], 1, 3)?;
+    /// let w = DenseOperand::new(&[1.0, 0.0, 0.5, 0.0, -1.0, 1.0], 2, 3)?;
+    /// let mut y = [0.0; 2];
+    /// Kernels::detect()?.matmul_dense(x, w, &mut y, Store::Set)?;
+    /// assert_eq!(y, [2.5, 1.0]);
+    /// # Ok::<(), ternary_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] when the operands have different numbers of columns, [`Error::Length`] for
+    /// outputs of another shape.
+    pub fn matmul_dense(
+        self,
+        a: DenseOperand<'_>,
+        b: DenseOperand<'_>,
+        c: &mut [f32],
+        store: Store,
+    ) -> Result<()> {
+        check_columns("columns of the second operand", a.cols(), b.cols())?;
+        check_length("outputs", elements(a.rows(), b.rows())?, c.len())?;
+        if a.cols() == 0 {
+            sums_of_nothing(c, store);
+            return Ok(());
+        }
+        dispatch!(self, matmul_dense, a, b, c, store);
         Ok(())
     }
 
@@ -239,15 +289,18 @@ impl Kernels {
     }
 }
 
-fn check_columns(expected: usize, found: usize) -> Result<()> {
+/// What is left of a product whose sums have no terms.
+fn sums_of_nothing(outputs: &mut [f32], store: Store) {
+    if store == Store::Set {
+        outputs.fill(0.0);
+    }
+}
+
+fn check_columns(what: &'static str, expected: usize, found: usize) -> Result<()> {
     if expected == found {
         return Ok(());
     }
-    Err(Error::Mismatch {
-        what: "columns of activations",
-        expected: expected.to_string(),
-        found: found.to_string(),
-    })
+    Err(Error::Mismatch { what, expected: expected.to_string(), found: found.to_string() })
 }
 
 fn check_terms(what: &'static str, found: usize, limit: usize) -> Result<()> {

@@ -5,6 +5,7 @@
 //! on neither rows, tiles nor threads.
 
 use super::arch::{Arch, Operands, Tile};
+use super::dense::Store;
 use super::operand::{TokenTile, column_rows, row_rows, with_tiles};
 use super::outputs::Outputs;
 use super::product::{self, Product, Span};
@@ -12,7 +13,7 @@ use super::scaling::BlockScales;
 use super::scratch::Words;
 use super::source::Source;
 use super::unpack::LaneScales;
-use super::walk::{OverColumns, OverRows, Walk};
+use super::walk::{OverColumns, OverRows};
 use crate::matrix::TernaryMatrix;
 use crate::packing::LANES;
 
@@ -21,6 +22,7 @@ struct FloatProduct<'a> {
     walk: OverColumns<'a, LANES>,
     scales: BlockScales<'a>,
     outputs: Outputs<'a, f32>,
+    store: Store,
 }
 
 /// dx[m][k] = Σ over rows: dy[m][n] · w[n][k].
@@ -28,52 +30,7 @@ struct FloatProductTransposed<'a> {
     walk: OverRows<'a, LANES>,
     scales: BlockScales<'a>,
     outputs: Outputs<'a, f32>,
-}
-
-/// The sums that earlier parts left in the outputs.
-///
-/// # Safety
-/// No other thread uses these outputs.
-unsafe fn load(
-    outputs: &Outputs<'_, f32>,
-    walk: &impl Walk,
-    tokens: TokenTile,
-    blocks: Span,
-    tile: &mut Tile,
-) {
-    for block in 0..blocks.count {
-        let lanes = walk.lanes(blocks.first + block);
-        for (token, tile) in tile.iter_mut().enumerate().take(tokens.tokens) {
-            // SAFETY: the caller has these outputs to itself.
-            let out = unsafe { outputs.lanes(tokens.first + token, lanes) };
-            for (sum, out) in tile[block].0.iter_mut().zip(out) {
-                *sum = out.to_bits();
-            }
-        }
-    }
-}
-
-/// The reverse of [`load`].
-///
-/// # Safety
-/// No other thread uses these outputs.
-unsafe fn store(
-    outputs: &Outputs<'_, f32>,
-    walk: &impl Walk,
-    tokens: TokenTile,
-    blocks: Span,
-    tile: &Tile,
-) {
-    for block in 0..blocks.count {
-        let lanes = walk.lanes(blocks.first + block);
-        for (token, tile) in tile.iter().enumerate().take(tokens.tokens) {
-            // SAFETY: the caller has these outputs to itself.
-            let out = unsafe { outputs.lanes(tokens.first + token, lanes) };
-            for (out, &sum) in out.iter_mut().zip(&tile[block].0) {
-                *out = f32::from_bits(sum);
-            }
-        }
-    }
+    store: Store,
 }
 
 impl<'a> Product for FloatProduct<'a> {
@@ -98,9 +55,9 @@ impl<'a> Product for FloatProduct<'a> {
     }
 
     unsafe fn load(&self, part: usize, tokens: TokenTile, blocks: Span, tile: &mut Tile) {
-        if part > 0 {
+        if part > 0 || self.store == Store::Add {
             // SAFETY: passed on from the caller.
-            unsafe { load(&self.outputs, &self.walk, tokens, blocks, tile) }
+            unsafe { self.outputs.load(&self.walk, tokens, blocks, tile) }
         }
     }
 
@@ -112,7 +69,7 @@ impl<'a> Product for FloatProduct<'a> {
         tiles: &[Tile; 2],
     ) {
         // SAFETY: passed on from the caller.
-        unsafe { store(&self.outputs, &self.walk, tokens, blocks, &tiles[0]) }
+        unsafe { self.outputs.store(&self.walk, tokens, blocks, &tiles[0]) }
     }
 }
 
@@ -140,9 +97,9 @@ impl<'a> Product for FloatProductTransposed<'a> {
     }
 
     unsafe fn load(&self, part: usize, tokens: TokenTile, blocks: Span, tile: &mut Tile) {
-        if part > 0 {
+        if part > 0 || self.store == Store::Add {
             // SAFETY: passed on from the caller.
-            unsafe { load(&self.outputs, &self.walk, tokens, blocks, tile) }
+            unsafe { self.outputs.load(&self.walk, tokens, blocks, tile) }
         }
     }
 
@@ -154,17 +111,23 @@ impl<'a> Product for FloatProductTransposed<'a> {
         tiles: &[Tile; 2],
     ) {
         // SAFETY: passed on from the caller.
-        unsafe { store(&self.outputs, &self.walk, tokens, blocks, &tiles[0]) }
+        unsafe { self.outputs.store(&self.walk, tokens, blocks, &tiles[0]) }
     }
 }
 
 /// # Safety
 /// The processor has `A`.
-pub(crate) unsafe fn matmul_f32<A: Arch>(x: &[f32], rows: usize, w: &TernaryMatrix, y: &mut [f32]) {
+pub(crate) unsafe fn matmul_f32<A: Arch>(
+    x: &[f32],
+    rows: usize,
+    w: &TernaryMatrix,
+    y: &mut [f32],
+    store: Store,
+) {
     let source = Source::new(w.codes());
     let outputs = Outputs::new(y, w.rows());
     let scales = BlockScales::new(w.scales(), source);
-    let product = FloatProduct { walk: OverColumns { source }, scales, outputs };
+    let product = FloatProduct { walk: OverColumns { source }, scales, outputs, store };
     // SAFETY: passed on from the caller.
     with_tiles::<A, _, _>(&column_rows(x, rows, &source, 1), |tiles| unsafe {
         product::run::<A, _>(&product, rows, tiles);
@@ -178,11 +141,12 @@ pub(crate) unsafe fn matmul_f32_transposed<A: Arch>(
     rows: usize,
     w: &TernaryMatrix,
     dx: &mut [f32],
+    store: Store,
 ) {
     let source = Source::new(w.codes());
     let outputs = Outputs::new(dx, w.cols());
     let scales = BlockScales::new(w.scales(), source);
-    let product = FloatProductTransposed { walk: OverRows { source }, scales, outputs };
+    let product = FloatProductTransposed { walk: OverRows { source }, scales, outputs, store };
     // SAFETY: passed on from the caller.
     with_tiles::<A, _, _>(&row_rows(dy, rows, &source, 1), |tiles| unsafe {
         product::run::<A, _>(&product, rows, tiles);

@@ -7,6 +7,7 @@
 //! | [`Kernels::sums_i8`] | Σ_k x\[m\]\[k\] · t\[n\]\[k\] | integers |
 //! | [`Kernels::sums_i16`], [`Kernels::sums_i16_transposed`] | the same for int16, and Σ_n x\[m\]\[n\] · t\[n\]\[k\] | integers |
 //! | [`Kernels::matmul_f32`], [`Kernels::matmul_f32_transposed`] | the same for f32 and scaled weights | one order of summation |
+//! | [`Kernels::matmul_dense`] | the same for f32 and f32, either of them transposed | one order of summation |
 //! | [`Kernels::requantize`] | latent weights → packed codes and scales | codes on every instruction set |
 //!
 //! A row's result depends on neither the number of rows nor on tiles or threads. Threads are those of
@@ -33,6 +34,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod bytes;
+mod dense;
 mod dispatch;
 mod entry;
 mod floats;
@@ -60,5 +62,6 @@ mod unpack;
 mod walk;
 
 pub use activations::QuantizedRows;
+pub use dense::{DenseOperand, Store};
 pub use entry::Kernels;
 pub use isa::{ISA_VARIABLE, Isa};

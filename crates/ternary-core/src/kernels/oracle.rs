@@ -1,5 +1,6 @@
 //! Naive oracles: each product in a few lines, straight from its formula.
 
+use super::DenseOperand;
 use crate::matrix::TernaryMatrix;
 use crate::packing::PackedTrits;
 
@@ -84,4 +85,31 @@ pub(crate) fn product_transposed(x: &[f32], rows: usize, w: &TernaryMatrix) -> V
             })
         })
         .collect()
+}
+
+/// c[m][n] + Σ_k a[m][k] · b[n][k] in `f64`, with |c| + Σ |a · b| beside it for an error bound.
+pub(crate) fn dense(a: DenseOperand<'_>, b: DenseOperand<'_>, c: &[f32]) -> Vec<(f64, f64)> {
+    let n = b.rows();
+    let output = |(i, &c): (usize, &f32)| {
+        let start = (f64::from(c), f64::from(c).abs());
+        (0..a.cols()).fold(start, |(sum, size), k| {
+            let term = f64::from(a.at(i / n, k)) * f64::from(b.at(i % n, k));
+            (sum + term, size + term.abs())
+        })
+    };
+    c.iter().enumerate().map(output).collect()
+}
+
+/// The same in `f32`, one term after the other, each added by `add(sum, a, b)`.
+pub(crate) fn dense_chain(
+    a: DenseOperand<'_>,
+    b: DenseOperand<'_>,
+    c: &[f32],
+    add: impl Fn(f32, f32, f32) -> f32,
+) -> Vec<f32> {
+    let n = b.rows();
+    let output = |(i, &c): (usize, &f32)| {
+        (0..a.cols()).fold(c, |sum, k| add(sum, a.at(i / n, k), b.at(i % n, k)))
+    };
+    c.iter().enumerate().map(output).collect()
 }

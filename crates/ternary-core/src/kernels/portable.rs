@@ -229,6 +229,10 @@ impl Arch for Portable {
         });
     }
 
+    unsafe fn transpose_square(rows: &[u32], stride: usize, out: &mut [u32], width: usize) {
+        super::dense::transpose_square(rows, stride, out, width);
+    }
+
     unsafe fn ternarize(
         rows: [&[f32]; QUAD],
         thresholds: [f32; QUAD],

@@ -5,7 +5,7 @@
 //! what that cache holds come in further *parts*, whose sums are added (or carried on) in order, so
 //! that no result depends on tiles, tokens or threads.
 
-use super::arch::{Arch, MAX_BLOCKS, Operands, Tile, ZERO_TILE};
+use super::arch::{Arch, MAX_BLOCKS, Operands, Tile, ZERO, ZERO_TILE};
 use super::operand::TokenTile;
 use super::parallel;
 use super::scratch::{self, Purpose, Words};
@@ -100,6 +100,7 @@ unsafe fn run_panel<A: Arch, P: Product>(
     steps: usize,
     activations: &[u32],
 ) {
+    let mut sums = [ZERO_TILE; 2];
     let mut part = 0;
     while part < product.walk().parts() {
         let registers_of = |part| product.walk().steps(part) * P::PLANES * blocks.count;
@@ -117,7 +118,8 @@ unsafe fn run_panel<A: Arch, P: Product>(
                 for tile in tiles.clone() {
                     let tile = TokenTile::nth::<A>(tile, tokens);
                     let activations = &activations[tile.first * steps..][..tile.width * steps];
-                    run_tile::<A, P>(product, blocks, part..end, tile, activations, panel);
+                    let parts = part..end;
+                    run_tile::<A, P>(product, blocks, parts, tile, activations, panel, &mut sums);
                 }
             }
         });
@@ -143,7 +145,7 @@ unsafe fn fill_panel<A: Arch, P: Product>(
     }
 }
 
-/// All blocks of a panel for one tile of tokens.
+/// All blocks of a panel for one tile of tokens; `sums` is room for them.
 unsafe fn run_tile<A: Arch, P: Product>(
     product: &P,
     blocks: Span,
@@ -151,6 +153,7 @@ unsafe fn run_tile<A: Arch, P: Product>(
     tokens: TokenTile,
     activations: &[u32],
     panel: &[Words],
+    sums: &mut [Tile; 2],
 ) {
     let mut rest = panel;
     for part in parts {
@@ -164,16 +167,18 @@ unsafe fn run_tile<A: Arch, P: Product>(
         for first in (0..blocks.count).step_by(A::BLOCKS) {
             let count = (blocks.count - first).min(A::BLOCKS);
             let span = Span { first: blocks.first + first, count };
-            let mut tiles = [ZERO_TILE; 2];
+            for tile in &mut sums[..P::PLANES] {
+                tile[..tokens.width].iter_mut().for_each(|sums| sums[..count].fill(ZERO));
+            }
             // SAFETY: passed on from the caller; widths and blocks are those of `A`.
             unsafe {
-                product.load(part, tokens, span, &mut tiles[0]);
-                for (plane, tile) in tiles.iter_mut().enumerate().take(P::PLANES) {
+                product.load(part, tokens, span, &mut sums[0]);
+                for (plane, tile) in sums.iter_mut().enumerate().take(P::PLANES) {
                     let panels: [&[Words]; MAX_BLOCKS] =
                         std::array::from_fn(|n| run(first + n.min(count - 1), plane));
                     A::tile(P::OPERANDS, tokens.width, &panels[..count], activations, tile);
                 }
-                product.store::<A>(part, tokens, span, &tiles);
+                product.store::<A>(part, tokens, span, sums);
             }
         }
     }

@@ -4,12 +4,13 @@ use std::num::{NonZeroU64, NonZeroUsize};
 
 use proptest::prelude::*;
 
-use super::{Isa, Kernels, QuantizedRows, oracle};
+use super::{DenseOperand, Isa, Kernels, QuantizedRows, Store, oracle};
 use crate::TernaryMatrix;
 use crate::noise::Noise;
 use crate::packing::{Layout, PackedTrits, Packing};
 use crate::scales::{Granularity, Scales};
 
+mod dense;
 mod refusals;
 mod requantisation;
 mod threads;
@@ -214,11 +215,11 @@ proptest! {
         let dy = floats(offset + shape.tokens * shape.rows, &mut numbers);
         on_every_isa(|kernels| {
             let mut y = vec![f32::NAN; shape.tokens * shape.rows];
-            kernels.matmul_f32(&x[offset..], shape.tokens, &matrix, &mut y).unwrap();
+            kernels.matmul_f32(&x[offset..], shape.tokens, &matrix, &mut y, Store::Set).unwrap();
             let expected = oracle::product(&x[offset..], shape.tokens, &matrix);
             assert_within(&y, &expected, shape.cols());
             let mut dx = vec![f32::NAN; shape.tokens * shape.cols()];
-            kernels.matmul_f32_transposed(&dy[offset..], shape.tokens, &matrix, &mut dx).unwrap();
+            kernels.matmul_f32_transposed(&dy[offset..], shape.tokens, &matrix, &mut dx, Store::Set).unwrap();
             let expected = oracle::product_transposed(&dy[offset..], shape.tokens, &matrix);
             assert_within(&dx, &expected, shape.rows);
         });
@@ -235,16 +236,16 @@ proptest! {
         let dy = floats(shape.tokens * rows, &mut numbers);
         on_every_isa(|kernels| {
             let mut y = vec![f32::NAN; shape.tokens * rows];
-            kernels.matmul_f32(&x, shape.tokens, &matrix, &mut y).unwrap();
+            kernels.matmul_f32(&x, shape.tokens, &matrix, &mut y, Store::Set).unwrap();
             let mut dx = vec![f32::NAN; shape.tokens * cols];
-            kernels.matmul_f32_transposed(&dy, shape.tokens, &matrix, &mut dx).unwrap();
+            kernels.matmul_f32_transposed(&dy, shape.tokens, &matrix, &mut dx, Store::Set).unwrap();
             for token in 0..shape.tokens {
                 let mut alone = vec![f32::NAN; rows];
-                kernels.matmul_f32(&x[token * cols..][..cols], 1, &matrix, &mut alone).unwrap();
+                kernels.matmul_f32(&x[token * cols..][..cols], 1, &matrix, &mut alone, Store::Set).unwrap();
                 assert_eq!(bits(&alone), bits(&y[token * rows..][..rows]));
                 let mut alone = vec![f32::NAN; cols];
                 let dy = &dy[token * rows..][..rows];
-                kernels.matmul_f32_transposed(dy, 1, &matrix, &mut alone).unwrap();
+                kernels.matmul_f32_transposed(dy, 1, &matrix, &mut alone, Store::Set).unwrap();
                 assert_eq!(bits(&alone), bits(&dx[token * cols..][..cols]));
             }
         });

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ternary_core::kernels::{Isa, Kernels, QuantizedRows};
+use ternary_core::kernels::{Isa, Kernels, QuantizedRows, Store};
 use ternary_core::quantize::Absmean;
 use ternary_core::{Granularity, Levels, Packing, Quantizer, Result, TernaryMatrix, Weights};
 
@@ -116,11 +116,13 @@ fn product(spec: Spec, kernels: Kernels, weights: Arc<[TernaryMatrix]>) -> Run {
     match spec.kernel {
         Kernel::F32Trits => {
             let (x, mut y) = (random.floats(m * k), vec![0.0; m * n]);
-            Box::new(move || kernels.matmul_f32(&x, m, weights.next(), &mut y))
+            Box::new(move || kernels.matmul_f32(&x, m, weights.next(), &mut y, Store::Set))
         }
         Kernel::F32TritsT => {
             let (dy, mut dx) = (random.floats(m * n), vec![0.0; m * k]);
-            Box::new(move || kernels.matmul_f32_transposed(&dy, m, weights.next(), &mut dx))
+            Box::new(move || {
+                kernels.matmul_f32_transposed(&dy, m, weights.next(), &mut dx, Store::Set)
+            })
         }
         Kernel::I16Trits => {
             let (x, mut sums) = (random.words(m * k), vec![0; m * n]);

@@ -59,8 +59,26 @@ fn shapes_that_do_not_fit_are_typed_errors() {
     assert!(length(kernels.sums_i8(&[0; 3], 2, matrix.codes(), &mut [0; 4])));
     assert!(length(kernels.sums_i8(&[0; 6], 2, matrix.codes(), &mut [0; 3])));
     assert!(length(kernels.sums_i16_transposed(&[0; 3], 1, matrix.codes(), &mut [0; 3])));
-    assert!(length(kernels.matmul_f32(&[0.0; 3], 1, &matrix, &mut [0.0; 3])));
-    assert!(length(kernels.matmul_f32_transposed(&[0.0; 2], 1, &matrix, &mut [0.0; 2])));
+    assert!(length(kernels.matmul_f32(&[0.0; 3], 1, &matrix, &mut [0.0; 3], Store::Set)));
+    assert!(length(kernels.matmul_f32_transposed(
+        &[0.0; 2],
+        1,
+        &matrix,
+        &mut [0.0; 2],
+        Store::Set
+    )));
+    let dense = |rows, cols| DenseOperand::new(&[0.0_f32; 6], rows, cols);
+    assert!(length(dense(2, 4).map(|_| ())));
+    assert!(matches!(dense(usize::MAX, 2), Err(Error::ShapeOverflow { .. })));
+    let (a, b) = (dense(2, 3).unwrap(), dense(3, 2).unwrap());
+    assert!(length(kernels.matmul_dense(a, a, &mut [0.0; 3], Store::Add)));
+    let result = kernels.matmul_dense(a, b, &mut [0.0; 6], Store::Set);
+    let mismatch = Error::Mismatch {
+        what: "columns of the second operand",
+        expected: "3".to_owned(),
+        found: "2".to_owned(),
+    };
+    assert_eq!(result, Err(mismatch));
     assert!(length(kernels.quantize_rows(&[0.0; 3], 2, &mut QuantizedRows::new())));
     assert!(length(kernels.quantize_rows(&[0.0; 3], 0, &mut QuantizedRows::new())));
     let overflow = kernels.sums_i8(&[0; 3], usize::MAX, matrix.codes(), &mut [0; 3]);

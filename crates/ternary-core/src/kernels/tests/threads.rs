@@ -34,10 +34,12 @@ fn long_and_tall_shapes_agree_with_the_oracle_on_any_number_of_threads() {
                             let mut y = vec![f32::NAN; tokens * rows];
                             kernels.matmul_i8(&quantized, &matrix, &mut y).unwrap();
                             assert_eq!(bits(&y), bits(&expected), "{isa} {threads} threads");
-                            kernels.matmul_f32(&x, tokens, &matrix, &mut y).unwrap();
+                            kernels.matmul_f32(&x, tokens, &matrix, &mut y, Store::Set).unwrap();
                             assert_within(&y, &over_columns, shape.cols());
                             let mut dx = vec![f32::NAN; tokens * shape.cols()];
-                            kernels.matmul_f32_transposed(&dy, tokens, &matrix, &mut dx).unwrap();
+                            kernels
+                                .matmul_f32_transposed(&dy, tokens, &matrix, &mut dx, Store::Set)
+                                .unwrap();
                             assert_within(&dx, &over_rows, rows);
                             (bits(&y), bits(&dx))
                         });
@@ -50,7 +52,7 @@ fn long_and_tall_shapes_agree_with_the_oracle_on_any_number_of_threads() {
     }
 }
 
-fn in_pool<R: Send>(threads: usize, work: impl FnOnce() -> R + Send) -> R {
+pub(super) fn in_pool<R: Send>(threads: usize, work: impl FnOnce() -> R + Send) -> R {
     rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap().install(work)
 }
 
@@ -79,7 +81,7 @@ fn tokens_that_share_a_panel_of_weights_are_all_computed_on_any_number_of_thread
                 let mut y = vec![f32::NAN; tokens * rows];
                 kernels.matmul_i8(&quantized, &matrix, &mut y).unwrap();
                 assert_eq!(bits(&y), bits(&scaled), "{isa} {threads} threads");
-                kernels.matmul_f32(&x, tokens, &matrix, &mut y).unwrap();
+                kernels.matmul_f32(&x, tokens, &matrix, &mut y, Store::Set).unwrap();
                 assert_within(&y, &products, cols);
                 let mut sums = vec![i32::MIN; tokens * rows];
                 kernels.sums_i8(&codes, tokens, matrix.codes(), &mut sums).unwrap();
@@ -171,11 +173,18 @@ fn calls_from_many_threads_and_from_inside_each_other_keep_apart() {
     let matrix = shape.matrix(Kind { tensor: true, asymmetric: false }, &mut numbers);
     let x = bytes(shape.tokens * shape.cols(), &mut numbers);
     let expected = oracle::sums(&x, shape.tokens, matrix.codes());
+    let (a, b) = (floats(70 * 1_100, &mut numbers), floats(90 * 1_100, &mut numbers));
+    let a = DenseOperand::new(&a, 70, 1_100).unwrap();
+    let b = DenseOperand::new(&b, 1_100, 90).unwrap().transposed();
+    let products = oracle::dense(a, b, &[0.0; 70 * 90]);
     on_every_isa(|kernels| {
         let multiply = || {
             let mut sums = vec![0; shape.tokens * shape.rows];
             kernels.sums_i8(&x, shape.tokens, matrix.codes(), &mut sums).unwrap();
             assert_eq!(wide(&sums), expected);
+            let mut c = vec![f32::NAN; 70 * 90];
+            kernels.matmul_dense(a, b, &mut c, Store::Set).unwrap();
+            assert_within(&c, &products, 1_100);
         };
         std::thread::scope(|scope| {
             for _ in 0..3 {

@@ -1,0 +1,92 @@
+//! Putting a decoder together from its shape and its weights.
+
+use std::sync::Arc;
+
+use nn::ops::RotaryTable;
+use nn::{
+    Attention, AttentionOptions, AttentionProjections, Block, Compute, FeedForward,
+    FeedForwardProjections, Nonlinearity, Parameters, RmsNorm,
+};
+
+use crate::config::DecoderConfig;
+use crate::error::Error;
+use crate::source::WeightSource;
+
+/// Builds the blocks of a decoder; each layer asks the source for its tensors.
+pub(crate) struct Builder<'a, T, S> {
+    pub(crate) rotary: Arc<RotaryTable<T>>,
+    pub(crate) config: &'a DecoderConfig,
+    pub(crate) source: &'a mut S,
+    pub(crate) parameters: &'a mut Parameters,
+}
+
+impl<T: Compute, S: WeightSource<T>> Builder<'_, T, S> {
+    pub(crate) fn norm(&mut self, name: &str, width: usize) -> Result<RmsNorm<T>, S::Error> {
+        let name = format!("{name}.weight");
+        let gain = self.source.gain(&name, width)?;
+        let norm = RmsNorm::new(&name, gain, self.config.norm_epsilon, self.parameters);
+        Ok(norm.map_err(Error::from)?)
+    }
+
+    /// Block `index`: `model.layers.{index}`.
+    pub(crate) fn block(&mut self, index: usize) -> Result<Block<T>, S::Error> {
+        let name = format!("model.layers.{index}");
+        let width = self.config.width;
+        let norm = self.norm(&format!("{name}.input_layernorm"), width)?;
+        let attention = self.attention(&format!("{name}.self_attn"))?;
+        let after = self.norm(&format!("{name}.post_attention_layernorm"), width)?;
+        let feed_forward = self.feed_forward(&format!("{name}.mlp"))?;
+        let block = Block::new(&name, (norm, Box::new(attention)), (after, Box::new(feed_forward)));
+        Ok(block.map_err(Error::from)?)
+    }
+
+    fn attention(&mut self, name: &str) -> Result<Attention<T>, S::Error> {
+        let DecoderConfig { width, heads, key_heads, head_width, .. } = *self.config;
+        let mut project = |part: &str, shape| {
+            self.source.projection(&format!("{name}.{part}"), shape, self.parameters)
+        };
+        let projections = AttentionProjections {
+            query: project("q_proj", [heads * head_width, width])?,
+            key: project("k_proj", [key_heads * head_width, width])?,
+            value: project("v_proj", [key_heads * head_width, width])?,
+            gate: None,
+            output: project("o_proj", [width, heads * head_width])?,
+        };
+        let sub_norm = if self.config.sub_norms {
+            Some(self.norm(&format!("{name}.attn_sub_norm"), heads * head_width)?)
+        } else {
+            None
+        };
+        let options = AttentionOptions {
+            query_heads: heads,
+            key_heads,
+            head_width,
+            rotary: Some(Arc::clone(&self.rotary)),
+            head_norms: None,
+            sub_norm,
+        };
+        Ok(Attention::new(name, projections, options).map_err(Error::from)?)
+    }
+
+    fn feed_forward(&mut self, name: &str) -> Result<FeedForward<T>, S::Error> {
+        let DecoderConfig { width, feed_forward: inner, nonlinearity, .. } = *self.config;
+        let mut project = |part: &str, shape| {
+            self.source.projection(&format!("{name}.{part}"), shape, self.parameters)
+        };
+        let projections = FeedForwardProjections {
+            gate: match nonlinearity {
+                Nonlinearity::Gelu => None,
+                _ => Some(project("gate_proj", [inner, width])?),
+            },
+            up: project("up_proj", [inner, width])?,
+            down: project("down_proj", [width, inner])?,
+        };
+        let sub_norm = if self.config.sub_norms {
+            Some(self.norm(&format!("{name}.ffn_sub_norm"), inner)?)
+        } else {
+            None
+        };
+        let layer = FeedForward::new(name, nonlinearity, projections, sub_norm);
+        Ok(layer.map_err(Error::from)?)
+    }
+}

@@ -1,0 +1,98 @@
+//! The gradients of a model's parameters, in one flat store.
+
+use std::ops::Range;
+
+use ternary_core::Real;
+
+use crate::error::{Error, Result};
+use crate::parameters::{ParameterId, Parameters};
+
+/// One number for each number of the parameters. Backwards **add** to it; whoever begins a step clears it.
+///
+/// Between a backward and [`Module::finish_gradients`](crate::Module::finish_gradients) the entries of
+/// a quantised weight are dL/dq, so that gradients of several batches add up exactly; afterwards they are
+/// those of the latent weight.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gradients<T> {
+    values: Vec<T>,
+    ranges: Vec<Range<usize>>,
+}
+
+impl<T: Real> Gradients<T> {
+    /// Zeros for these parameters.
+    pub fn zeros(parameters: &Parameters) -> Self {
+        let ranges = parameters.ids().map(|id| parameters.range(id)).collect();
+        Self { values: vec![T::ZERO; parameters.numbers()], ranges }
+    }
+
+    /// Sets every number to zero.
+    pub fn clear(&mut self) {
+        self.values.fill(T::ZERO);
+    }
+
+    /// The gradient of one parameter.
+    ///
+    /// # Panics
+    /// For an identity of other parameters, as is the next.
+    pub fn get(&self, id: ParameterId) -> &[T] {
+        &self.values[self.ranges[id.index()].clone()]
+    }
+
+    /// The gradient of one parameter, to add to.
+    pub fn get_mut(&mut self, id: ParameterId) -> &mut [T] {
+        &mut self.values[self.ranges[id.index()].clone()]
+    }
+
+    /// All numbers, parameter after parameter.
+    pub fn values(&self) -> &[T] {
+        &self.values
+    }
+
+    /// All numbers, to be scaled or added up.
+    pub fn values_mut(&mut self) -> &mut [T] {
+        &mut self.values
+    }
+
+    /// √Σg² over all parameters, summed in `f64` in the order of the store.
+    pub fn norm(&self) -> f64 {
+        self.values.iter().map(|g| g.to_f64() * g.to_f64()).sum::<f64>().sqrt()
+    }
+
+    /// Checks that every number is finite.
+    ///
+    /// # Errors
+    /// [`Error::NonFinite`] naming the first parameter that has a NaN or an infinity.
+    pub fn check_finite(&self, parameters: &Parameters) -> Result<()> {
+        let Some(index) = self.values.iter().position(|g| !g.is_finite()) else {
+            return Ok(());
+        };
+        let owner = parameters.ids().find(|&id| parameters.range(id).contains(&index));
+        let (layer, start) = owner.map_or_else(
+            || ("gradients".to_owned(), 0),
+            |id| (parameters.name(id).to_owned(), parameters.range(id).start),
+        );
+        let value = self.values[index].to_f64();
+        Err(Error::NonFinite { layer, what: "gradient", index: index - start, value })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_number_that_is_not_finite_is_named_with_its_parameter() {
+        let mut parameters = Parameters::new();
+        parameters.declare("a", &[2]).unwrap();
+        let b = parameters.declare("b", &[3]).unwrap();
+        let mut gradients = Gradients::<f32>::zeros(&parameters);
+        assert!(gradients.check_finite(&parameters).is_ok());
+        gradients.get_mut(b).copy_from_slice(&[3.0, 4.0, f32::NAN]);
+        let error = gradients.check_finite(&parameters).unwrap_err().to_string();
+        assert_eq!(error, "b: gradient: expected finite numbers, found NaN at index 2");
+        gradients.get_mut(b)[2] = 0.0;
+        assert_eq!(gradients.norm(), 5.0);
+        gradients.clear();
+        assert_eq!(gradients.values(), [0.0; 5]);
+    }
+}

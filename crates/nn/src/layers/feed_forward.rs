@@ -1,0 +1,217 @@
+//! [`FeedForward`]: two or three projections around a non-linear function.
+
+use ternary_core::mutant;
+
+use super::{Layer, RmsNorm, Sequences, check_rows};
+use crate::compute::Compute;
+use crate::error::{Error, Result, check_size};
+use crate::gradients::Gradients;
+use crate::input::Input;
+use crate::module::Module;
+use crate::ops::{
+    gelu, gelu_backward, relu_squared_gate, relu_squared_gate_backward, swiglu, swiglu_backward,
+};
+use crate::projection::Projection;
+use crate::tape::Tape;
+
+/// The function between the projections of a [`FeedForward`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Nonlinearity {
+    /// silu(gate) · up.
+    SwiGlu,
+    /// relu(gate)² · up.
+    ReluSquared,
+    /// gelu(up), without a gate.
+    Gelu,
+}
+
+impl Nonlinearity {
+    fn has_gate(self) -> bool {
+        self != Self::Gelu
+    }
+}
+
+/// The projections of a [`FeedForward`].
+#[derive(Debug)]
+pub struct FeedForwardProjections<T> {
+    /// From the width to the inner width; none for a function without a gate.
+    pub gate: Option<Box<dyn Projection<T>>>,
+    /// From the width to the inner width.
+    pub up: Box<dyn Projection<T>>,
+    /// From the inner width to the width.
+    pub down: Box<dyn Projection<T>>,
+}
+
+/// y = down(norm(f(gate(x), up(x)))): the norm, if there is one, is SubLN's.
+#[derive(Debug)]
+pub struct FeedForward<T> {
+    name: String,
+    nonlinearity: Nonlinearity,
+    projections: FeedForwardProjections<T>,
+    sub_norm: Option<RmsNorm<T>>,
+}
+
+impl<T: Compute> FeedForward<T> {
+    /// Puts the parts together.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for parts that do not fit each other, [`Error::Setting`] for a gate too many or
+    /// too few.
+    pub fn new(
+        name: &str,
+        nonlinearity: Nonlinearity,
+        projections: FeedForwardProjections<T>,
+        sub_norm: Option<RmsNorm<T>>,
+    ) -> Result<Self> {
+        let FeedForwardProjections { gate, up, down } = &projections;
+        if gate.is_some() != nonlinearity.has_gate() {
+            return Err(Error::Setting {
+                layer: name.to_owned(),
+                what: "gate projection",
+                expected: "one for a function with a gate, none for one without",
+                found: format!("{nonlinearity:?}"),
+            });
+        }
+        if let Some(gate) = gate {
+            check_size(name, "inputs of the gate projection", up.inputs(), gate.inputs())?;
+            check_size(name, "outputs of the gate projection", up.outputs(), gate.outputs())?;
+        }
+        check_size(name, "inputs of the down projection", up.outputs(), down.inputs())?;
+        check_size(name, "outputs of the down projection", up.inputs(), down.outputs())?;
+        if let Some(norm) = &sub_norm {
+            check_size(name, "width of the inner norm", up.outputs(), norm.width())?;
+        }
+        Ok(Self { name: name.to_owned(), nonlinearity, projections, sub_norm })
+    }
+
+    fn apply(&self, gate: Option<&[T]>, up: &[T], y: &mut [T]) -> Result<()> {
+        match (self.nonlinearity, gate) {
+            (Nonlinearity::SwiGlu, Some(gate)) => swiglu(gate, up, y),
+            (Nonlinearity::ReluSquared, Some(gate)) => relu_squared_gate(gate, up, y),
+            _ => gelu(up, y),
+        }
+    }
+
+    fn apply_backward(
+        &self,
+        gate: Option<(&[T], &mut [T])>,
+        up: &[T],
+        dy: &[T],
+        d_up: &mut [T],
+    ) -> Result<()> {
+        match (self.nonlinearity, gate) {
+            (Nonlinearity::SwiGlu, Some((gate, d_gate))) => {
+                swiglu_backward(gate, up, dy, d_gate, d_up)
+            }
+            (Nonlinearity::ReluSquared, Some((gate, d_gate))) => {
+                relu_squared_gate_backward(gate, up, dy, d_gate, d_up)
+            }
+            _ => gelu_backward(up, dy, d_up),
+        }
+    }
+}
+
+impl<T: Compute> Module<T> for FeedForward<T> {
+    fn each_part(&self, visit: &mut dyn FnMut(&dyn Module<T>)) {
+        if let Some(gate) = &self.projections.gate {
+            visit(&**gate);
+        }
+        visit(&*self.projections.up);
+        if let Some(norm) = &self.sub_norm {
+            visit(norm);
+        }
+        visit(&*self.projections.down);
+    }
+
+    fn each_part_mut(&mut self, visit: &mut dyn FnMut(&mut dyn Module<T>)) {
+        if let Some(gate) = &mut self.projections.gate {
+            visit(&mut **gate);
+        }
+        visit(&mut *self.projections.up);
+        if let Some(norm) = &mut self.sub_norm {
+            visit(norm);
+        }
+        visit(&mut *self.projections.down);
+    }
+}
+
+impl<T: Compute> Layer<T> for FeedForward<T> {
+    fn width(&self) -> usize {
+        self.projections.up.inputs()
+    }
+
+    fn forward(&self, x: Vec<T>, sequences: Sequences, tape: &mut Tape<T>) -> Result<Vec<T>> {
+        check_rows(&self.name, "inputs", self.width(), sequences, &x)?;
+        let FeedForwardProjections { gate, up, down } = &self.projections;
+        let (rows, inner) = (sequences.rows(), up.outputs());
+        let mut input = Input::new(&self.name, x, self.width())?;
+        let mut gated = None;
+        if let Some(gate) = gate {
+            let mut values = tape.take(rows * inner);
+            gate.forward(&mut input, &mut values, tape)?;
+            gated = Some(values);
+        }
+        let mut upper = tape.take(rows * inner);
+        up.forward(&mut input, &mut upper, tape)?;
+        tape.save_input(input);
+
+        let mut hidden = tape.take(rows * inner);
+        self.apply(gated.as_deref(), &upper, &mut hidden)?;
+        if let Some(gated) = gated {
+            tape.save(gated);
+        }
+        tape.save(upper);
+        if let Some(norm) = &self.sub_norm {
+            hidden = norm.apply(hidden, tape)?;
+        }
+
+        let mut input = Input::new(&self.name, hidden, inner)?;
+        let mut y = tape.take(rows * self.width());
+        down.forward(&mut input, &mut y, tape)?;
+        tape.save_input(input);
+        Ok(y)
+    }
+
+    fn backward(
+        &self,
+        dy: Vec<T>,
+        sequences: Sequences,
+        tape: &mut Tape<T>,
+        gradients: &mut Gradients<T>,
+    ) -> Result<Vec<T>> {
+        check_rows(&self.name, "gradients of outputs", self.width(), sequences, &dy)?;
+        let FeedForwardProjections { gate, up, down } = &self.projections;
+        let (rows, inner) = (sequences.rows(), up.outputs());
+        let input = tape.restore_input(&self.name)?;
+        let mut d_hidden = tape.zeros(rows * inner);
+        down.backward(&input, &dy, Some(&mut d_hidden), tape, gradients)?;
+        tape.recycle(input);
+        tape.give(dy);
+        if let Some(norm) = &self.sub_norm {
+            d_hidden = norm.apply_backward(d_hidden, tape, gradients)?;
+        }
+
+        let upper = tape.restore(&self.name)?;
+        let gated = gate.as_ref().map(|_| tape.restore(&self.name)).transpose()?;
+        let mut d_upper = tape.zeros(rows * inner);
+        let mut d_gated = gate.as_ref().map(|_| tape.zeros(rows * inner));
+        let saved = mutant!("FeedForward/gate for up", &upper, gated.as_ref().unwrap_or(&upper));
+        let pair = gated.as_deref().zip(d_gated.as_deref_mut());
+        self.apply_backward(pair, saved, &d_hidden, &mut d_upper)?;
+
+        let input = tape.restore_input(&self.name)?;
+        let mut dx = tape.zeros(rows * self.width());
+        let up_dx = mutant!("FeedForward/up left out of dx", Some(&mut dx[..]), None);
+        up.backward(&input, &d_upper, up_dx, tape, gradients)?;
+        if let (Some(gate), Some(d_gated)) = (gate, &d_gated) {
+            let d_gated =
+                mutant!("FeedForward/gradients of gate and up swapped", d_gated, &d_upper);
+            gate.backward(&input, d_gated, Some(&mut dx), tape, gradients)?;
+        }
+        tape.recycle(input);
+        for buffer in [Some(d_hidden), Some(upper), Some(d_upper), gated, d_gated] {
+            buffer.into_iter().for_each(|buffer| tape.give(buffer));
+        }
+        Ok(dx)
+    }
+}

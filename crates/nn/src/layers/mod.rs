@@ -1,0 +1,90 @@
+//! Layers: rows of a batch of sequences to rows of the same width.
+//!
+//! | layer | forward |
+//! |---|---|
+//! | [`RmsNorm`] | x / rms(x) · gain |
+//! | [`Attention`] | projections, rotary angles, causal attention with grouped heads, output projection |
+//! | [`FeedForward`] | SwiGLU, squared ReLU or GELU between projections |
+//! | [`Block`] | x + attention(norm(x)), then x + feed-forward(norm(x)) |
+//! | [`Embedding`] | tokens to rows; its table may serve as the head |
+
+mod attention;
+mod block;
+mod embedding;
+mod feed_forward;
+mod norm;
+
+use std::fmt::Debug;
+
+use crate::compute::Compute;
+use crate::error::{Error, Result, check_size};
+use crate::gradients::Gradients;
+use crate::module::Module;
+use crate::tape::Tape;
+
+pub use attention::{Attention, AttentionOptions, AttentionProjections};
+pub use block::Block;
+pub use embedding::Embedding;
+pub use feed_forward::{FeedForward, FeedForwardProjections, Nonlinearity};
+pub use norm::RmsNorm;
+
+/// How the rows of a batch divide into sequences: all of one length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sequences {
+    /// How many sequences.
+    pub count: usize,
+    /// Rows (tokens) of each.
+    pub length: usize,
+}
+
+impl Sequences {
+    /// Rows in all of them.
+    pub fn rows(self) -> usize {
+        self.count * self.length
+    }
+}
+
+/// A layer from rows to rows of the same width. Buffers move through it: a forward takes its input and
+/// gives its output, a backward takes the gradient of the output and gives that of the input.
+pub trait Layer<T: Compute>: Module<T> + Debug + Send + Sync {
+    /// Numbers in a row.
+    fn width(&self) -> usize;
+
+    /// The output, with what the backward needs saved on the tape.
+    ///
+    /// # Errors
+    /// Sizes that do not fit the layer; numbers that are not finite where they are quantised.
+    fn forward(&self, x: Vec<T>, sequences: Sequences, tape: &mut Tape<T>) -> Result<Vec<T>>;
+
+    /// The gradient of the input. Those of the parameters are added to `gradients`.
+    ///
+    /// # Errors
+    /// Sizes that do not fit; a tape without the forward's things.
+    fn backward(
+        &self,
+        dy: Vec<T>,
+        sequences: Sequences,
+        tape: &mut Tape<T>,
+        gradients: &mut Gradients<T>,
+    ) -> Result<Vec<T>>;
+}
+
+/// Checks that `x` holds the rows of `sequences`.
+fn check_rows<T>(
+    layer: &str,
+    what: &'static str,
+    width: usize,
+    sequences: Sequences,
+    x: &[T],
+) -> Result<()> {
+    let rows = sequences.count.checked_mul(sequences.length);
+    let Some(expected) = rows.and_then(|rows| rows.checked_mul(width)) else {
+        return Err(Error::Setting {
+            layer: layer.to_owned(),
+            what: "rows of a batch",
+            expected: "as many as memory can hold",
+            found: format!("{} sequences of {}", sequences.count, sequences.length),
+        });
+    };
+    check_size(layer, what, expected, x.len())
+}

@@ -1,0 +1,145 @@
+//! What every part of a model has in common: parameters, memory, and what happens once an update.
+
+use half::bf16;
+use ternary_core::{Real, TernaryMatrix, Weights};
+
+use crate::error::Result;
+use crate::gradients::Gradients;
+use crate::parameters::ParameterId;
+
+/// A part of a model. A part made of parts only says which; the rest follows.
+pub trait Module<T: Real> {
+    /// Calls `visit` with each part this one is made of.
+    fn each_part(&self, _visit: &mut dyn FnMut(&dyn Module<T>)) {}
+
+    /// The same, to change them.
+    fn each_part_mut(&mut self, _visit: &mut dyn FnMut(&mut dyn Module<T>)) {}
+
+    /// Calls `visit` with every tensor, in a fixed order.
+    fn visit(&self, visit: &mut dyn FnMut(Tensor<'_, T>)) {
+        self.each_part(&mut |part| part.visit(visit));
+    }
+
+    /// Calls `visit` with the values of every parameter, for an optimiser to change.
+    fn visit_mut(&mut self, visit: &mut dyn FnMut(ParameterId, ValuesMut<'_, T>)) {
+        self.each_part_mut(&mut |part| part.visit_mut(visit));
+    }
+
+    /// Once all gradients of an update are added up: turns dL/dq of quantised weights into gradients of
+    /// the latent ones, by the estimator.
+    ///
+    /// # Errors
+    /// The first error of a part.
+    fn finish_gradients(&self, gradients: &mut Gradients<T>) -> Result<()> {
+        let mut result = Ok(());
+        self.each_part(&mut |part| {
+            if result.is_ok() {
+                result = part.finish_gradients(gradients);
+            }
+        });
+        result
+    }
+
+    /// Once the optimiser changed the latent weights: decides the codes anew.
+    ///
+    /// # Errors
+    /// The first error of a part: latent weights that are not finite.
+    fn requantize(&mut self, update: Update) -> Result<()> {
+        let mut result = Ok(());
+        self.each_part_mut(&mut |part| {
+            if result.is_ok() {
+                result = part.requantize(update);
+            }
+        });
+        result
+    }
+
+    /// What it holds on the heap.
+    fn memory(&self) -> Memory {
+        let mut memory = Memory::default();
+        self.each_part(&mut |part| memory += part.memory());
+        memory
+    }
+}
+
+/// A tensor of a model.
+#[derive(Debug, Clone, Copy)]
+pub struct Tensor<'a, T> {
+    /// Its name, such as `layers.0.mlp.up_proj.weight`.
+    pub name: &'a str,
+    /// Its identity, unless it is frozen.
+    pub id: Option<ParameterId>,
+    /// Its numbers.
+    pub values: Values<'a, T>,
+}
+
+/// The numbers of a tensor.
+#[derive(Debug, Clone, Copy)]
+pub enum Values<'a, T> {
+    /// Numbers as they are.
+    Real(&'a [T]),
+    /// Numbers kept in `f32` in a model of any type.
+    Single(&'a [f32]),
+    /// A quantised weight: its codes and scales, and the latent weights while they are kept.
+    Ternary {
+        /// What the forward computes with.
+        matrix: &'a TernaryMatrix,
+        /// What the optimiser changes.
+        latent: Option<Weights<'a>>,
+    },
+}
+
+/// The values of a parameter, for an optimiser.
+#[derive(Debug)]
+pub enum ValuesMut<'a, T> {
+    /// Numbers of the model's type.
+    Real(&'a mut [T]),
+    /// Latent weights in `f32`.
+    F32(&'a mut [f32]),
+    /// Latent weights in `bf16`.
+    Bf16(&'a mut [bf16]),
+}
+
+/// Which update a requantisation belongs to.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Update {
+    /// Seed of the run, for what is stochastic.
+    pub seed: u64,
+    /// Updates so far: 0 for the weights that training starts from.
+    pub step: u32,
+    /// λ of the ramp w + λ·(Q(w) − w) from latent to ternary weights; 1 is hard quantisation.
+    pub lambda: f32,
+}
+
+impl Update {
+    /// Hard quantisation at a step.
+    pub fn hard(seed: u64, step: u32) -> Self {
+        Self { seed, step, lambda: 1.0 }
+    }
+}
+
+/// Bytes on the heap, by what they are for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Memory {
+    /// Packed codes and their scales.
+    pub packed: usize,
+    /// Latent weights.
+    pub latent: usize,
+    /// Everything else: dense weights, biases, gains, averages, weights of a ramp.
+    pub other: usize,
+}
+
+impl Memory {
+    /// All of it.
+    pub fn total(self) -> usize {
+        self.packed + self.latent + self.other
+    }
+}
+
+impl std::ops::AddAssign for Memory {
+    fn add_assign(&mut self, more: Self) {
+        self.packed += more.packed;
+        self.latent += more.latent;
+        self.other += more.other;
+    }
+}

@@ -1,0 +1,66 @@
+//! Operations on rows, each beside its hand-written backward.
+//!
+//! | op | forward | parameters |
+//! |---|---|---|
+//! | [`attention`] | softmax(q·kᵀ)·v, causal, by heads | |
+//! | [`bias`] | y += b | b |
+//! | [`cross_entropy`] | mean of −ln softmax(x)ₜ | |
+//! | [`embedding`] | row `token` of a table | the table |
+//! | [`fake_quantize`] | int8 rows, as numbers | |
+//! | [`gated_attention`] | x · σ(gate) | |
+//! | [`gelu`] | x · Φ(x), Φ by its tanh form | |
+//! | [`linear`] | x · Wᵀ | W |
+//! | [`relu_squared`] | relu(x)² | |
+//! | [`relu_squared_gate`] | relu(gate)² · up | |
+//! | [`residual`] | x + y | |
+//! | [`rms_norm`] | x / rms(x) · g, or · (1 + g) | g |
+//! | [`rope`] | pairs turned by angles of the position | |
+//! | [`softmax`] | eˣ / Σ eˣ | |
+//! | [`swiglu`] | gate · σ(gate) · up | |
+//!
+//! An op takes slices of whole rows and writes slices. It checks their sizes and returns a typed
+//! [`Error`](crate::Error) before it has written anything. A backward takes what its forward took (or
+//! gave, where that is enough) and the gradient of the output, and **adds** to every gradient that it
+//! gives. A row's result has the same bits whatever the number of rows and threads; sums over rows run
+//! in the order of the rows, in fixed blocks.
+//!
+//! The formulas are generic over `f32` and `f64`; [`Rowwise`] is where `f32` takes vector loops.
+
+mod attention;
+mod bias;
+mod blocks;
+#[cfg(test)]
+mod checks;
+mod cross_entropy;
+mod embedding;
+mod fake_quantize;
+mod gated_attention;
+pub(crate) mod gelu;
+mod linear;
+mod relu_squared;
+mod residual;
+mod rms_norm;
+mod rope;
+mod rowwise;
+mod softmax;
+mod swiglu;
+
+pub use attention::{AttentionKernel, AttentionShape, attention, attention_backward};
+pub use bias::{bias, bias_backward};
+pub use cross_entropy::{
+    IGNORED, Loss, count_targets, cross_entropy, cross_entropy_backward, cross_entropy_rows,
+};
+pub use embedding::{embedding, embedding_backward};
+pub use fake_quantize::{fake_quantize, fake_quantize_backward};
+pub use gated_attention::{gated_attention, gated_attention_backward};
+pub use gelu::{gelu, gelu_backward};
+pub use linear::{LinearShape, linear, linear_backward, linear_weight_gradient};
+pub use relu_squared::{
+    relu_squared, relu_squared_backward, relu_squared_gate, relu_squared_gate_backward,
+};
+pub use residual::{residual, residual_backward};
+pub use rms_norm::{Gain, rms_norm, rms_norm_backward};
+pub use rope::{RotaryTable, rope, rope_backward};
+pub use rowwise::Rowwise;
+pub use softmax::{softmax, softmax_backward};
+pub use swiglu::{swiglu, swiglu_backward};

@@ -1,0 +1,147 @@
+//! What a model can learn: names, shapes and identities.
+
+use std::collections::HashMap;
+use std::ops::Range;
+
+use crate::error::{Error, Result};
+
+/// The identity of a parameter. Whoever shares an identity (a tied head, say) shares one gradient and
+/// one state of the optimiser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ParameterId(usize);
+
+impl ParameterId {
+    /// Its place among the parameters of the model: also the number that its noise is keyed by.
+    pub fn index(self) -> usize {
+        self.0
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Entry {
+    name: String,
+    shape: Vec<usize>,
+    range: Range<usize>,
+}
+
+/// The parameters of a model, in the order in which its layers declared them.
+///
+/// ```
+/// use nn::Parameters;
+///
+/// let mut parameters = Parameters::new();
+/// let weight = parameters.declare("head.weight", &[3, 2])?;
+/// let bias = parameters.declare("head.bias", &[3])?;
+/// assert_eq!(parameters.name(weight), "head.weight");
+/// assert_eq!(parameters.range(bias), 6..9);
+/// assert_eq!(parameters.numbers(), 9);
+/// # Ok::<(), nn::Error>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Parameters {
+    entries: Vec<Entry>,
+    by_name: HashMap<String, ParameterId>,
+}
+
+impl Parameters {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a parameter.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`] for a name that is taken, or a shape beyond the address space.
+    pub fn declare(&mut self, name: impl Into<String>, shape: &[usize]) -> Result<ParameterId> {
+        let name = name.into();
+        if self.by_name.contains_key(&name) {
+            return Err(Error::Parameter { name, problem: "is declared twice" });
+        }
+        let start = self.numbers();
+        let count = shape.iter().try_fold(1_usize, |count, &size| count.checked_mul(size));
+        let Some(end) = count
+            .and_then(|count| start.checked_add(count))
+            .filter(|&end| end <= isize::MAX as usize / size_of::<f64>())
+        else {
+            return Err(Error::Parameter { name, problem: "does not fit the address space" });
+        };
+        let id = self.next();
+        self.by_name.insert(name.clone(), id);
+        self.entries.push(Entry { name, shape: shape.to_vec(), range: start..end });
+        Ok(id)
+    }
+
+    /// The identity that the next declaration gets.
+    pub(crate) fn next(&self) -> ParameterId {
+        ParameterId(self.entries.len())
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Numbers in all of them together.
+    pub fn numbers(&self) -> usize {
+        self.entries.last().map_or(0, |entry| entry.range.end)
+    }
+
+    /// All identities, in order.
+    pub fn ids(&self) -> impl ExactSizeIterator<Item = ParameterId> + use<> {
+        (0..self.entries.len()).map(ParameterId)
+    }
+
+    /// The identity behind a name.
+    pub fn find(&self, name: &str) -> Option<ParameterId> {
+        self.by_name.get(name).copied()
+    }
+
+    /// The name of a parameter.
+    ///
+    /// # Panics
+    /// For an identity of other parameters, as are the next two.
+    pub fn name(&self, id: ParameterId) -> &str {
+        &self.entries[id.0].name
+    }
+
+    /// Its shape, rows first.
+    pub fn shape(&self, id: ParameterId) -> &[usize] {
+        &self.entries[id.0].shape
+    }
+
+    /// Where its numbers lie in a flat store such as [`Gradients`](crate::Gradients).
+    pub fn range(&self, id: ParameterId) -> Range<usize> {
+        self.entries[id.0].range.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_declared_once_and_found_again() {
+        let mut parameters = Parameters::new();
+        let id = parameters.declare("a", &[2, 3]).unwrap();
+        assert_eq!(parameters.find("a"), Some(id));
+        assert_eq!(parameters.find("b"), None);
+        assert_eq!(parameters.shape(id), [2, 3]);
+        let error = parameters.declare("a", &[1]).unwrap_err();
+        assert_eq!(error.to_string(), "parameter \"a\" is declared twice");
+        assert_eq!(parameters.len(), 1);
+    }
+
+    #[test]
+    fn a_shape_beyond_the_address_space_is_refused() {
+        let mut parameters = Parameters::new();
+        for shape in [&[usize::MAX, 2][..], &[usize::MAX / 2]] {
+            assert!(matches!(parameters.declare("a", shape), Err(Error::Parameter { .. })));
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! From latent weights to codes: once an update.
+
+use half::bf16;
+use ternary_core::kernels::Kernels;
+use ternary_core::{Granularity, Levels, Quantizer, Result, TernaryMatrix, Weights};
+
+use super::options::BitLinearOptions;
+use crate::module::Update;
+use crate::noise::Draw;
+use crate::parameters::ParameterId;
+
+/// Levels that are known for each scaling group, as a rule.
+#[derive(Debug)]
+struct Known<'a> {
+    levels: &'a [Levels],
+    granularity: Granularity,
+    is_symmetric: bool,
+}
+
+impl Quantizer for Known<'_> {
+    fn name(&self) -> &'static str {
+        "known"
+    }
+
+    fn granularity(&self) -> Granularity {
+        self.granularity
+    }
+
+    fn is_symmetric(&self) -> bool {
+        self.is_symmetric
+    }
+
+    fn fit(&self, group: usize, _: Weights<'_>) -> Result<Levels> {
+        Ok(self.levels[group])
+    }
+}
+
+/// Fits `quantizer` to each scaling group of latent weights, averaged with the levels before where
+/// there are any and ρ is not 0.
+pub(super) fn fit(
+    quantizer: &dyn Quantizer,
+    average: f32,
+    weights: Weights<'_>,
+    levels: &mut Vec<Levels>,
+    groups: usize,
+) -> Result<()> {
+    let each = weights.len().checked_div(groups).unwrap_or(0);
+    for group in 0..groups {
+        let fitted = quantizer.fit(group, weights.slice(group * each..(group + 1) * each))?;
+        match levels.get_mut(group) {
+            Some(levels) => *levels = mix(average, *levels, fitted),
+            None => levels.push(fitted),
+        }
+    }
+    Ok(())
+}
+
+/// ρ·before + (1 − ρ)·now.
+fn mix(average: f32, before: Levels, now: Levels) -> Levels {
+    let mix = |before: f32, now: f32| average * before + (1.0 - average) * now;
+    if average == 0.0 {
+        return now;
+    }
+    Levels {
+        threshold: mix(before.threshold, now.threshold),
+        negative: mix(before.negative, now.negative),
+        positive: mix(before.positive, now.positive),
+    }
+}
+
+/// Decides the codes by known levels. Under boundary noise the weights are moved first, in `noisy`.
+pub(super) fn decide(
+    options: &BitLinearOptions,
+    id: ParameterId,
+    update: Update,
+    weights: Weights<'_>,
+    levels: &[Levels],
+    noisy: &mut Vec<f32>,
+    base: &mut TernaryMatrix,
+) -> Result<()> {
+    let rule = Known {
+        levels,
+        granularity: options.quantizer.granularity(),
+        is_symmetric: options.quantizer.is_symmetric(),
+    };
+    let kernels = Kernels::detect()?;
+    if options.boundary_noise == 0.0 || weights.is_empty() {
+        return kernels.requantize(weights, &rule, base);
+    }
+    noisy.clear();
+    noisy.resize(weights.len(), 0.0);
+    Draw::Boundary.noise(update.seed, id, update.step).fill_centred(0, noisy);
+    let each = weights.len() / levels.len();
+    for (group, noisy) in noisy.chunks_exact_mut(each).enumerate() {
+        // Centred numbers lie in (−½, ½).
+        let reach = 2.0 * options.boundary_noise * levels[group].threshold;
+        let weights = weights.slice(group * each..(group + 1) * each);
+        for (index, noisy) in noisy.iter_mut().enumerate() {
+            *noisy = value(weights, index) + reach * *noisy;
+        }
+    }
+    kernels.requantize(Weights::F32(noisy), &rule, base)
+}
+
+/// w + λ·(Q(w) − w) for every weight.
+pub(super) fn blend(
+    lambda: f32,
+    weights: Weights<'_>,
+    base: &TernaryMatrix,
+    blended: &mut Vec<f32>,
+) {
+    let cols = base.cols().max(1);
+    blended.clear();
+    blended.extend((0..weights.len()).map(|index| {
+        let (w, q) = (value(weights, index), base.get(index / cols, index % cols));
+        w + lambda * (q - w)
+    }));
+}
+
+/// One latent weight.
+pub(super) fn value(weights: Weights<'_>, index: usize) -> f32 {
+    match weights {
+        Weights::F32(values) => values[index],
+        Weights::Bf16(values) => bf16::to_f32(values[index]),
+        Weights::F16(values) => values[index].to_f32(),
+    }
+}

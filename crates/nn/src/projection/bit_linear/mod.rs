@@ -1,0 +1,256 @@
+//! [`BitLinear`]: a ternary projection that trains.
+
+mod codes;
+mod options;
+mod projection;
+mod shadow;
+#[cfg(test)]
+mod tests;
+
+use ternary_core::{Levels, TernaryMatrix};
+
+use super::bias::Bias;
+use super::dense::gaussian;
+use crate::error::{InLayer, Result, check_size};
+use crate::module::{Memory, Update};
+use crate::parameters::{ParameterId, Parameters};
+
+pub use options::BitLinearOptions;
+pub use shadow::ShadowPrecision;
+
+/// y = x̂ · Q(W)ᵀ + b: packed ternary weights `[outputs, inputs]`, and the latent weights W that an
+/// optimiser changes (BitNet b1.58, arXiv 2402.17764, for any quantiser and any estimator).
+///
+/// ```text
+/// forward    x̂ = int8 rows (or x),  y = x̂ · Q(W)ᵀ + b         the integer kernel
+/// backward   dx += dy · Q(W),  dQ += dyᵀ · x̂,  db += Σ dy     activations straight through
+/// finish     dW = estimator(dQ)                               once an update
+/// requantise W → levels → codes                               once an update
+/// ```
+///
+/// With λ < 1 the weights are W + λ·(Q(W) − W), in floats; then dW = (1 − λ)·dQ + λ·estimator(dQ). At
+/// λ = 1 training and inference compute the same bits: both run this forward.
+///
+/// Without its latent weights ([`BitLinear::drop_shadow`]) the layer is frozen, but for the bias.
+///
+/// ```
+/// use nn::{BitLinear, BitLinearOptions, Input, Parameters, Projection, Tape};
+///
+/// let mut parameters = Parameters::new();
+/// let weight = vec![0.9, -0.1, -1.1, 0.2, 1.0, 0.6];
+/// let layer =
+///     BitLinear::<f32>::from_weight("up", 3, weight, BitLinearOptions::default(), &mut parameters)?;
+/// assert_eq!(layer.weight().to_trits(), [1, 0, -1, 0, 1, 1]);
+/// let mut input = Input::new("up", vec![127.0_f32, 2.0, 3.0], 3)?;
+/// let mut y = [0.0; 2];
+/// layer.forward(&mut input, &mut y, &mut Tape::recording())?;
+/// assert_eq!(y, [0.65 * 124.0, 0.65 * 5.0]);
+/// # Ok::<(), nn::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct BitLinear<P = f32> {
+    name: String,
+    weight_name: String,
+    id: ParameterId,
+    base: TernaryMatrix,
+    shadow: Option<Vec<P>>,
+    levels: Vec<Levels>,
+    options: BitLinearOptions,
+    lambda: f32,
+    /// The weights of the forward while λ < 1.
+    blended: Vec<f32>,
+    /// Latent weights under boundary noise.
+    noisy: Vec<f32>,
+    bias: Option<Bias<f32>>,
+}
+
+impl<P: ShadowPrecision> BitLinear<P> {
+    /// Takes latent weights, rows of `inputs`, declared as `{name}.weight`, and quantises them.
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) for partial rows, [`Error::Core`](crate::Error::Core) for
+    /// weights that are not finite or a group that does not divide the row,
+    /// [`Error::Setting`](crate::Error::Setting) for options out of range,
+    /// [`Error::Parameter`](crate::Error::Parameter) for a name that is taken.
+    pub fn from_weight(
+        name: &str,
+        inputs: usize,
+        weight: Vec<P>,
+        options: BitLinearOptions,
+        parameters: &mut Parameters,
+    ) -> Result<Self> {
+        let outputs = weight.len().checked_div(inputs).unwrap_or(0);
+        check_size(name, "numbers in rows of weights", outputs * inputs, weight.len())?;
+        let (rule, packing) = (&*options.quantizer, options.packing);
+        let base = TernaryMatrix::quantize(outputs, inputs, P::weights(&weight), rule, packing);
+        let mut layer = Self::from_ternary(name, base.in_layer(name)?, options, parameters)?;
+        layer.shadow = Some(weight);
+        layer.fit()?;
+        Ok(layer)
+    }
+
+    /// Draws latent weights from a Gaussian, as [`Dense::random`](crate::Dense::random) does.
+    ///
+    /// # Errors
+    /// As [`BitLinear::from_weight`].
+    pub fn random(
+        name: &str,
+        [outputs, inputs]: [usize; 2],
+        deviation: f64,
+        seed: u64,
+        options: BitLinearOptions,
+        parameters: &mut Parameters,
+    ) -> Result<Self> {
+        let weight = gaussian::<f32>([outputs, inputs], deviation, seed, parameters);
+        let weight = weight.into_iter().map(P::from_f32).collect();
+        Self::from_weight(name, inputs, weight, options, parameters)
+    }
+
+    /// Takes ternary weights as they are, without latent ones.
+    ///
+    /// # Errors
+    /// [`Error::Setting`](crate::Error::Setting), [`Error::Parameter`](crate::Error::Parameter).
+    pub fn from_ternary(
+        name: &str,
+        weight: TernaryMatrix,
+        options: BitLinearOptions,
+        parameters: &mut Parameters,
+    ) -> Result<Self> {
+        options.check(name)?;
+        let weight_name = format!("{name}.weight");
+        let id = parameters.declare(weight_name.clone(), &[weight.rows(), weight.cols()])?;
+        Ok(Self {
+            name: name.to_owned(),
+            weight_name,
+            id,
+            base: weight,
+            shadow: None,
+            levels: Vec::new(),
+            options,
+            lambda: 1.0,
+            blended: Vec::new(),
+            noisy: Vec::new(),
+            bias: None,
+        })
+    }
+
+    /// Adds a bias of zeros, declared as `{name}.bias`.
+    ///
+    /// # Errors
+    /// [`Error::Parameter`](crate::Error::Parameter) for a name that is taken.
+    pub fn with_bias(mut self, parameters: &mut Parameters) -> Result<Self> {
+        self.bias = Some(Bias::declare(&self.name, self.base.rows(), parameters)?);
+        Ok(self)
+    }
+
+    /// The ternary weights.
+    pub fn weight(&self) -> &TernaryMatrix {
+        &self.base
+    }
+
+    /// The latent weights, while they are kept.
+    pub fn shadow(&self) -> Option<&[P]> {
+        self.shadow.as_deref()
+    }
+
+    /// The latent weights, to be changed; [`BitLinear::decide_codes`] makes the change count.
+    pub fn shadow_mut(&mut self) -> Option<&mut [P]> {
+        self.shadow.as_deref_mut()
+    }
+
+    /// The bias, to be changed.
+    pub fn bias_mut(&mut self) -> Option<&mut [f32]> {
+        self.bias.as_mut().map(|bias| &mut bias.values[..])
+    }
+
+    /// The levels that the codes were decided by, for each scaling group; none without latent weights.
+    pub fn levels(&self) -> &[Levels] {
+        &self.levels
+    }
+
+    /// How it quantises.
+    pub fn options(&self) -> &BitLinearOptions {
+        &self.options
+    }
+
+    /// λ of the last requantisation.
+    pub fn lambda(&self) -> f32 {
+        self.lambda
+    }
+
+    /// Makes latent weights that equal the ternary ones, so that training can go on from them. The
+    /// codes stay as they are until the next requantisation.
+    ///
+    /// # Errors
+    /// [`Error::Core`](crate::Error::Core) of the rule.
+    pub fn init_shadow_from_ternary(&mut self) -> Result<()> {
+        let weights = self.base.to_f32();
+        self.shadow = Some(weights.into_iter().map(P::from_f32).collect());
+        self.levels.clear();
+        self.fit()
+    }
+
+    /// Forgets the latent weights: the layer is ternary, λ = 1, and frozen from now on.
+    pub fn drop_shadow(&mut self) {
+        self.shadow = None;
+        self.lambda = 1.0;
+        (self.levels, self.blended, self.noisy) = (Vec::new(), Vec::new(), Vec::new());
+    }
+
+    /// Decides the codes anew from the latent weights, if there are any.
+    ///
+    /// # Errors
+    /// [`Error::Core`](crate::Error::Core) for latent weights that are not finite: nothing has changed then;
+    /// [`Error::Setting`](crate::Error::Setting) for a λ outside 0 ..= 1.
+    pub fn decide_codes(&mut self, update: Update) -> Result<()> {
+        self.check_lambda(update.lambda)?;
+        let Some(shadow) = &self.shadow else { return Ok(()) };
+        let weights = P::weights(shadow);
+        weights.check_finite().in_layer(&self.name)?;
+        self.fit()?;
+        let Self { options, id, levels, noisy, base, shadow, .. } = self;
+        let Some(shadow) = shadow else { return Ok(()) };
+        let weights = P::weights(shadow);
+        codes::decide(options, *id, update, weights, levels, noisy, base).in_layer(&self.name)?;
+        self.lambda = update.lambda;
+        if self.lambda < 1.0 {
+            codes::blend(self.lambda, weights, base, &mut self.blended);
+        } else {
+            self.blended = Vec::new();
+        }
+        Ok(())
+    }
+
+    /// Fits the levels to the latent weights.
+    fn fit(&mut self) -> Result<()> {
+        let Some(shadow) = &self.shadow else { return Ok(()) };
+        let groups = self.base.scales().len();
+        let (rule, average) = (&*self.options.quantizer, self.options.scale_average);
+        codes::fit(rule, average, P::weights(shadow), &mut self.levels, groups).in_layer(&self.name)
+    }
+
+    fn check_lambda(&self, lambda: f32) -> Result<()> {
+        if (0.0..=1.0).contains(&lambda) {
+            return Ok(());
+        }
+        Err(crate::Error::Setting {
+            layer: self.name.clone(),
+            what: "λ of the ramp",
+            expected: "0 to 1",
+            found: lambda.to_string(),
+        })
+    }
+
+    /// What the layer holds on the heap, to the byte; the options are shared and not counted.
+    pub fn allocated(&self) -> Memory {
+        let floats = self.blended.capacity() + self.noisy.capacity();
+        let names = self.name.capacity() + self.weight_name.capacity();
+        let levels = self.levels.capacity() * size_of::<Levels>();
+        let bias = self.bias.as_ref().map_or(0, Bias::size_bytes);
+        Memory {
+            packed: self.base.size_bytes(),
+            latent: self.shadow.as_ref().map_or(0, |shadow| shadow.capacity() * size_of::<P>()),
+            other: floats * size_of::<f32>() + names + levels + bias,
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! What a [`BitLinear`](crate::BitLinear) can be asked for.
+
+use std::sync::Arc;
+
+use ste::{AnyEstimator, Identity};
+use ternary_core::quantize::Absmean;
+use ternary_core::{Granularity, Packing, Quantizer};
+
+use crate::error::{Error, Result};
+use crate::projection::Activations;
+
+/// How a [`BitLinear`](crate::BitLinear) quantises and what passes back.
+#[derive(Debug, Clone)]
+pub struct BitLinearOptions {
+    /// The rule that makes latent weights ternary.
+    pub quantizer: Arc<dyn Quantizer>,
+    /// What stands in for the derivative of that rule.
+    pub estimator: Arc<dyn AnyEstimator>,
+    /// How activations enter the product.
+    pub activations: Activations,
+    /// How trits are packed.
+    pub packing: Packing,
+    /// ρ of the running average of the levels, l ← ρ·l + (1 − ρ)·fit, from the first fit on; 0 takes
+    /// each fit as it is.
+    pub scale_average: f32,
+    /// a of the noise that codes are decided under: trits of w + a·Δ·u with u uniform on (−1, 1),
+    /// drawn anew at every update. Its mean is 0, and 0 turns it off.
+    pub boundary_noise: f32,
+}
+
+impl Default for BitLinearOptions {
+    /// BitNet b1.58: absmean per tensor, straight through, int8 activations.
+    fn default() -> Self {
+        Self {
+            quantizer: Arc::new(Absmean::new(Granularity::Tensor)),
+            estimator: Arc::new(Identity),
+            activations: Activations::Int8,
+            packing: Packing::TwoBit,
+            scale_average: 0.0,
+            boundary_noise: 0.0,
+        }
+    }
+}
+
+impl BitLinearOptions {
+    /// Checks the two numbers.
+    pub(super) fn check(&self, layer: &str) -> Result<()> {
+        let setting = |what, expected, found: f32| {
+            Err(Error::Setting {
+                layer: layer.to_owned(),
+                what,
+                expected,
+                found: found.to_string(),
+            })
+        };
+        if !(0.0..1.0).contains(&self.scale_average) {
+            return setting("running average of the scale", "0 up to below 1", self.scale_average);
+        }
+        if !(self.boundary_noise >= 0.0 && self.boundary_noise.is_finite()) {
+            return setting("boundary noise", "a finite number of at least 0", self.boundary_noise);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,227 @@
+//! Forward and backward of [`BitLinear`].
+
+use ternary_core::kernels::{DenseOperand, Store};
+use ternary_core::mutant;
+
+use super::{BitLinear, ShadowPrecision};
+use crate::compute::{Compute, dequantize_rows};
+use crate::error::{InLayer, Result};
+use crate::gradients::Gradients;
+use crate::input::Input;
+use crate::module::{Memory, Module, Tensor, Update, Values, ValuesMut};
+use crate::ops::{LinearShape, linear, linear_weight_gradient};
+use crate::parameters::ParameterId;
+use crate::projection::{
+    Activations, Lookup, Projection, check_backward, check_forward, look_up_rows,
+};
+use crate::tape::Tape;
+
+/// Weights whose gradient an estimator sees at a time.
+const CHUNK: usize = 512;
+
+impl<T: Compute, P: ShadowPrecision> Module<T> for BitLinear<P> {
+    fn visit(&self, visit: &mut dyn FnMut(Tensor<'_, T>)) {
+        let latent = self.shadow.as_deref().map(P::weights);
+        let values = Values::Ternary { matrix: &self.base, latent };
+        visit(Tensor { name: &self.weight_name, id: Some(self.id), values });
+        if let Some(bias) = &self.bias {
+            let values = Values::Single(&bias.values);
+            visit(Tensor { name: &bias.name, id: Some(bias.id), values });
+        }
+    }
+
+    fn visit_mut(&mut self, visit: &mut dyn FnMut(ParameterId, ValuesMut<'_, T>)) {
+        if let Some(shadow) = &mut self.shadow {
+            visit(self.id, P::values_mut(shadow));
+        }
+        if let Some(bias) = &mut self.bias {
+            visit(bias.id, ValuesMut::F32(&mut bias.values));
+        }
+    }
+
+    fn finish_gradients(&self, gradients: &mut Gradients<T>) -> Result<()> {
+        if let Some(shadow) = &self.shadow {
+            self.pass(shadow, gradients.get_mut(self.id));
+        }
+        Ok(())
+    }
+
+    fn requantize(&mut self, update: Update) -> Result<()> {
+        self.decide_codes(update)
+    }
+
+    fn memory(&self) -> Memory {
+        self.allocated()
+    }
+}
+
+impl<P: ShadowPrecision> BitLinear<P> {
+    /// dW = (1 − λ)·dQ + λ·estimator(dQ), in place.
+    fn pass<T: Compute>(&self, shadow: &[P], gradient: &mut [T]) {
+        let lambda = T::from_f32(self.lambda);
+        let each = gradient.len().checked_div(self.levels.len()).unwrap_or(0).max(1);
+        let groups = shadow.chunks(each).zip(gradient.chunks_mut(each));
+        let (mut latent, mut before) = ([T::ZERO; CHUNK], [T::ZERO; CHUNK]);
+        for ((shadow, gradient), &levels) in groups.zip(&self.levels) {
+            for (shadow, gradient) in shadow.chunks(CHUNK).zip(gradient.chunks_mut(CHUNK)) {
+                let (latent, before) = (&mut latent[..shadow.len()], &mut before[..shadow.len()]);
+                for (latent, &shadow) in latent.iter_mut().zip(shadow) {
+                    *latent = T::from_f32(shadow.to_f32());
+                }
+                before.copy_from_slice(gradient);
+                T::estimate(&*self.options.estimator, latent, levels, gradient);
+                if self.lambda < 1.0 {
+                    for (gradient, &before) in gradient.iter_mut().zip(&*before) {
+                        *gradient = mutant!(
+                            "BitLinear/ramp left out of dW",
+                            before + lambda * (*gradient - before),
+                            *gradient
+                        );
+                    }
+                }
+            }
+        }
+    }
+
+    /// The blended weights as numbers of the layer.
+    fn blended<T: Compute>(&self, tape: &mut Tape<T>) -> Vec<T> {
+        let mut weights = tape.take(self.blended.len());
+        for (weight, &blended) in weights.iter_mut().zip(&self.blended) {
+            *weight = T::from_f32(blended);
+        }
+        weights
+    }
+
+    /// x̂: what the product sees of the inputs.
+    fn seen<T: Compute>(&self, input: &Input<T>, tape: &mut Tape<T>) -> Result<Vec<T>> {
+        let mut seen = tape.take(input.rows() * input.cols());
+        match self.options.activations {
+            Activations::Int8 => dequantize_rows(input.codes(&self.name)?, &mut seen),
+            Activations::Real => seen.copy_from_slice(input.values(&self.name)?),
+        }
+        Ok(seen)
+    }
+
+    fn shape(&self, rows: usize) -> LinearShape {
+        LinearShape { rows, inputs: self.base.cols(), outputs: self.base.rows() }
+    }
+
+    fn ramp_forward<T: Compute>(
+        &self,
+        input: &mut Input<T>,
+        y: &mut [T],
+        tape: &mut Tape<T>,
+    ) -> Result<()> {
+        if self.options.activations == Activations::Int8 {
+            input.quantized(&self.name, tape)?;
+        }
+        let (seen, weights) = (self.seen(input, tape)?, self.blended(tape));
+        let result = linear(self.shape(input.rows()), &seen, &weights, y);
+        tape.give(seen);
+        tape.give(weights);
+        result
+    }
+
+    /// dx += dy · (the weights of the forward).
+    fn input_gradient<T: Compute>(
+        &self,
+        rows: usize,
+        dy: &[T],
+        dx: &mut [T],
+        tape: &mut Tape<T>,
+    ) -> Result<()> {
+        let store = mutant!("BitLinear/dx overwritten", Store::Add, Store::Set);
+        if self.lambda >= 1.0 {
+            let add = |dy: &[T], dx: &mut [T], store| {
+                T::ternary_product_transposed(dy, rows, &self.base, dx, store).in_layer(&self.name)
+            };
+            mutant!("BitLinear/dx without α", add(dy, dx, store)?, {
+                let alpha = T::from_f32(self.base.scales().positive()[0]);
+                let dy: Vec<T> = dy.iter().map(|&dy| dy / alpha).collect();
+                add(&dy, dx, store)?;
+            });
+            return Ok(());
+        }
+        let weights = self.blended(tape);
+        let mut product = || {
+            let dy = DenseOperand::new(dy, rows, self.base.rows())?;
+            let w = DenseOperand::new(&weights, self.base.rows(), self.base.cols())?;
+            T::product(dy, w.transposed(), dx, store)
+        };
+        let result = product().in_layer(&self.name);
+        tape.give(weights);
+        result
+    }
+}
+
+impl<T: Compute, P: ShadowPrecision> Projection<T> for BitLinear<P> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn inputs(&self) -> usize {
+        self.base.cols()
+    }
+
+    fn outputs(&self) -> usize {
+        self.base.rows()
+    }
+
+    fn forward(&self, input: &mut Input<T>, y: &mut [T], tape: &mut Tape<T>) -> Result<()> {
+        check_forward(self, input, y)?;
+        if self.lambda < 1.0 {
+            self.ramp_forward(input, y, tape)?;
+        } else {
+            self.options.activations.product(&self.name, input, &self.base, y, tape)?;
+        }
+        if self.shadow.is_some() {
+            match self.options.activations {
+                Activations::Int8 => input.keep_codes(),
+                Activations::Real => input.keep_values(),
+            }
+        }
+        self.bias.as_ref().map_or(Ok(()), |bias| bias.add(y, tape))
+    }
+
+    fn backward(
+        &self,
+        input: &Input<T>,
+        dy: &[T],
+        dx: Option<&mut [T]>,
+        tape: &mut Tape<T>,
+        gradients: &mut Gradients<T>,
+    ) -> Result<()> {
+        check_backward(self, input, dy, dx.as_deref())?;
+        let rows = input.rows();
+        if let Some(dx) = mutant!("BitLinear/dx left out", dx, None) {
+            self.input_gradient(rows, dy, dx, tape)?;
+        }
+        if self.shadow.is_some() {
+            let seen = self.seen(input, tape)?;
+            let dw = gradients.get_mut(self.id);
+            let result = linear_weight_gradient(self.shape(rows), &seen, dy, dw);
+            tape.give(seen);
+            result?;
+        }
+        match mutant!("BitLinear/bias gradient left out", &self.bias, &None) {
+            Some(bias) => bias.backward(dy, gradients),
+            None => Ok(()),
+        }
+    }
+}
+
+impl<T: Compute, P: ShadowPrecision> Lookup<T> for BitLinear<P> {
+    fn look_up(&self, tokens: &[u32], y: &mut [T]) -> Result<()> {
+        let cols = self.base.cols();
+        look_up_rows(self, tokens, y, |row, y| {
+            for (col, y) in y.iter_mut().enumerate() {
+                let blended = self.blended.get(row * cols + col);
+                *y = T::from_f32(blended.copied().unwrap_or_else(|| self.base.get(row, col)));
+            }
+        })
+    }
+
+    fn weight_gradient<'a>(&self, gradients: &'a mut Gradients<T>) -> Option<&'a mut [T]> {
+        self.shadow.as_ref().map(|_| gradients.get_mut(self.id))
+    }
+}

@@ -1,0 +1,275 @@
+//! What a forward saves for its backward, and the buffers that both work in.
+
+use ternary_core::Real;
+use ternary_core::kernels::QuantizedRows;
+
+use crate::error::{Error, Result};
+use crate::input::Input;
+
+/// Something a forward left for its backward.
+#[derive(Debug)]
+enum Saved<T> {
+    Values(Vec<T>),
+    Tokens(Vec<u32>),
+    Input(Input<T>),
+}
+
+/// A stack on which every layer's forward leaves what its backward needs: the backward takes the
+/// things off in reverse order. Buffers go back to the tape and are used again in the next step, so that
+/// a steady state allocates nothing.
+///
+/// An inference tape saves nothing; the arithmetic of a forward is the same on either.
+///
+/// ```
+/// use nn::Tape;
+///
+/// let mut tape = Tape::<f32>::recording();
+/// let mut x = tape.zeros(3);
+/// x[0] = 1.0;
+/// tape.save(x);
+/// let x = tape.restore("example")?;
+/// assert_eq!(x, [1.0, 0.0, 0.0]);
+/// tape.give(x);
+/// assert!(tape.restore("example").is_err());
+/// # Ok::<(), nn::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Tape<T> {
+    is_recording: bool,
+    saved: Vec<Saved<T>>,
+    values: Vec<Vec<T>>,
+    tokens: Vec<Vec<u32>>,
+    codes: Vec<QuantizedRows>,
+}
+
+impl<T: Real> Tape<T> {
+    /// A tape for a forward that a backward follows.
+    pub fn recording() -> Self {
+        Self::new(true)
+    }
+
+    /// A tape for a forward alone.
+    pub fn inference() -> Self {
+        Self::new(false)
+    }
+
+    fn new(is_recording: bool) -> Self {
+        Self {
+            is_recording,
+            saved: Vec::new(),
+            values: Vec::new(),
+            tokens: Vec::new(),
+            codes: Vec::new(),
+        }
+    }
+
+    /// Whether a forward has to save for a backward.
+    pub fn is_recording(&self) -> bool {
+        self.is_recording
+    }
+
+    /// Whether everything saved was taken off again.
+    pub fn is_empty(&self) -> bool {
+        self.saved.is_empty()
+    }
+
+    /// Drops what was saved (a forward without its backward, say), keeping the buffers.
+    pub fn clear(&mut self) {
+        while let Some(saved) = self.saved.pop() {
+            match saved {
+                Saved::Values(values) => self.give(values),
+                Saved::Tokens(tokens) => self.tokens.push(tokens),
+                Saved::Input(input) => self.recycle(input),
+            }
+        }
+    }
+
+    /// A buffer of `len` zeros.
+    pub fn zeros(&mut self, len: usize) -> Vec<T> {
+        let mut buffer = self.take(len);
+        buffer.fill(T::ZERO);
+        buffer
+    }
+
+    /// A buffer of `len` numbers left over from earlier uses, for those who write all of it.
+    pub fn take(&mut self, len: usize) -> Vec<T> {
+        let mut buffer = best_fit(&mut self.values, len, Vec::capacity).unwrap_or_default();
+        buffer.resize(len, T::ZERO);
+        buffer
+    }
+
+    /// Gives a buffer back.
+    pub fn give(&mut self, buffer: Vec<T>) {
+        self.values.push(buffer);
+    }
+
+    /// Saves a buffer for the backward.
+    pub fn save(&mut self, buffer: Vec<T>) {
+        if self.is_recording {
+            self.saved.push(Saved::Values(buffer));
+        } else {
+            self.give(buffer);
+        }
+    }
+
+    /// Saves a copy of some numbers for the backward.
+    pub fn save_copy(&mut self, values: &[T]) {
+        if self.is_recording {
+            let mut buffer = self.take(values.len());
+            buffer.copy_from_slice(values);
+            self.save(buffer);
+        }
+    }
+
+    /// Takes off the numbers saved last.
+    ///
+    /// # Errors
+    /// [`Error::Tape`] when something else was saved last, as are the other two.
+    pub fn restore(&mut self, layer: &str) -> Result<Vec<T>> {
+        match self.saved.pop() {
+            Some(Saved::Values(values)) => Ok(values),
+            other => Err(self.unexpected(layer, "numbers", other)),
+        }
+    }
+
+    /// Saves token ids for the backward.
+    pub fn save_tokens(&mut self, tokens: &[u32]) {
+        if self.is_recording {
+            let mut copy =
+                best_fit(&mut self.tokens, tokens.len(), Vec::capacity).unwrap_or_default();
+            copy.clear();
+            copy.extend_from_slice(tokens);
+            self.saved.push(Saved::Tokens(copy));
+        }
+    }
+
+    /// Takes off the token ids saved last.
+    ///
+    /// # Errors
+    /// [`Error::Tape`].
+    pub fn restore_tokens(&mut self, layer: &str) -> Result<Vec<u32>> {
+        match self.saved.pop() {
+            Some(Saved::Tokens(tokens)) => Ok(tokens),
+            other => Err(self.unexpected(layer, "tokens", other)),
+        }
+    }
+
+    /// Gives token ids back.
+    pub fn give_tokens(&mut self, tokens: Vec<u32>) {
+        self.tokens.push(tokens);
+    }
+
+    /// Saves the rows that entered projections, in the forms that their backwards asked for.
+    pub fn save_input(&mut self, mut input: Input<T>) {
+        if self.is_recording {
+            let (values, codes) = input.drop_unneeded();
+            self.values.extend(values);
+            self.codes.extend(codes);
+            self.saved.push(Saved::Input(input));
+        } else {
+            self.recycle(input);
+        }
+    }
+
+    /// Takes off the rows saved last.
+    ///
+    /// # Errors
+    /// [`Error::Tape`].
+    pub fn restore_input(&mut self, layer: &str) -> Result<Input<T>> {
+        match self.saved.pop() {
+            Some(Saved::Input(input)) => Ok(input),
+            other => Err(self.unexpected(layer, "rows of a projection", other)),
+        }
+    }
+
+    /// Gives the buffers of an input back.
+    pub fn recycle(&mut self, input: Input<T>) {
+        let (values, codes) = input.into_buffers();
+        self.values.extend(values);
+        self.codes.extend(codes);
+    }
+
+    /// Quantised rows whose buffers are used again.
+    pub(crate) fn take_codes(&mut self, elements: usize) -> QuantizedRows {
+        best_fit(&mut self.codes, elements, QuantizedRows::size_bytes).unwrap_or_default()
+    }
+
+    /// Bytes that the tape holds on the heap, saved or ready for use.
+    pub fn size_bytes(&self) -> usize {
+        let saved = self.saved.iter().map(|saved| match saved {
+            Saved::Values(values) => values.capacity() * size_of::<T>(),
+            Saved::Tokens(tokens) => tokens.capacity() * size_of::<u32>(),
+            Saved::Input(input) => input.size_bytes(),
+        });
+        let values = self.values.iter().map(|values| values.capacity() * size_of::<T>());
+        let tokens = self.tokens.iter().map(|tokens| tokens.capacity() * size_of::<u32>());
+        let codes = self.codes.iter().map(QuantizedRows::size_bytes);
+        saved.chain(values).chain(tokens).chain(codes).sum()
+    }
+
+    /// Puts back what was popped and describes it.
+    fn unexpected(
+        &mut self,
+        layer: &str,
+        expected: &'static str,
+        found: Option<Saved<T>>,
+    ) -> Error {
+        let name = match &found {
+            None => "nothing",
+            Some(Saved::Values(_)) => "numbers",
+            Some(Saved::Tokens(_)) => "tokens",
+            Some(Saved::Input(_)) => "rows of a projection",
+        };
+        self.saved.extend(found);
+        Error::Tape { layer: layer.to_owned(), expected, found: name }
+    }
+}
+
+/// Takes the smallest buffer of at least `size`, else the largest.
+fn best_fit<B>(buffers: &mut Vec<B>, size: usize, capacity: impl Fn(&B) -> usize) -> Option<B> {
+    let key = |buffer: &B| {
+        let capacity = capacity(buffer);
+        if capacity >= size { (0, capacity) } else { (1, usize::MAX - capacity) }
+    };
+    let best = (0..buffers.len()).min_by_key(|&index| key(&buffers[index]))?;
+    Some(buffers.swap_remove(best))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_saved_comes_off_in_reverse_and_buffers_are_used_again() {
+        let mut tape = Tape::<f64>::recording();
+        tape.save_copy(&[1.0, 2.0]);
+        tape.save_tokens(&[7]);
+        let error = tape.restore("norm").unwrap_err().to_string();
+        assert!(error.starts_with("norm: the tape holds tokens where the backward needs numbers"));
+        assert_eq!(tape.restore_tokens("embedding"), Ok(vec![7]));
+        let values = tape.restore("norm").unwrap();
+        let place = values.as_ptr();
+        tape.give(values);
+        let again = tape.zeros(2);
+        assert_eq!(again.as_ptr(), place);
+        assert!(tape.is_empty());
+    }
+
+    #[test]
+    fn an_inference_tape_saves_nothing() {
+        let mut tape = Tape::<f32>::inference();
+        tape.save(vec![1.0]);
+        tape.save_copy(&[1.0]);
+        tape.save_tokens(&[1]);
+        assert!(tape.is_empty());
+    }
+
+    #[test]
+    fn a_buffer_is_the_smallest_that_fits() {
+        let mut tape = Tape::<f32>::recording();
+        for len in [8, 2, 4] {
+            tape.give(Vec::with_capacity(len));
+        }
+        assert_eq!([3, 2, 8].map(|len| tape.take(len).capacity()), [4, 2, 8]);
+    }
+}
