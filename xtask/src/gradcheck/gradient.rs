@@ -183,7 +183,8 @@ impl Gradient {
         if array.is_zero {
             let allowed = ZERO_OF_UPSTREAM * upstream;
             let zeros = vec![0.0; expected.len()];
-            let row = Row::compare(&array.name, Kind::Zero, &expected, &zeros, |_| allowed, |_| 0.0);
+            let row =
+                Row::compare(&array.name, Kind::Zero, &expected, &zeros, |_| allowed, |_| 0.0);
             return match analytic.iter().position(|&gradient| gradient != 0.0) {
                 Some(entry) => row.fail(format!(
                     "entry {entry}: declared to be exactly zero, found {:e}",

@@ -12,7 +12,10 @@ use std::fs;
 use std::path::Path;
 
 use syn::visit::Visit;
-use syn::{Attribute, ImplItem, ImplItemFn, Item as SynItem, ItemFn, ItemImpl, ItemMod, Macro, Type, Visibility};
+use syn::{
+    Attribute, ImplItem, ImplItemFn, Item as SynItem, ItemFn, ItemImpl, ItemMod, Macro, Type,
+    Visibility,
+};
 
 use tokens::{Seen, macro_tokens};
 

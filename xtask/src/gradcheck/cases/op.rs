@@ -108,8 +108,7 @@ pub(super) fn single_by_entries<const N: usize>(
     bounds: impl Fn(Exact<'_, N>) -> Bounds<N> + Send + Sync + 'static,
 ) -> Box<dyn Case> {
     let case = name.to_owned();
-    let random =
-        move |array: &str, count| narrow(&signed(&format!("{case}/{array}"), count));
+    let random = move |array: &str, count| narrow(&signed(&format!("{case}/{array}"), count));
     let names = shapes.map(|(array, _)| array.to_owned());
     let arrays = shapes.map(|(array, shape)| random(array, shape.iter().product()));
     let compute = move || {
@@ -135,7 +134,13 @@ pub(super) fn single_by_entries<const N: usize>(
             let (found, expected) = (&fast_gradients[i], &exact_gradients[i]);
             // What the buffer held, up to 1, takes part in the last sum alone.
             let magnitude = |entry: usize| magnitude[entry] + 2.0 / (roundings + 1) as f64;
-            pairs.push(Pair::sums(format!("d {}", names[i]), found, expected, roundings, magnitude));
+            pairs.push(Pair::sums(
+                format!("d {}", names[i]),
+                found,
+                expected,
+                roundings,
+                magnitude,
+            ));
         }
         Ok(pairs)
     };

@@ -4,14 +4,13 @@ use nn::Compute;
 use nn::ops::{AttentionShape, attention, attention_backward};
 
 use crate::gradcheck::case::{Case, Outcome};
-use crate::gradcheck::cases::op::{
-    Bounds, Exact, Forward, Op, gradient, single_by_entries,
-};
+use crate::gradcheck::cases::op::{Bounds, Exact, Forward, Op, gradient, single_by_entries};
 
 /// The cases of the op.
 pub(super) fn all() -> Vec<Box<dyn Case>> {
     let mut cases = Vec::new();
-    let shape = |[sequences, queries, keys]: [usize; 3], [query_heads, key_heads, width]: [usize; 3]| {
+    let shape = |[sequences, queries, keys]: [usize; 3],
+                 [query_heads, key_heads, width]: [usize; 3]| {
         AttentionShape { sequences, queries, keys, query_heads, key_heads, width }
     };
     for (name, shape) in [
@@ -19,7 +18,12 @@ pub(super) fn all() -> Vec<Box<dyn Case>> {
         ("attention, keys before the queries", shape([2, 3, 5], [4, 2, 3])),
         ("attention, a key head each", shape([1, 5, 5], [2, 2, 3])),
     ] {
-        cases.push(gradient(name, "attention", shapes(shape, &mut [[0; 2]; 3]), Attention { shape }));
+        cases.push(gradient(
+            name,
+            "attention",
+            shapes(shape, &mut [[0; 2]; 3]),
+            Attention { shape },
+        ));
     }
     for (name, shape) in [
         ("attention, f32", shape([2, 83, 83], [6, 2, 20])),
@@ -40,7 +44,8 @@ fn bounds(shape: AttentionShape, exact: &Exact<'_, 3>) -> Bounds<3> {
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
     let size = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a * b).abs()).sum::<f64>();
     let scale = 1.0 / (width as f64).sqrt();
-    let mut terms = [vec![0.0; out.len()], vec![0.0; q.len()], vec![0.0; k.len()], vec![0.0; v.len()]];
+    let mut terms =
+        [vec![0.0; out.len()], vec![0.0; q.len()], vec![0.0; k.len()], vec![0.0; v.len()]];
     let mut largest_score = 0.0_f64;
     for row in 0..sequences * queries {
         let (sequence, position) = (row / queries, keys - queries + row % queries);

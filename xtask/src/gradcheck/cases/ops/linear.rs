@@ -64,8 +64,9 @@ fn straight_through() -> Box<dyn Case> {
         let seen = seen.clone()?;
         Ok([(0..moved.len()).map(|i| moved[i] + (seen[i] - x[i])).collect()])
     };
-    let backward =
-        |_: [&[f64]; 1], [u]: [&[f64]; 1], [dx]: [&mut [f64]; 1]| Ok(fake_quantize_backward(u, dx)?);
+    let backward = |_: [&[f64]; 1], [u]: [&[f64]; 1], [dx]: [&mut [f64]; 1]| {
+        Ok(fake_quantize_backward(u, dx)?)
+    };
     Box::new(Gradient::new(name, &["fake_quantize"], [array], forward, backward))
 }
 

@@ -21,7 +21,14 @@ pub(super) fn all() -> Vec<Box<dyn Case>> {
         // below ln V + 2, and an entry of its gradient below 2.
         let roundings = 83 + 24;
         let (loss, d) = (sum(roundings, 7.0), [sum(roundings, 2.0)]);
-        cases.push(single(&format!("{name}, f32"), "cross_entropy", wide, Mean { smoothing }, loss, d));
+        cases.push(single(
+            &format!("{name}, f32"),
+            "cross_entropy",
+            wide,
+            Mean { smoothing },
+            loss,
+            d,
+        ));
         let name = format!("{name}, by rows, f32");
         cases.push(single(&name, "cross_entropy", wide, rows, sum(roundings, 28.0), d));
     }
