@@ -29,6 +29,8 @@
 //! | [`Decoder`] | embedding, blocks, norm and head, with forward and backward |
 //! | [`WeightSource`] | where weights come from: [`Initial`] random ones, or a file |
 
+pub use nn;
+
 mod build;
 mod config;
 mod decoder;

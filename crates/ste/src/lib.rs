@@ -34,3 +34,4 @@ pub use error::{Error, Result};
 pub use estimator::{AnyEstimator, Estimator};
 pub use identity::Identity;
 pub use method::Method;
+pub use ternary_core::Levels;

@@ -50,6 +50,6 @@ impl<B: Real> Bias<B> {
     }
 
     pub(super) fn size_bytes(&self) -> usize {
-        self.values.capacity() * size_of::<B>()
+        self.values.capacity() * size_of::<B>() + self.name.capacity()
     }
 }

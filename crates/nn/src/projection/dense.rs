@@ -145,7 +145,9 @@ impl<T: Real> Module<T> for Dense<T> {
 
     fn memory(&self) -> Memory {
         let bias = self.bias.as_ref().map_or(0, Bias::size_bytes);
-        Memory { other: self.weight.capacity() * size_of::<T>() + bias, ..Memory::default() }
+        let names = self.name.capacity() + self.weight_name.capacity();
+        let other = self.weight.capacity() * size_of::<T>() + names + bias;
+        Memory { other, ..Memory::default() }
     }
 }
 

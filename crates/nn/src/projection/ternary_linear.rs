@@ -97,7 +97,8 @@ impl<T: Real> Module<T> for TernaryLinear {
     }
 
     fn memory(&self) -> Memory {
-        Memory { packed: self.weight.size_bytes(), ..Memory::default() }
+        let other = self.name.capacity() + self.weight_name.capacity();
+        Memory { packed: self.weight.size_bytes(), other, ..Memory::default() }
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) unsafe fn exp<L: Lanes>(x: L) -> L {
     /// The smallest x whose exponential is a normal number, and the largest whose is finite.
     const RANGE: (f32, f32) = (-87.336_54, 88.722_83);
     /// ln 2 in two parts; the first has 9 bits, so that its product with n is exact.
-    const LN_2: (f32, f32) = (0.693_359_375, -2.121_944_4e-4);
+    const LN_2: (f32, f32) = (355.0 / 512.0, -2.121_944_4e-4);
     /// eʳ ≈ 1 + r + r² · Σ cᵢ rⁱ: the minimax polynomial for the relative error on |r| ≤ ln 2 / 2,
     /// which is 3.1e-9.
     const COEFFICIENTS: [f32; 5] =

@@ -47,14 +47,17 @@ thread_local! {
     static FORCED: std::cell::Cell<Option<Isa>> = const { std::cell::Cell::new(None) };
 }
 
-/// Calls `check` once for each instruction set of this processor; code of this thread runs on it.
+/// Calls `check` once for each instruction set of this processor, on a single thread, whose code runs
+/// on it.
 #[cfg(test)]
-pub(crate) fn on_every_isa(check: impl Fn()) {
-    for isa in Isa::available() {
-        FORCED.set(Some(isa));
-        check();
-        FORCED.set(None);
-    }
+pub(crate) fn on_every_isa(check: impl Fn() + Sync) {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    pool.install(|| {
+        for isa in Isa::available() {
+            FORCED.set(Some(isa));
+            check();
+        }
+    });
 }
 
 #[cfg(test)]

@@ -87,12 +87,15 @@ pub(super) fn backward<T: Real>(
             Query { first_key: found.first_key / shape.key_row() * shape.key_row(), ..found }
         );
         let numbers = query.start..query.start + shape.width;
-        let (q, dq) = (&q[numbers.clone()], &mut dq[numbers.clone()]);
+        let q = &q[numbers.clone()];
+        let dq = mutant!("attention/dq overwritten", &mut dq[numbers.clone()], {
+            dq[numbers.clone()].fill(T::ZERO);
+            &mut dq[numbers.clone()]
+        });
         let (out, d_out) = (&saved.out[numbers.clone()], &saved.d_out[numbers]);
         let log_sum =
             saved.log_sums[mutant!("attention/log-sum of the first query", query.index, 0)];
         let d = mutant!("attention/D missing", dot(d_out, out), T::ZERO);
-        mutant!("attention/dq overwritten", { dq.fill(T::ZERO) });
         for key in query.keys(&shape) {
             let p = (scale * dot(q, &k[key.clone()]) - log_sum).exp();
             let ds = p * (dot(d_out, &v[key.clone()]) - d);

@@ -165,17 +165,12 @@ fn gradients_are_those_of_the_forward() {
     let value = |case: &Case<f64>| -> f64 {
         case.run().out.iter().zip(&case.d_out).map(|(out, d)| out * d).sum()
     };
-    let arrays: [(fn(&mut Case<f64>) -> &mut Vec<f64>, &[f64]); 3] = [
-        (|case| &mut case.q, &found.dq),
-        (|case| &mut case.k, &found.dk),
-        (|case| &mut case.v, &found.dv),
-    ];
-    for (array, gradient) in arrays {
+    for (array, gradient) in [&found.dq, &found.dk, &found.dv].into_iter().enumerate() {
         for (index, gradient) in gradient.iter().enumerate() {
             let step = 1e-5;
             let at = |step: f64| {
                 let mut case = case.clone();
-                array(&mut case)[index] += step;
+                [&mut case.q, &mut case.k, &mut case.v][array][index] += step;
                 value(&case)
             };
             let numeric = (at(step) - at(-step)) / (2.0 * step);

@@ -1,0 +1,148 @@
+//! The gradient of a whole decoder is the slope of its loss.
+
+use models::{Batch, Decoder, DecoderConfig, Initial, Shadow, WeightKind};
+use nn::ops::IGNORED;
+use nn::{BitLinearOptions, Gradients, Module, Nonlinearity, Sequences, Tape, Update, ValuesMut};
+
+fn config(tied_head: bool, nonlinearity: Nonlinearity) -> DecoderConfig {
+    DecoderConfig {
+        vocabulary: 11,
+        width: 12,
+        layers: 2,
+        heads: 4,
+        key_heads: 2,
+        head_width: 4,
+        feed_forward: 14,
+        nonlinearity,
+        tied_head,
+        ..DecoderConfig::tiny()
+    }
+}
+
+const TOKENS: [u32; 10] = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3];
+const TARGETS: [u32; 10] = [1, 4, 1, 5, 9, 2, 6, 5, 3, IGNORED];
+const BATCH: Batch<'_> =
+    Batch { sequences: Sequences { count: 2, length: 5 }, tokens: &TOKENS, targets: &TARGETS };
+
+fn loss(model: &Decoder<f64>) -> f64 {
+    model.loss(BATCH, &mut Tape::inference()).unwrap().mean
+}
+
+/// Adds `change` to number `index` of the values, counted over all parameters in order.
+fn nudge(model: &mut Decoder<f64>, index: usize, change: f64) {
+    let parameters = model.parameters().clone();
+    model.visit_mut(&mut |id, values| {
+        let range = parameters.range(id);
+        if let (true, ValuesMut::Real(values)) = (range.contains(&index), values) {
+            values[index - range.start] += change;
+        }
+    });
+}
+
+#[test]
+fn every_gradient_of_a_dense_decoder_is_the_slope_of_its_loss() {
+    let shapes = [(true, Nonlinearity::SwiGlu), (false, Nonlinearity::Gelu)];
+    for (tied_head, nonlinearity) in shapes {
+        let mut source = Initial { seed: 3, kind: WeightKind::Dense };
+        let mut model =
+            Decoder::<f64>::build(config(tied_head, nonlinearity), &mut source).unwrap();
+        let mut gradients = Gradients::zeros(model.parameters());
+        let found = model.loss_and_gradients(BATCH, &mut Tape::recording(), &mut gradients);
+        let found = found.unwrap();
+        assert_eq!((found.mean, found.count), (loss(&model), 9));
+        let largest = gradients.values().iter().fold(0.0_f64, |max, g| max.max(g.abs()));
+        let step = 1e-5;
+        for index in (0..gradients.values().len()).step_by(7) {
+            nudge(&mut model, index, step);
+            let above = loss(&model);
+            nudge(&mut model, index, -2.0 * step);
+            let below = loss(&model);
+            nudge(&mut model, index, step);
+            let (slope, found) = ((above - below) / (2.0 * step), gradients.values()[index]);
+            assert!((slope - found).abs() < 1e-7 * largest.max(1.0), "{index}: {slope}, {found}");
+        }
+    }
+}
+
+fn ternary(embedding: bool, head: bool, shadow: Shadow) -> WeightKind {
+    WeightKind::Ternary { options: BitLinearOptions::default(), shadow, embedding, head }
+}
+
+/// Losses of some steps of plain gradient descent on one batch.
+fn descend(kind: WeightKind, tied_head: bool) -> [f64; 2] {
+    let mut source = Initial { seed: 4, kind };
+    let shape = config(tied_head, Nonlinearity::ReluSquared);
+    let mut model = Decoder::<f32>::build(shape, &mut source).unwrap();
+    let mut gradients = Gradients::zeros(model.parameters());
+    let mut tape = Tape::recording();
+    let mut losses = Vec::new();
+    for step in 1..=60 {
+        gradients.clear();
+        losses.push(model.loss_and_gradients(BATCH, &mut tape, &mut gradients).unwrap().mean);
+        model.finish_gradients(&mut gradients).unwrap();
+        model.visit_mut(&mut |id, mut values| {
+            let gradient = gradients.get(id);
+            values.update(nn::Rounding::Nearest, |start, run| {
+                run.iter_mut().zip(&gradient[start..]).for_each(|(w, g)| *w -= 0.3 * g);
+            });
+        });
+        model.requantize(Update::hard(1, step)).unwrap();
+    }
+    let inference = model.loss(BATCH, &mut Tape::inference()).unwrap().mean;
+    assert_eq!(inference, model.loss_and_gradients(BATCH, &mut tape, &mut gradients).unwrap().mean);
+    [losses[0], inference]
+}
+
+#[test]
+fn every_kind_of_weights_learns_a_batch() {
+    let kinds = [
+        (WeightKind::Dense, true),
+        (ternary(false, false, Shadow::F32), true),
+        (ternary(true, false, Shadow::F32), true),
+        (ternary(true, true, Shadow::F32), false),
+        (ternary(false, true, Shadow::Bf16), false),
+    ];
+    for (kind, tied_head) in kinds {
+        let name = format!("{kind:?}");
+        let [first, last] = descend(kind, tied_head);
+        assert!(last < 0.5 * first, "{first} to {last}: {name}");
+    }
+}
+
+#[test]
+fn a_sequence_is_scored_as_if_it_stood_alone_and_as_if_it_went_on() {
+    let mut source = Initial { seed: 5, kind: ternary(true, false, Shadow::F32) };
+    let shape = config(true, Nonlinearity::SwiGlu);
+    let model = Decoder::<f32>::build(shape, &mut source).unwrap();
+    let score = |tokens: &[u32], count| {
+        let sequences = Sequences { count, length: tokens.len() / count };
+        model.scores(tokens, sequences, &mut Tape::inference()).unwrap()
+    };
+    let both = score(&TOKENS, 2);
+    assert_eq!(both[..55], score(&TOKENS[..5], 1));
+    assert_eq!(both[55..], score(&TOKENS[5..], 1));
+    assert_eq!(both[..33], score(&TOKENS[..3], 1));
+}
+
+#[test]
+fn a_batch_that_does_not_fit_is_refused() {
+    let mut source = Initial { seed: 6, kind: WeightKind::Dense };
+    let model = Decoder::<f32>::build(config(true, Nonlinearity::SwiGlu), &mut source).unwrap();
+    let mut tape = Tape::inference();
+    let sequences = Sequences { count: 1, length: 2 };
+    let mut error = |tokens: &[u32], targets: &[u32], sequences| {
+        model.loss(Batch { sequences, tokens, targets }, &mut tape).unwrap_err().to_string()
+    };
+    assert_eq!(error(&[1], &[1], sequences), "batch: tokens: expected 2, found 1");
+    assert_eq!(error(&[1, 2], &[1], sequences), "batch: targets: expected 2, found 1");
+    assert!(error(&[1, 11], &[1, 1], sequences).contains("found 11"));
+    assert!(error(&[1, 2], &[1, 11], sequences).contains("11"));
+    let huge = Sequences { count: usize::MAX, length: 2 };
+    assert!(error(&[1, 2], &[1, 2], huge).starts_with("batch: tokens"));
+    let nothing = model
+        .loss(Batch { sequences, tokens: &[1, 2], targets: &[IGNORED; 2] }, &mut Tape::inference());
+    let nothing = nothing.unwrap();
+    assert_eq!((nothing.mean, nothing.count), (0.0, 0));
+    let empty = Batch { sequences: Sequences { count: 0, length: 0 }, tokens: &[], targets: &[] };
+    assert_eq!(model.loss(empty, &mut Tape::inference()).unwrap().count, 0);
+}
