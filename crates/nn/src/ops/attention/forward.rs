@@ -255,14 +255,18 @@ impl QueryBlock<'_> {
             }
             for key in seen_by_all..end {
                 let score = L::read(scores.add(key * BLOCK));
-                let score = causal.select([first, key], score, f32::NEG_INFINITY);
-                score.write(scores.add(key * BLOCK));
-                largest = largest.max(score);
+                largest = largest.max(causal.select([first, key], score, f32::NEG_INFINITY));
             }
             let factor = exp(before.sub(largest));
             let mut total = L::read(self.totals.as_ptr().add(first)).mul(factor);
-            for key in 0..end {
+            for key in 0..seen_by_all {
                 let weight = exp(L::read(scores.add(key * BLOCK)).sub(largest));
+                weight.write(scores.add(key * BLOCK));
+                total = total.add(weight);
+            }
+            for key in seen_by_all..end {
+                let weight = exp(L::read(scores.add(key * BLOCK)).sub(largest));
+                let weight = causal.select([first, key], weight, 0.0);
                 weight.write(scores.add(key * BLOCK));
                 total = total.add(weight);
             }
