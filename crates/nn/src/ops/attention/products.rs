@@ -16,7 +16,7 @@ pub(super) struct Right<'a> {
 }
 
 /// The sums of `ROWS × VECTORS` vectors, which stay in registers:
-/// sums[row] += Σ over steps: left[row, step] · right[step], in ascending order.
+/// `sums[row] += Σ left[row, step] · right[step]` over the steps, in ascending order.
 ///
 /// # Safety
 /// The processor has the instruction set of `L`.
@@ -130,7 +130,7 @@ impl Causal {
     }
 }
 
-/// scores[key][query] = Σ keys[width][key] · queries[width][query] for `VECTORS` vectors of queries
+/// `scores[key][query] = Σ keys[i][key] · queries[i][query]` for `VECTORS` vectors of queries
 /// and, in whole tiles, the keys before `end`. Blocks are transposed; `queries` and `scores` start at
 /// the first of the queries.
 ///
@@ -196,8 +196,8 @@ pub(super) unsafe fn d_scores<L: Lanes, const ROWS: usize, const VECTORS: usize>
     }
 }
 
-/// out[row] = factors[row] · out[row] + Σ over steps: left[row, step] · right[step] for `ROWS` rows;
-/// without factors they are 1. `out` starts at the first row and has the stride of `right`.
+/// `out[row] = factors[row] · out[row] + Σ left[row, step] · right[step]` for `ROWS` rows; without
+/// factors they are 1. `out` starts at the first row and has the stride of `right`.
 ///
 /// # Safety
 /// The processor has the instruction set of `L`.
