@@ -80,6 +80,9 @@ fn exists(command: &[&str]) -> bool {
         ["cargo", "run", "--release", "-p", name, "--example", example] => {
             at(format!("crates/{name}/examples/{example}.rs"))
         }
+        ["cargo", "run", "--release", "--", name, ..] => {
+            at(format!("crates/trainer/src/command/{name}.rs"))
+        }
         ["cargo", "xtask", name, ..] => {
             let name = name.replace('-', "_");
             at(format!("xtask/src/{name}.rs")) || at(format!("xtask/src/{name}/mod.rs"))
@@ -102,9 +105,9 @@ fn every_command_in_a_document_exists() {
 
 #[test]
 fn a_command_that_does_not_exist_is_noticed() {
-    let text =
-        "```sh\nA=1 cargo xtask no-such\n\ncargo run --release -p ternary-core --example no\n```";
+    let text = "```sh\nA=1 cargo xtask no-such\n\ncargo run --release -p ternary-core --example no\n\
+         cargo run --release -- no-such\n```";
     let commands = commands(text);
-    assert_eq!(commands.len(), 2);
+    assert_eq!(commands.len(), 3);
     assert!(commands.iter().all(|command| !exists(command)));
 }

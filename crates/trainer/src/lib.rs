@@ -1,1 +1,36 @@
-//! Data, optimisers and the training loop.
+//! Trains language models of ternary weights: data, optimisers, schedules, the loop, and the command
+//! `ternary`.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`config`] | every setting, defined once, and the layers its value comes from |
+//! | [`data`] | the text, its held-out tail, windows of it, and stories where there is no text |
+//! | [`optimiser`] | AdamW, the clip |
+//! | [`schedule`] | the learning rate of a step |
+//! | [`run`] | a run from its configuration to the saved model; evaluation |
+//! | [`command`] | what `ternary` does with its arguments |
+//!
+//! ```no_run
+//! use trainer::config::Layers;
+//! use trainer::run::{Progress, train};
+//!
+//! let mut layers = Layers::default();
+//! layers.add_assignments(["steps=30", "out=runs/example"])?;
+//! let configuration = layers.resolve()?;
+//! let summary = train(&configuration, &Progress::new(30, 10))?;
+//! println!("{summary}");
+//! # Ok::<(), trainer::Error>(())
+//! ```
+
+pub mod command;
+pub mod config;
+pub mod data;
+mod error;
+pub mod optimiser;
+mod randomness;
+pub mod run;
+pub mod schedule;
+#[cfg(test)]
+mod temporary;
+
+pub use error::{Error, Result};

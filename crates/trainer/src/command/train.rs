@@ -1,0 +1,104 @@
+//! `ternary train`.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+
+use super::print_summary;
+use crate::config::{Configuration, Layers, SETTINGS, Setting};
+use crate::error::Result;
+use crate::run::{Progress, train};
+
+const EXAMPLES: &str = "\
+Examples:
+  ternary train                               a tiny model, on stories it makes itself
+  ternary train --data book.txt --steps 2000  on a text of your own
+  ternary train --float                       the same model with float weights
+  ternary train --set model.width=256 --set optimiser.learning_rate=1e-3
+  ternary train --config runs/tiny-0001/config.toml --seed 1
+";
+
+pub(super) fn command() -> Command {
+    let config = Arg::new("config")
+        .long("config")
+        .value_name("FILE")
+        .value_parser(value_parser!(PathBuf))
+        .help("Settings from a TOML file, such as the config.toml of a run");
+    let set = Arg::new("set")
+        .long("set")
+        .value_name("KEY=VALUE")
+        .action(ArgAction::Append)
+        .help("One setting by its key, over those of the file; may be repeated");
+    Command::new("train")
+        .about("Trains a model, and leaves it in a folder with the metrics of the run")
+        .args(flags().map(flag))
+        .args([config, set])
+        .after_help(format!("{EXAMPLES}\nAll keys, for --set and --config: ternary train --help"))
+        .after_long_help(format!("{EXAMPLES}\n{}", keys()))
+}
+
+/// Trains, and prints the summary.
+pub(super) fn run(matches: &ArgMatches) -> Result<()> {
+    let configuration = configuration(matches)?;
+    let progress = Progress::new(configuration.run.steps, configuration.log.every);
+    let summary = train(&configuration, &progress);
+    progress.finish();
+    print_summary(&summary?)
+}
+
+/// The settings that are flags as well as keys.
+fn flags() -> impl Iterator<Item = &'static Setting> {
+    SETTINGS.iter().filter(|setting| setting.is_flag())
+}
+
+fn flag(setting: &'static Setting) -> Arg {
+    let default = match setting.value(&Configuration::default()) {
+        Some(value) if !setting.is_switch() => format!(" [default: {}]", plain(&value)),
+        _ => String::new(),
+    };
+    let flag = Arg::new(setting.name).long(setting.name);
+    let flag = flag.help(format!("{}{default}", setting.help()));
+    if setting.is_switch() {
+        flag.action(ArgAction::SetTrue)
+    } else {
+        flag.value_name(setting.name).allow_negative_numbers(true)
+    }
+}
+
+fn configuration(matches: &ArgMatches) -> Result<Configuration> {
+    let mut layers = Layers::default();
+    if let Some(path) = matches.get_one::<PathBuf>("config") {
+        layers.add_file(path)?;
+    }
+    layers
+        .add_assignments(matches.get_many::<String>("set").into_iter().flatten().map(|s| &**s))?;
+    layers.add_flags(flags().filter_map(|setting| {
+        let value = if setting.is_switch() {
+            matches.get_flag(setting.name).then(|| "true".to_owned())?
+        } else {
+            matches.get_one::<String>(setting.name)?.clone()
+        };
+        Some((setting.key(), value))
+    }))?;
+    Ok(layers.resolve()?)
+}
+
+/// Every key with its default and its help, for the long help.
+fn keys() -> String {
+    let default = Configuration::default();
+    let mut text =
+        "Keys for --set and for the sections of a --config file, with their defaults:\n".to_owned();
+    for setting in SETTINGS {
+        let value = setting.value(&default).map_or("(absent)".into(), |value| plain(&value));
+        let assignment = format!("{}={value}", setting.key());
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {assignment:<38} {}", setting.help());
+    }
+    text
+}
+
+/// A value as it is spelt on a command line.
+fn plain(value: &toml::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}

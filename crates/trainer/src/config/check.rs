@@ -1,0 +1,62 @@
+//! Settings that must go together.
+
+use super::error::Error;
+use super::{Batch, Configuration, Model};
+
+/// Bytes that one step may predict: beyond it, buffers would not fit any machine.
+const LARGEST_BATCH: usize = 1 << 24;
+
+impl Configuration {
+    /// Checks what no single setting can know.
+    ///
+    /// # Errors
+    /// [`Error::Contradiction`].
+    pub(super) fn check(&self) -> Result<(), Error> {
+        let Model { width, heads, key_value_heads, feed_forward, .. } = self.model;
+        ensure(width.is_multiple_of(heads), || Error::Contradiction {
+            keys: "model.heads, model.width",
+            expected: "heads that divide the width",
+            found: format!("{heads} heads, width {width}"),
+        })?;
+        ensure((width / heads).is_multiple_of(2), || Error::Contradiction {
+            keys: "model.heads, model.width",
+            expected: "an even width of each head, for rotary positions",
+            found: format!("{heads} heads, width {width}"),
+        })?;
+        ensure(heads.is_multiple_of(key_value_heads), || Error::Contradiction {
+            keys: "model.key_value_heads, model.heads",
+            expected: "key and value heads that divide the query heads",
+            found: format!("{key_value_heads} and {heads}"),
+        })?;
+        let granularity = self.ternary.granularity;
+        for columns in [width, feed_forward].into_iter().filter(|_| !self.run.float) {
+            ensure(granularity.columns_per_scale(columns).is_ok(), || Error::Contradiction {
+                keys: "ternary.granularity, model.width, model.feed_forward",
+                expected: "groups that divide the inputs of each projection",
+                found: format!("{granularity:?}, {columns} inputs"),
+            })?;
+        }
+        let rule = self.ternary.quantiser;
+        rule.quantizer(granularity).map_err(|error| Error::Contradiction {
+            keys: "ternary.quantiser",
+            expected: "a number in the range of its rule",
+            found: format!("{rule} ({error})"),
+        })?;
+        let Batch { windows, length } = self.batch;
+        ensure(windows.saturating_mul(length) <= LARGEST_BATCH, || Error::Contradiction {
+            keys: "batch.windows, batch.length",
+            expected: "at most 16777216 bytes in a step",
+            found: format!("{windows} windows of {length}"),
+        })?;
+        let (peak, end) = (self.optimiser.learning_rate, self.optimiser.final_learning_rate);
+        ensure(end <= peak, || Error::Contradiction {
+            keys: "optimiser.final_learning_rate, optimiser.learning_rate",
+            expected: "a final learning rate that is not above the other",
+            found: format!("{end} and {peak}"),
+        })
+    }
+}
+
+fn ensure(holds: bool, otherwise: impl FnOnce() -> Error) -> Result<(), Error> {
+    if holds { Ok(()) } else { Err(otherwise()) }
+}

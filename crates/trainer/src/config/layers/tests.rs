@@ -1,0 +1,155 @@
+use super::*;
+use crate::temporary::TemporaryFolder;
+
+fn resolve(sets: &[&str], flags: &[(&str, &str)]) -> Result<Configuration, Error> {
+    let mut layers = Layers::default();
+    layers.add_assignments(sets.iter().copied())?;
+    layers.add_flags(flags.iter().map(|&(key, value)| (key.to_owned(), value.to_owned())))?;
+    layers.resolve()
+}
+
+fn resolve_file(name: &str, text: &str) -> Result<Configuration, Error> {
+    let folder = TemporaryFolder::new();
+    let mut layers = Layers::default();
+    layers.add_file(&folder.file(name, text))?;
+    layers.resolve()
+}
+
+#[test]
+fn a_later_layer_overrides_an_earlier_one() {
+    let text = "steps = 1\nseed = 1\nfloat = true\n[model]\nlayers = 1\nwidth = 64\n";
+    let folder = TemporaryFolder::new();
+    let mut layers = Layers::default();
+    layers.add_file(&folder.file("layers.toml", text)).unwrap();
+    layers.add_assignments(["seed=2", "steps=2", "model.layers=2"]).unwrap();
+    layers.add_flags([("steps".into(), "3".into())]).unwrap();
+    let found = layers.resolve().unwrap();
+    assert_eq!((found.run.steps, found.run.seed, found.run.float), (3, 2, true));
+    assert_eq!((found.model.layers, found.model.width, found.model.heads), (2, 64, 4));
+}
+
+#[test]
+fn what_is_written_reads_back_as_the_same_configuration() {
+    let sets = [
+        "data=a \"b\" \\ c.txt",
+        "model.rope_base=500000",
+        "ternary.granularity=32",
+        "ternary.quantiser=fixed0.02",
+        "ternary.estimator=clipped",
+        "ternary.packing=five-trits",
+        "optimiser.learning_rate=1e-3",
+        "float=true",
+    ];
+    let configuration = resolve(&sets, &[]).unwrap();
+    assert_eq!(resolve_file("written.toml", &configuration.to_toml()).unwrap(), configuration);
+    let default = Configuration::default();
+    assert_eq!(resolve_file("default.toml", &default.to_toml()).unwrap(), default);
+}
+
+#[test]
+fn every_default_is_a_value_that_its_setting_takes() {
+    for setting in SETTINGS {
+        let mut configuration = Configuration::default();
+        let Some(value) = setting.value(&configuration) else { continue };
+        assert!(setting.change(&mut configuration, &value), "{}: {value}", setting.key());
+        assert_eq!(configuration, Configuration::default(), "{}", setting.key());
+        assert!(setting.help().len() > 10 && !setting.help().ends_with('.'), "{}", setting.key());
+    }
+    Configuration::default().check().unwrap();
+}
+
+#[test]
+fn a_bad_value_names_the_key_what_was_expected_and_what_came() {
+    for (set, message) in [
+        ("steps=0", "--set: steps: expected a whole number from 1 to 1000000000, found 0"),
+        ("steps=-1", "found -1"),
+        ("steps=ten", "found \"ten\""),
+        ("steps=1.5", "found 1.5"),
+        ("steps=", "found \"\""),
+        ("float=yes", "float: expected true or false, found \"yes\""),
+        ("optimiser.beta2=1", "expected a number from 0 to below 1, found 1"),
+        ("optimiser.epsilon=0", "expected a number above 0, found 0"),
+        ("optimiser.clip=inf", "found inf"),
+        ("optimiser.clip=nan", "found nan"),
+        ("preset=huge", "preset: expected a preset: tiny, found \"huge\""),
+        ("ternary.quantiser=absmaen", "expected a quantiser: absmean"),
+        ("ternary.quantiser=lsq", "found \"lsq\""),
+        ("ternary.estimator=straight", "expected an estimator: identity"),
+        ("ternary.granularity=0", "ternary.granularity: expected tensor, row"),
+        ("ternary.packing=3", "expected a packing: two-bit, five-trits, found 3"),
+        ("data=", "data: expected a path, found \"\""),
+    ] {
+        let error = resolve(&[set], &[]).unwrap_err().to_string();
+        assert!(error.contains(message), "{set}: {error}");
+    }
+    let error = resolve(&[], &[("seed", "x")]).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "command line: seed: expected a whole number from 0 to 9223372036854775807, found \"x\""
+    );
+}
+
+#[test]
+fn an_unknown_key_is_an_error_with_the_closest_one() {
+    for (set, closest) in [
+        ("model.widht=1", "; did you mean \"model.width\"?"),
+        ("stpes=1", "; did you mean \"steps\"?"),
+        ("width=1", "; did you mean \"model.width\"?"),
+        ("something.else=1", ""),
+    ] {
+        let key = set.split('=').next().unwrap();
+        let error = resolve(&[set], &[]).unwrap_err().to_string();
+        assert_eq!(error, format!("--set: unknown key {key:?}{closest}"));
+    }
+    let error = resolve_file("unknown.toml", "[model]\ndepth = 3\n").unwrap_err().to_string();
+    assert!(error.contains("unknown.toml: unknown key \"model.depth\""), "{error}");
+    let error = resolve_file("section.toml", "[nothing]\nat = 1\n").unwrap_err().to_string();
+    assert!(error.contains("unknown key \"nothing.at\""), "{error}");
+}
+
+#[test]
+fn values_of_another_type_in_a_file_are_refused() {
+    for (index, text) in
+        ["steps = \"3\"", "float = \"true\"", "model = 3", "[steps]\na = 1", "steps = [1]"]
+            .iter()
+            .enumerate()
+    {
+        let error = resolve_file(&format!("type-{index}.toml"), text).unwrap_err();
+        assert!(matches!(error, Error::Value { .. } | Error::UnknownKey { .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_setting_given_twice_is_an_error() {
+    let error = resolve(&["steps=1", "steps=2"], &[]).unwrap_err().to_string();
+    assert_eq!(error, "--set: steps is given twice: 1, then 2");
+    let error = resolve_file("twice.toml", "steps = 1\nsteps = 2\n").unwrap_err();
+    assert!(matches!(error, Error::File { .. }), "{error}");
+    let error = resolve(&["steps"], &[]).unwrap_err().to_string();
+    assert_eq!(error, "--set: expected key=value, found \"steps\"");
+}
+
+#[test]
+fn a_file_that_is_missing_or_no_toml_is_an_error_that_names_it() {
+    let error = Layers::default().add_file(Path::new("no/such.toml")).unwrap_err().to_string();
+    assert!(error.contains("no/such.toml"), "{error}");
+    let error = resolve_file("broken.toml", "steps = \n").unwrap_err().to_string();
+    assert!(error.contains("broken.toml") && error.contains("line 1"), "{error}");
+}
+
+#[test]
+fn settings_that_do_not_go_together_are_refused() {
+    for (sets, keys) in [
+        (&["model.heads=3"][..], "model.heads, model.width"),
+        (&["model.width=132", "model.heads=12"], "model.heads, model.width"),
+        (&["model.key_value_heads=3"], "model.key_value_heads"),
+        (&["ternary.granularity=7"], "ternary.granularity"),
+        (&["ternary.quantiser=twn3"], "ternary.quantiser"),
+        (&["batch.windows=65536", "batch.length=1000"], "batch.windows, batch.length"),
+        (&["optimiser.final_learning_rate=1"], "optimiser.final_learning_rate"),
+    ] {
+        let error = resolve(sets, &[]).unwrap_err();
+        assert!(matches!(&error, Error::Contradiction { .. }), "{error}");
+        assert!(error.to_string().starts_with(keys), "{error}");
+    }
+}

@@ -1,0 +1,122 @@
+//! The macro that turns one list of settings into their structs and their descriptions.
+
+use toml::Value;
+
+use super::Configuration;
+
+/// A setting as command lines, files and help texts see it.
+#[derive(Debug)]
+pub struct Setting {
+    /// The table of the file it stands in; empty for the top, whose settings are flags as well.
+    pub section: &'static str,
+    /// Its name within the section.
+    pub name: &'static str,
+    pub(super) help: &'static str,
+    pub(super) expected: fn() -> String,
+    pub(super) read: fn(&Configuration) -> Option<Value>,
+    pub(super) write: fn(&mut Configuration, &Value) -> bool,
+}
+
+impl Setting {
+    /// The name by which files and `--set` call it: `steps`, `model.width`.
+    pub fn key(&self) -> String {
+        match self.section {
+            "" => self.name.to_owned(),
+            section => format!("{section}.{}", self.name),
+        }
+    }
+
+    /// What it does, in a line.
+    pub fn help(&self) -> &'static str {
+        self.help.trim_ascii()
+    }
+
+    /// Which values it takes, in words.
+    pub fn expected(&self) -> String {
+        (self.expected)()
+    }
+
+    /// Whether it is also a flag of its own.
+    pub fn is_flag(&self) -> bool {
+        self.section.is_empty()
+    }
+
+    /// Whether it is either on or off.
+    pub fn is_switch(&self) -> bool {
+        matches!(self.value(&Configuration::default()), Some(Value::Boolean(_)))
+    }
+
+    /// Its value as TOML; nothing where it is absent.
+    pub fn value(&self, configuration: &Configuration) -> Option<Value> {
+        (self.read)(configuration)
+    }
+
+    /// Changes the setting and says whether the value was one it takes.
+    #[must_use]
+    pub fn change(&self, configuration: &mut Configuration, value: &Value) -> bool {
+        (self.write)(configuration, value)
+    }
+}
+
+/// Defines every setting once. A section is `field: Struct "table" { settings }`, a setting
+/// `name: type = default, in range;` with its help as the doc comment. From that come the structs of
+/// the sections with their defaults, [`Configuration`], and [`SETTINGS`](super::SETTINGS).
+macro_rules! settings {
+    ($(
+        #[doc = $about:literal]
+        $section:ident: $Section:ident $table:literal {
+            $(
+                $(#[doc = $help:literal])+
+                $name:ident: $type:ty = $default:expr $(, in $range:expr)?;
+            )*
+        }
+    )*) => {
+        $(
+            #[doc = $about]
+            #[derive(Debug, Clone, PartialEq)]
+            pub struct $Section {
+                $(
+                    $(#[doc = $help])+
+                    pub $name: $type,
+                )*
+            }
+
+            impl Default for $Section {
+                fn default() -> Self {
+                    Self { $($name: $default),* }
+                }
+            }
+        )*
+
+        /// Everything that a training run is told.
+        #[derive(Debug, Clone, PartialEq, Default)]
+        pub struct Configuration {
+            $(
+                #[doc = $about]
+                pub $section: $Section,
+            )*
+        }
+
+        /// Every setting, in the order of files and help texts.
+        pub static SETTINGS: &[Setting] = &[$($(
+            Setting {
+                section: $table,
+                name: stringify!($name),
+                help: concat!($($help),+),
+                expected: || {
+                    let words = <$type as SettingValue>::expected();
+                    $(let words = format!("{words} {}", bounds_in_words(&$range));)?
+                    words
+                },
+                read: |configuration| configuration.$section.$name.to_toml(),
+                write: |configuration, value| {
+                    let value = <$type as SettingValue>::from_toml(value);
+                    $(let value = value.filter(|value| ($range).contains(value));)?
+                    value.map(|value| configuration.$section.$name = value).is_some()
+                },
+            },
+        )*)*];
+    };
+}
+
+pub(super) use settings;

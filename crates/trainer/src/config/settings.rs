@@ -1,0 +1,101 @@
+//! Every setting of a training run, defined once.
+
+use std::ops::{Bound, RangeBounds};
+use std::path::PathBuf;
+
+use models::DecoderConfig;
+use ste::Method;
+use ternary_core::{Granularity, Packing, Rule};
+
+use super::preset::Preset;
+use super::setting::{Setting, settings};
+use super::value::{SettingValue, bounds_in_words};
+
+/// Numbers above zero.
+const POSITIVE: (Bound<f64>, Bound<f64>) = (Bound::Excluded(0.0), Bound::Unbounded);
+
+settings! {
+    /// What to train on, how long, and where to.
+    run: Run "" {
+        /// Named settings to start from
+        preset: Preset = Preset::Tiny;
+        /// The text to train on, a file of any bytes [default: stories from a generator]
+        data: Option<PathBuf> = None;
+        /// Steps of the optimiser
+        steps: u32 = 400, in 1..=1_000_000_000;
+        /// Where all randomness comes from: the first weights and the order of the data
+        seed: u64 = 0, in 0..=i64::MAX as u64;
+        /// The folder of the run, new or empty [default: the next free runs/PRESET-0001]
+        out: Option<PathBuf> = None;
+        /// Train the same model with float weights instead of ternary ones
+        float: bool = false;
+    }
+    /// The shape of the decoder.
+    model: Model "model" {
+        /// Width of the residual stream
+        width: usize = DecoderConfig::tiny().width, in 1..=65_536;
+        /// Blocks of attention and feed-forward
+        layers: usize = DecoderConfig::tiny().layers, in 1..=1024;
+        /// Query heads; they divide the width
+        heads: usize = DecoderConfig::tiny().heads, in 1..=1024;
+        /// Key and value heads; they divide the query heads
+        key_value_heads: usize = DecoderConfig::tiny().key_heads, in 1..=1024;
+        /// Inner width of the feed-forward part
+        feed_forward: usize = DecoderConfig::tiny().feed_forward, in 1..=1_048_576;
+        /// Whether the output head is the embedding itself
+        tied_head: bool = DecoderConfig::tiny().tied_head;
+        /// Base of the rotary position frequencies
+        rope_base: f64 = DecoderConfig::tiny().rotary_base, in (Bound::Excluded(1.0), Bound::Included(1e9));
+    }
+    /// How weights become ternary, and how gradients pass.
+    ternary: Ternary "ternary" {
+        /// The rule that turns latent weights into trits and scales
+        quantiser: Rule = Rule::Absmean;
+        /// Weights that share a scale: tensor, row, or the columns of a group
+        granularity: Granularity = Granularity::Tensor;
+        /// How the gradient passes the quantiser
+        estimator: Method = Method::Identity;
+        /// How trits are held: two-bit, or five-trits in a byte
+        packing: Packing = Packing::TwoBit;
+    }
+    /// What one step sees.
+    batch: Batch "batch" {
+        /// Windows of text in a step
+        windows: usize = 8, in 1..=65_536;
+        /// Bytes that a window predicts
+        length: usize = 256, in 2..=1_048_576;
+    }
+    /// AdamW, its schedule and its clip.
+    optimiser: Optimiser "optimiser" {
+        /// The learning rate after the warm-up
+        learning_rate: f64 = 3e-3, in POSITIVE;
+        /// The learning rate at the last step, where the cosine ends
+        final_learning_rate: f64 = 3e-4, in 0.0..;
+        /// The share of the steps over which the learning rate rises
+        warm_up: f64 = 0.05, in 0.0..=1.0;
+        /// Decay of the running mean of gradients
+        beta1: f64 = 0.9, in 0.0..1.0;
+        /// Decay of the running mean of squared gradients
+        beta2: f64 = 0.95, in 0.0..1.0;
+        /// What is added to the root of the mean square
+        epsilon: f64 = 1e-8, in POSITIVE;
+        /// Decoupled weight decay; none for norms, scales, biases and embeddings
+        weight_decay: f64 = 0.1, in 0.0..;
+        /// Largest norm of all gradients together; longer ones are shortened to it
+        clip: f64 = 1.0, in POSITIVE;
+    }
+    /// The loss on text that is never trained on.
+    evaluation: Evaluation "evaluation" {
+        /// Steps between two evaluations; there is always one at the end
+        every: u32 = 100, in 1..=1_000_000_000;
+        /// The share of the text, at its end, that is held out
+        held_out: f64 = 0.1, in (Bound::Excluded(0.0), Bound::Excluded(1.0));
+        /// Windows evaluated at most, spread evenly over the held-out text
+        windows: usize = 64, in 1..=1_048_576;
+    }
+    /// What is told during the run.
+    log: Log "log" {
+        /// Steps between two lines of the log
+        every: u32 = 20, in 1..=1_000_000_000;
+    }
+}

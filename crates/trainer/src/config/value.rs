@@ -1,0 +1,193 @@
+//! What a setting can hold, and how it is read from TOML and written back.
+
+use std::fmt;
+use std::ops::{Bound, RangeBounds};
+use std::path::PathBuf;
+
+use ste::Method;
+use ternary_core::{Granularity, Packing, Rule};
+use toml::Value;
+
+use super::preset::Preset;
+
+/// A type that a setting can have.
+pub(super) trait SettingValue: Sized {
+    /// What is expected, in words, as in `expected a whole number, found "abc"`.
+    fn expected() -> String;
+
+    /// Reads the value, if it is one of this type.
+    fn from_toml(value: &Value) -> Option<Self>;
+
+    /// Writes the value; nothing for one that is absent.
+    fn to_toml(&self) -> Option<Value>;
+}
+
+/// The bounds of a setting in words, as in `from 1 to 64`.
+pub(super) fn bounds_in_words<T: fmt::Display>(range: &impl RangeBounds<T>) -> String {
+    match (range.start_bound(), range.end_bound()) {
+        (Bound::Included(low), Bound::Included(high)) => format!("from {low} to {high}"),
+        (Bound::Included(low), Bound::Excluded(high)) => format!("from {low} to below {high}"),
+        (Bound::Excluded(low), Bound::Included(high)) => format!("above {low} and up to {high}"),
+        (Bound::Excluded(low), Bound::Excluded(high)) => format!("above {low} and below {high}"),
+        (Bound::Included(low), Bound::Unbounded) => format!("of at least {low}"),
+        (Bound::Excluded(low), Bound::Unbounded) => format!("above {low}"),
+        (Bound::Unbounded, Bound::Included(high)) => format!("of at most {high}"),
+        (Bound::Unbounded, Bound::Excluded(high)) => format!("below {high}"),
+        (Bound::Unbounded, Bound::Unbounded) => "of any size".into(),
+    }
+}
+
+macro_rules! whole_numbers {
+    ($($integer:ident)*) => {$(
+        impl SettingValue for $integer {
+            fn expected() -> String {
+                "a whole number".into()
+            }
+
+            fn from_toml(value: &Value) -> Option<Self> {
+                value.as_integer()?.try_into().ok()
+            }
+
+            fn to_toml(&self) -> Option<Value> {
+                i64::try_from(*self).ok().map(Value::Integer)
+            }
+        }
+    )*};
+}
+
+whole_numbers!(u32 u64 usize);
+
+impl SettingValue for f64 {
+    fn expected() -> String {
+        "a number".into()
+    }
+
+    fn from_toml(value: &Value) -> Option<Self> {
+        let number = value.as_float().or_else(|| value.as_integer().map(|whole| whole as Self))?;
+        number.is_finite().then_some(number)
+    }
+
+    fn to_toml(&self) -> Option<Value> {
+        Some(Value::Float(*self))
+    }
+}
+
+impl SettingValue for bool {
+    fn expected() -> String {
+        "true or false".into()
+    }
+
+    fn from_toml(value: &Value) -> Option<Self> {
+        value.as_bool()
+    }
+
+    fn to_toml(&self) -> Option<Value> {
+        Some(Value::Boolean(*self))
+    }
+}
+
+impl SettingValue for Option<PathBuf> {
+    fn expected() -> String {
+        "a path".into()
+    }
+
+    fn from_toml(value: &Value) -> Option<Self> {
+        let path = value.as_str()?;
+        (!path.is_empty()).then(|| Some(path.into()))
+    }
+
+    fn to_toml(&self) -> Option<Value> {
+        Some(Value::String(self.as_ref()?.to_str()?.to_owned()))
+    }
+}
+
+/// Rules whose parameters training would change are not among them: nothing trains those yet.
+impl SettingValue for Rule {
+    fn expected() -> String {
+        let fixed = Self::DEFAULTS.iter().filter(|rule| !rule.is_learned());
+        let names: Vec<String> = fixed.map(ToString::to_string).collect();
+        format!("a quantiser: {}, or twn0.7 or fixed0.02 with any number", names.join(", "))
+    }
+
+    fn from_toml(value: &Value) -> Option<Self> {
+        value.as_str()?.parse().ok().filter(|rule: &Self| !rule.is_learned())
+    }
+
+    fn to_toml(&self) -> Option<Value> {
+        Some(Value::String(self.to_string()))
+    }
+}
+
+impl SettingValue for Method {
+    fn expected() -> String {
+        format!("an estimator: {}", Self::ALL.map(Self::name).join(", "))
+    }
+
+    fn from_toml(value: &Value) -> Option<Self> {
+        value.as_str()?.parse().ok()
+    }
+
+    fn to_toml(&self) -> Option<Value> {
+        Some(Value::String(self.to_string()))
+    }
+}
+
+impl SettingValue for Granularity {
+    fn expected() -> String {
+        "tensor, row, or the columns of a group, a whole number of at least 1".into()
+    }
+
+    fn from_toml(value: &Value) -> Option<Self> {
+        match value {
+            Value::String(name) if name == "tensor" => Some(Self::Tensor),
+            Value::String(name) if name == "row" => Some(Self::Row),
+            Value::Integer(columns) => Self::group(usize::try_from(*columns).ok()?).ok(),
+            _ => None,
+        }
+    }
+
+    fn to_toml(&self) -> Option<Value> {
+        Some(match self {
+            Self::Tensor => Value::String("tensor".into()),
+            Self::Row => Value::String("row".into()),
+            Self::Group(columns) => Value::Integer(i64::try_from(columns.get()).ok()?),
+        })
+    }
+}
+
+impl SettingValue for Packing {
+    fn expected() -> String {
+        "a packing: two-bit, five-trits".into()
+    }
+
+    fn from_toml(value: &Value) -> Option<Self> {
+        match value.as_str()? {
+            "two-bit" => Some(Self::TwoBit),
+            "five-trits" => Some(Self::FiveTrits),
+            _ => None,
+        }
+    }
+
+    fn to_toml(&self) -> Option<Value> {
+        let name = match self {
+            Self::TwoBit => "two-bit",
+            Self::FiveTrits => "five-trits",
+        };
+        Some(Value::String(name.into()))
+    }
+}
+
+impl SettingValue for Preset {
+    fn expected() -> String {
+        format!("a preset: {}", Self::ALL.map(Self::name).join(", "))
+    }
+
+    fn from_toml(value: &Value) -> Option<Self> {
+        let name = value.as_str()?;
+        Self::ALL.into_iter().find(|preset| preset.name() == name)
+    }
+
+    fn to_toml(&self) -> Option<Value> {
+        Some(Value::String(self.name().into()))
+    }
+}

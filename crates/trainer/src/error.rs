@@ -1,0 +1,84 @@
+//! What can go wrong in a run.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::config;
+
+/// The result of every fallible call of this crate but those of [`config`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// An error of this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The configuration cannot be used.
+    #[error(transparent)]
+    Configuration(#[from] config::Error),
+    /// A file or folder that cannot be read or written.
+    #[error("cannot {action} {}: {source}", path.display())]
+    File {
+        /// What was tried.
+        action: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// Why it failed.
+        source: io::Error,
+    },
+    /// A text that has no window to train on, or none to hold out.
+    #[error(
+        "the text is too short: expected at least {expected} bytes for windows of {length}, found {found}"
+    )]
+    TextTooShort {
+        /// Bytes needed.
+        expected: usize,
+        /// Bytes there.
+        found: usize,
+        /// Predictions of a window.
+        length: usize,
+    },
+    /// The folder of a run has something in it already.
+    #[error(
+        "the folder {} is not empty: expected a new or empty one, so that no run is overwritten; choose another with --out",
+        path.display()
+    )]
+    FolderNotEmpty {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Windows of more bytes than the model has positions.
+    #[error(
+        "windows: expected at most {positions} bytes, which the model has positions for, found {length}"
+    )]
+    WindowTooLong {
+        /// Positions of the model.
+        positions: usize,
+        /// Bytes asked for.
+        length: usize,
+    },
+    /// A model that cannot be built.
+    #[error(transparent)]
+    Model(#[from] models::Error),
+    /// A quantiser that does not fit.
+    #[error(transparent)]
+    Quantiser(#[from] ternary_core::Error),
+    /// A step that failed; the weights are those before it.
+    #[error("step {step}: {source}")]
+    Step {
+        /// The step, counted from 1.
+        step: u32,
+        /// Why it failed.
+        source: models::Error,
+    },
+    /// A model that cannot be read or written.
+    #[error(transparent)]
+    ModelFolder(#[from] interop::Error),
+}
+
+impl Error {
+    /// Names what was tried and on which path, for `map_err`.
+    pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File { action, path, source }
+    }
+}

@@ -1,0 +1,32 @@
+//! Which tensors the weight decay is for.
+
+/// Parts of names whose tensors are never decayed.
+const NOT_DECAYED: [&str; 4] = ["norm", "bias", "scale", "embed"];
+
+/// Whether weight decay is for a tensor of this name: for all but norms, scales, biases and embeddings,
+/// whose size is no measure of complexity. A head that is tied to the embedding goes with it.
+pub fn is_decayed(name: &str) -> bool {
+    !NOT_DECAYED.iter().any(|part| name.contains(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn projections_decay_and_norms_scales_biases_and_embeddings_do_not() {
+        for name in ["layers.3.attn.q_proj.weight", "lm_head.weight", "layers.0.mlp.up_proj.weight"]
+        {
+            assert!(is_decayed(name), "{name}");
+        }
+        for name in [
+            "layers.3.input_layernorm.weight",
+            "norm.weight",
+            "layers.1.mlp.up_proj.bias",
+            "layers.1.mlp.up_proj.scale",
+            "embed_tokens.weight",
+        ] {
+            assert!(!is_decayed(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The folder of a run.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// Where runs go that are not told where.
+const RUNS: &str = "runs";
+
+/// The folder of a run, which was empty when the run began.
+///
+/// ```text
+/// runs/tiny-0001/
+///   config.toml      the settings in full: `ternary train --config` reads it
+///   metrics.jsonl    an object for each step and each evaluation
+///   model/           the trained model, written last
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunFolder(PathBuf);
+
+impl RunFolder {
+    /// The folder that was asked for, or a new one under `runs` that begins with `name`.
+    ///
+    /// # Errors
+    /// As [`RunFolder::create`].
+    pub fn choose(asked: Option<&Path>, name: &str) -> Result<Self> {
+        asked.map_or_else(|| Self::next(Path::new(RUNS), name), Self::create)
+    }
+
+    /// A new folder, or one that is there and empty.
+    ///
+    /// # Errors
+    /// [`Error::FolderNotEmpty`], [`Error::File`].
+    pub fn create(path: &Path) -> Result<Self> {
+        fs::create_dir_all(path).map_err(Error::file("create the folder", path))?;
+        let mut entries = path.read_dir().map_err(Error::file("list the folder", path))?;
+        if entries.next().is_some() {
+            return Err(Error::FolderNotEmpty { path: path.to_owned() });
+        }
+        Ok(Self(path.to_owned()))
+    }
+
+    /// The first of `name-0001`, `name-0002`, … under `parent` that is not there.
+    fn next(parent: &Path, name: &str) -> Result<Self> {
+        fs::create_dir_all(parent).map_err(Error::file("create the folder", parent))?;
+        let mut number = 1_u32;
+        loop {
+            let path = parent.join(format!("{name}-{number:04}"));
+            // Creating is the test, so that two runs that start together get two folders.
+            match fs::create_dir(&path) {
+                Ok(()) => return Ok(Self(path)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                Err(error) => return Err(Error::file("create the folder", &path)(error)),
+            }
+        }
+    }
+
+    /// The folder itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Where the metrics go.
+    pub fn metrics(&self) -> PathBuf {
+        self.0.join("metrics.jsonl")
+    }
+
+    /// Where the trained model goes.
+    pub fn model(&self) -> PathBuf {
+        self.0.join("model")
+    }
+
+    /// Writes the settings of the run.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn write_configuration(&self, text: &str) -> Result<()> {
+        write_whole(&self.0.join("config.toml"), text.as_bytes())
+    }
+}
+
+/// Writes a file under another name and renames it, so that nobody ever sees half of it.
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    let unfinished = path.with_extension("unfinished");
+    let write = || -> io::Result<()> {
+        let mut file = File::create(&unfinished)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&unfinished, path)
+    };
+    write().map_err(Error::file("write", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::temporary::TemporaryFolder;
+
+    #[test]
+    fn a_folder_with_something_in_it_is_refused_and_left_alone() {
+        let folder = TemporaryFolder::new();
+        let file = folder.file("results.txt", "precious");
+        let error = RunFolder::create(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("not empty") && error.contains("--out"), "{error}");
+        assert_eq!(fs::read_to_string(file).unwrap(), "precious");
+    }
+
+    #[test]
+    fn a_new_folder_is_made_with_its_parents_and_an_empty_one_is_taken() {
+        let folder = TemporaryFolder::new();
+        assert!(RunFolder::create(folder.path()).is_ok());
+        let path = folder.path().join("a/b");
+        assert_eq!(RunFolder::create(&path).unwrap().path(), path);
+        assert!(path.is_dir());
+    }
+
+    #[test]
+    fn a_file_in_the_place_of_the_folder_is_an_error() {
+        let folder = TemporaryFolder::new();
+        let error = RunFolder::create(&folder.file("file", "")).unwrap_err();
+        assert!(matches!(error, Error::File { .. }), "{error}");
+    }
+
+    #[test]
+    fn runs_without_a_folder_are_numbered() {
+        let folder = TemporaryFolder::new();
+        let names = [1, 2, 3].map(|_| RunFolder::next(folder.path(), "tiny").unwrap().0);
+        assert_eq!(names, ["tiny-0001", "tiny-0002", "tiny-0003"].map(|n| folder.path().join(n)));
+    }
+
+    #[test]
+    fn the_configuration_is_written_whole() {
+        let folder = TemporaryFolder::new();
+        let run = RunFolder::create(folder.path()).unwrap();
+        run.write_configuration("steps = 3\n").unwrap();
+        let names: Vec<_> =
+            folder.path().read_dir().unwrap().map(|e| e.unwrap().file_name()).collect();
+        assert_eq!(names, ["config.toml"]);
+        assert_eq!(fs::read_to_string(folder.path().join("config.toml")).unwrap(), "steps = 3\n");
+    }
+}

@@ -1,0 +1,19 @@
+//! A training run: its folder, what it tells, its steps; and the evaluation of a finished model.
+
+mod evaluation;
+mod folder;
+mod loss;
+mod metrics;
+mod model;
+mod progress;
+mod step;
+mod summary;
+mod train;
+
+pub use evaluation::{Evaluation, EvaluationRequest, evaluate_file};
+pub use folder::RunFolder;
+pub use loss::HeldOutLoss;
+pub use metrics::{Metrics, Record};
+pub use progress::{Progress, StepNews};
+pub use summary::Summary;
+pub use train::train;

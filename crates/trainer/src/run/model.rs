@@ -1,0 +1,50 @@
+//! The model that a configuration asks for.
+
+use std::sync::Arc;
+
+use models::{Decoder, DecoderConfig, Initial, Shadow, WeightKind};
+use nn::BitLinearOptions;
+
+use crate::config::{Configuration, Model, Ternary};
+use crate::data::VOCABULARY;
+use crate::error::Result;
+use crate::randomness::Purpose;
+
+/// The decoder with the weights it starts from.
+///
+/// # Errors
+/// A shape that no model can have, or a quantiser that does not fit it.
+pub(super) fn build(configuration: &Configuration) -> Result<Decoder<f32>> {
+    let kind = if configuration.run.float {
+        WeightKind::Dense
+    } else {
+        let Ternary { quantiser, granularity, estimator, packing } = configuration.ternary;
+        let options = BitLinearOptions {
+            quantizer: Arc::from(quantiser.quantizer(granularity)?),
+            estimator: estimator.estimator(),
+            packing,
+            ..BitLinearOptions::default()
+        };
+        WeightKind::Ternary { options, shadow: Shadow::F32, embedding: false, head: true }
+    };
+    let seed = Purpose::Weights.seed(configuration.run.seed);
+    Ok(Decoder::build(shape(configuration), &mut Initial { seed, kind })?)
+}
+
+fn shape(configuration: &Configuration) -> DecoderConfig {
+    let Model { width, layers, heads, key_value_heads, feed_forward, tied_head, rope_base } =
+        configuration.model;
+    DecoderConfig {
+        vocabulary: VOCABULARY,
+        width,
+        layers,
+        heads,
+        key_heads: key_value_heads,
+        head_width: width / heads,
+        feed_forward,
+        rotary_base: rope_base,
+        positions: configuration.batch.length,
+        tied_head,
+        ..DecoderConfig::tiny()
+    }
+}

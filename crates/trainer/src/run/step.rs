@@ -1,0 +1,139 @@
+//! One step of training.
+
+use std::time::{Duration, Instant};
+
+use models::{Batch, Decoder};
+use nn::{Gradients, Module, Rounding, Sequences, Tape, Update};
+
+use crate::config::Configuration;
+use crate::data::TrainingWindows;
+use crate::optimiser::{AdamW, AdamWOptions, clip_factor};
+use crate::randomness::Purpose;
+use crate::schedule::Cosine;
+
+/// A model while it trains: its optimiser, its place in the data, and the buffers of a step.
+#[derive(Debug)]
+pub(super) struct Training<'a> {
+    model: Decoder<f32>,
+    text: &'a [u8],
+    windows: TrainingWindows,
+    sequences: Sequences,
+    optimiser: AdamW,
+    schedule: Cosine,
+    clip: f64,
+    seed: u64,
+    gradients: Gradients<f32>,
+    tape: Tape<f32>,
+    tokens: Vec<u32>,
+    targets: Vec<u32>,
+}
+
+/// How a step went.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Step {
+    /// Mean loss of the batch before the update, in nats per byte.
+    pub(super) loss: f64,
+    /// The learning rate of the update.
+    pub(super) learning_rate: f64,
+    /// Norm of all gradients, before the clip.
+    pub(super) gradient_norm: f64,
+    /// How long it took.
+    pub(super) time: Duration,
+}
+
+impl<'a> Training<'a> {
+    /// Before the first step. `windows` are those of `text`.
+    pub(super) fn new(
+        configuration: &Configuration,
+        model: Decoder<f32>,
+        text: &'a [u8],
+        windows: TrainingWindows,
+    ) -> Self {
+        let settings = &configuration.optimiser;
+        let options = AdamWOptions {
+            beta1: settings.beta1,
+            beta2: settings.beta2,
+            epsilon: settings.epsilon,
+            weight_decay: settings.weight_decay,
+        };
+        let parameters = model.parameters();
+        let tensors = parameters.ids().map(|id| (parameters.name(id), parameters.range(id).len()));
+        let steps = configuration.run.steps;
+        Self {
+            optimiser: AdamW::new(options, tensors),
+            gradients: Gradients::zeros(parameters),
+            schedule: Cosine {
+                peak: settings.learning_rate,
+                end: settings.final_learning_rate,
+                warm_up: (settings.warm_up * f64::from(steps)).round() as u32,
+                steps,
+            },
+            clip: settings.clip,
+            seed: Purpose::Weights.seed(configuration.run.seed),
+            sequences: Sequences {
+                count: configuration.batch.windows,
+                length: configuration.batch.length,
+            },
+            tape: Tape::recording(),
+            tokens: Vec::new(),
+            targets: Vec::new(),
+            model,
+            text,
+            windows,
+        }
+    }
+
+    /// The model as it is.
+    pub(super) fn model(&self) -> &Decoder<f32> {
+        &self.model
+    }
+
+    /// Bytes that a step predicts.
+    pub(super) fn tokens_per_step(&self) -> usize {
+        self.sequences.rows()
+    }
+
+    /// Step `step`, counted from 0: forward, backward, clip, update, and new codes.
+    ///
+    /// # Errors
+    /// Activations or gradients that are not finite; then no weight was changed. Latent weights that
+    /// the update made infinite.
+    pub(super) fn step(&mut self, step: u32) -> models::Result<Step> {
+        let start = Instant::now();
+        self.read_batch(step);
+        self.gradients.clear();
+        let batch =
+            Batch { sequences: self.sequences, tokens: &self.tokens, targets: &self.targets };
+        let loss = self.model.loss_and_gradients(batch, &mut self.tape, &mut self.gradients)?;
+        self.model.finish_gradients(&mut self.gradients)?;
+        let gradient_norm = self.gradients.norm();
+        if !gradient_norm.is_finite() {
+            self.gradients.check_finite(self.model.parameters())?;
+        }
+        let learning_rate = self.schedule.learning_rate(step);
+        self.update(learning_rate, clip_factor(gradient_norm, self.clip));
+        self.model.requantize(Update::hard(self.seed, step + 1))?;
+        Ok(Step { loss: loss.mean, learning_rate, gradient_norm, time: start.elapsed() })
+    }
+
+    fn read_batch(&mut self, step: u32) {
+        self.tokens.clear();
+        self.targets.clear();
+        for example in 0..self.sequences.count as u64 {
+            let bytes = &self.text[self.windows.window(step, example)];
+            self.tokens.extend(bytes[..bytes.len() - 1].iter().map(|&byte| u32::from(byte)));
+            self.targets.extend(bytes[1..].iter().map(|&byte| u32::from(byte)));
+        }
+    }
+
+    fn update(&mut self, learning_rate: f64, gradient_factor: f64) {
+        let Self { model, optimiser, gradients, .. } = self;
+        model.visit_mut(&mut |id, mut values| {
+            let gradient = gradients.get(id);
+            let mut tensor = optimiser.begin(id.index(), learning_rate, gradient_factor);
+            values.update(Rounding::Nearest, |start, weights| {
+                tensor.apply(start, weights, &gradient[start..start + weights.len()]);
+            });
+        });
+    }
+}

@@ -1,0 +1,50 @@
+//! A run in one line.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use super::loss::HeldOutLoss;
+
+/// What came out of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Summary {
+    /// The loss on the held-out text after the last step.
+    pub held_out: HeldOutLoss,
+    /// Steps of the optimiser.
+    pub steps: u32,
+    /// Seconds from the first step to the saved model.
+    pub seconds: f64,
+    /// Bytes predicted in training, in a second of training.
+    pub tokens_per_second: f64,
+    /// The saved model.
+    pub model: PathBuf,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { held_out, steps, seconds, tokens_per_second, model } = self;
+        write!(f, "held-out loss {held_out} after {steps} steps in {seconds:.1} s, ")?;
+        write!(f, "{tokens_per_second:.0} tokens/s; the model is in {}", model.display())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_is_one_line_with_loss_steps_time_rate_and_place() {
+        let summary = Summary {
+            held_out: HeldOutLoss { nats_per_byte: 1.0, predictions: 256 },
+            steps: 400,
+            seconds: 83.21,
+            tokens_per_second: 9876.5,
+            model: "runs/tiny-0001/model".into(),
+        };
+        assert_eq!(
+            summary.to_string(),
+            "held-out loss 1.0000 nats/byte (1.4427 bits/byte, perplexity 2.718) after 400 steps in \
+             83.2 s, 9876 tokens/s; the model is in runs/tiny-0001/model"
+        );
+    }
+}

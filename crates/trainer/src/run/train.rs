@@ -1,0 +1,139 @@
+//! From a configuration to a trained model.
+
+use std::time::{Duration, Instant};
+
+use super::evaluation::evaluate;
+use super::folder::RunFolder;
+use super::loss::HeldOutLoss;
+use super::metrics::{Metrics, Record};
+use super::model::build;
+use super::progress::{Progress, StepNews};
+use super::step::{Step, Training};
+use super::summary::Summary;
+use crate::config::Configuration;
+use crate::data::{Text, TrainingWindows, evaluation_windows, read, stories};
+use crate::error::{Error, Result};
+
+/// Bytes of stories that are made when there is no text: more than the default run reads.
+const STORIES: usize = 2 << 20;
+
+/// The seed of the stories. It is not that of the run, so that runs which differ in their seed are
+/// measured on the same text.
+const STORIES_SEED: u64 = 0;
+
+/// Trains a model and leaves it in the folder of the run.
+///
+/// Nothing is written before the configuration, the text and the model have proved sound.
+///
+/// # Errors
+/// A text that is missing or too short, a folder that is not empty, numbers that are no longer finite,
+/// and files that cannot be written.
+pub fn train(configuration: &Configuration, progress: &Progress) -> Result<Summary> {
+    let start = Instant::now();
+    let text = text(configuration)?;
+    let length = configuration.batch.length;
+    let training = text.training();
+    let windows = TrainingWindows::new(configuration.run.seed, training.len(), length)
+        .ok_or(Error::TextTooShort { expected: length + 1, found: training.len(), length })?;
+    let model = build(configuration)?;
+    let folder =
+        RunFolder::choose(configuration.run.out.as_deref(), configuration.run.preset.name())?;
+    folder.write_configuration(&configuration.to_toml())?;
+    progress.line(format_args!(
+        "{} parameters, {} bytes to train on and {} held out; the run is in {}",
+        model.parameters().numbers(),
+        training.len(),
+        text.held_out().len(),
+        folder.path().display(),
+    ));
+    let mut run = Running {
+        configuration,
+        progress,
+        start,
+        training: Training::new(configuration, model, training, windows),
+        held_out: text.held_out(),
+        metrics: Metrics::create(folder.metrics())?,
+        time: Duration::ZERO,
+    };
+    let held_out = run.all_steps()?;
+    let model = folder.model();
+    interop::save(run.training.model(), &model)?;
+    Ok(Summary {
+        held_out,
+        steps: configuration.run.steps,
+        seconds: start.elapsed().as_secs_f64(),
+        tokens_per_second: run.tokens_per_second(configuration.run.steps),
+        model,
+    })
+}
+
+fn text(configuration: &Configuration) -> Result<Text> {
+    let bytes = match &configuration.run.data {
+        Some(path) => read(path)?,
+        None => stories(STORIES_SEED, STORIES),
+    };
+    Text::split(bytes, configuration.evaluation.held_out, configuration.batch.length)
+}
+
+/// A run between its first step and its last.
+struct Running<'a> {
+    configuration: &'a Configuration,
+    progress: &'a Progress,
+    start: Instant,
+    training: Training<'a>,
+    held_out: &'a [u8],
+    metrics: Metrics,
+    /// What all steps took together, without evaluations.
+    time: Duration,
+}
+
+impl Running<'_> {
+    /// Trains, evaluates now and then, and returns the loss after the last step.
+    fn all_steps(&mut self) -> Result<HeldOutLoss> {
+        let steps = self.configuration.run.steps;
+        for step in 0..steps {
+            let outcome = self
+                .training
+                .step(step)
+                .map_err(|source| Error::Step { step: step + 1, source })?;
+            self.tell_step(step + 1, outcome)?;
+            if (step + 1).is_multiple_of(self.configuration.evaluation.every) && step + 1 < steps {
+                self.evaluate(step + 1)?;
+            }
+        }
+        self.evaluate(steps)
+    }
+
+    fn tell_step(&mut self, step: u32, outcome: Step) -> Result<()> {
+        let Step { loss, learning_rate, gradient_norm, time } = outcome;
+        self.time += time;
+        self.metrics.write(&Record::Step {
+            step,
+            loss,
+            learning_rate,
+            gradient_norm,
+            tokens_per_second: self.training.tokens_per_step() as f64 / time.as_secs_f64(),
+            seconds: self.start.elapsed().as_secs_f64(),
+        })?;
+        let tokens_per_second = self.tokens_per_second(step);
+        let news = StepNews { step, loss, learning_rate, gradient_norm, tokens_per_second };
+        self.progress.step(&news);
+        Ok(())
+    }
+
+    /// Bytes predicted in a second of the first `steps` steps.
+    fn tokens_per_second(&self, steps: u32) -> f64 {
+        f64::from(steps) * self.training.tokens_per_step() as f64 / self.time.as_secs_f64()
+    }
+
+    fn evaluate(&mut self, step: u32) -> Result<HeldOutLoss> {
+        let Configuration { batch, evaluation, .. } = self.configuration;
+        let windows = evaluation_windows(self.held_out.len(), batch.length, evaluation.windows);
+        let loss = evaluate(self.training.model(), self.held_out, &windows)
+            .map_err(|source| Error::Step { step, source })?;
+        let seconds = self.start.elapsed().as_secs_f64();
+        self.metrics.write(&Record::Evaluation { step, loss, seconds })?;
+        self.progress.line(format_args!("held-out loss after step {step}: {loss}"));
+        Ok(loss)
+    }
+}

@@ -1,0 +1,5 @@
+//! The learning rate as a function of the step.
+
+mod cosine;
+
+pub use cosine::Cosine;

@@ -1,0 +1,183 @@
+//! Whole runs through the command: they learn, repeat, and can be evaluated again.
+
+mod ternary;
+
+use std::fs;
+
+use serde_json::Value;
+use ternary::{Done, Folder};
+
+/// A model that a test can wait for.
+const SMALL: &str = "--set model.width=64 --set model.layers=2 --set model.feed_forward=128 \
+                     --set batch.windows=4 --set batch.length=64 --set evaluation.windows=16";
+
+fn train(folder: &Folder, out: &str, arguments: &str) -> Done {
+    let done = folder.ternary(&format!("train {SMALL} --out {out} {arguments}"));
+    assert_eq!(done.code, Some(0), "{done:?}");
+    done
+}
+
+/// The metrics of a run.
+fn metrics(folder: &Folder, out: &str) -> Vec<Value> {
+    let text = fs::read_to_string(folder.path(out).join("metrics.jsonl")).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The metrics of a run without what depends on the clock.
+fn timeless_metrics(folder: &Folder, out: &str) -> Vec<Value> {
+    let mut records = metrics(folder, out);
+    for record in &mut records {
+        let record = record.as_object_mut().unwrap();
+        assert!(record.remove("seconds").is_some());
+        record.remove("tokens_per_second");
+    }
+    records
+}
+
+/// The losses of the steps, and the held-out ones.
+fn losses(records: &[Value]) -> (Vec<f64>, Vec<f64>) {
+    let of = |kind: &str, key: &str| {
+        let records = records.iter().filter(|record| record["kind"] == kind);
+        records.map(|record| record[key].as_f64().unwrap()).collect::<Vec<_>>()
+    };
+    (of("step", "loss"), of("evaluation", "nats_per_byte"))
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
+}
+
+/// Bytes with a pattern that a model can learn: words of a small vocabulary.
+fn text_of_a_user() -> Vec<u8> {
+    let words = [&b"ternary "[..], b"weights ", b"learn ", b"from bytes\n", &[0xff, 0x00]];
+    (0..4000_usize).flat_map(|i| words[(i * i + i / 7) % words.len()].iter().copied()).collect()
+}
+
+#[test]
+fn ternary_and_float_models_learn_and_the_run_folder_tells_how() {
+    let folder = Folder::new("learns");
+    for (out, flag) in [("ternary", ""), ("float", "--float")] {
+        train(&folder, out, &format!("--steps 30 --set evaluation.every=10 {flag}"));
+        let records = metrics(&folder, out);
+        let (steps, evaluations) = losses(&records);
+        assert_eq!((steps.len(), evaluations.len()), (30, 3), "{out}");
+        // Untrained, all 256 bytes are about equally likely.
+        assert!((steps[0] - 256_f64.ln()).abs() < 0.7, "{out}: {}", steps[0]);
+        assert!(mean(&steps[25..]) < steps[0] - 1.5, "{out}: {steps:?}");
+        assert!(evaluations[2] < evaluations[0], "{out}: {evaluations:?}");
+        for record in records.iter().filter(|record| record["kind"] == "step") {
+            for key in ["learning_rate", "gradient_norm", "tokens_per_second", "seconds"] {
+                assert!(record[key].as_f64().unwrap() > 0.0, "{out}: {key} in {record}");
+            }
+        }
+        let files: Vec<String> = ["config.toml", "metrics.jsonl", "model"]
+            .into_iter()
+            .filter(|name| folder.path(out).join(name).exists())
+            .map(str::to_owned)
+            .collect();
+        assert_eq!(files.len(), 3, "{out}: {files:?}");
+        let config = fs::read_to_string(folder.path(out).join("config.toml")).unwrap();
+        assert!(config.contains(&format!("\nfloat = {} ", !flag.is_empty())), "{config}");
+    }
+}
+
+#[test]
+fn piped_the_last_line_of_standard_output_is_the_summary_and_there_is_no_bar() {
+    let folder = Folder::new("piped");
+    let done = train(&folder, "run", "--steps 3 --set log.every=1");
+    let last = losses(&metrics(&folder, "run")).1.pop().unwrap();
+    let summary = done.stdout.lines().last().unwrap();
+    assert!(summary.starts_with(&format!("held-out loss {last:.4} nats/byte (")), "{summary}");
+    for part in ["bits/byte, perplexity ", " after 3 steps in ", " tokens/s; the model is in run"] {
+        assert!(summary.contains(part), "{summary}");
+    }
+    assert!(!done.stderr.chars().any(|c| c.is_control() && c != '\n'), "{:?}", done.stderr);
+    let logged = done.stderr.lines().filter(|line| line.starts_with("step ")).count();
+    assert_eq!(logged, 3, "{}", done.stderr);
+}
+
+#[test]
+fn a_saved_model_has_the_loss_that_its_run_reported() {
+    let folder = Folder::new("evaluates");
+    let text = text_of_a_user();
+    fs::write(folder.path("text"), &text).unwrap();
+    // The tenth that the run holds out.
+    let held_out = &text[text.len() - text.len().div_ceil(10)..];
+    fs::write(folder.path("held-out"), held_out).unwrap();
+    for (out, flag) in [("ternary", ""), ("float", "--float")] {
+        train(&folder, out, &format!("--steps 10 --data text {flag}"));
+        let reported = losses(&metrics(&folder, out)).1.pop().unwrap();
+        let arguments = format!("eval --model {out}/model --data held-out --windows 16 --json");
+        let done = folder.ternary(&arguments);
+        assert_eq!(done.code, Some(0), "{done:?}");
+        let found: Value = serde_json::from_str(done.stdout.lines().last().unwrap()).unwrap();
+        assert_eq!(found["nats_per_byte"].as_f64(), Some(reported), "{out}");
+
+        let done = folder.ternary(&format!("eval --model {out}/model --data text"));
+        let summary = done.stdout.lines().last().unwrap();
+        let bytes = text.len() - 1;
+        assert!(summary.contains(&format!("over {bytes} bytes of text")), "{summary}");
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run_on_any_number_of_threads() {
+    let folder = Folder::new("repeats");
+    for (name, flag) in [("ternary", ""), ("float", "--float")] {
+        let arguments = format!("--steps 12 --set evaluation.every=5 --seed 7 {flag}");
+        for threads in 1..=3 {
+            let out = format!("{name}-{threads}");
+            let arguments = format!("train {SMALL} --out {out} {arguments}");
+            assert_eq!(folder.ternary_on_threads(threads, &arguments).code, Some(0));
+        }
+        let first = timeless_metrics(&folder, &format!("{name}-1"));
+        for threads in 2..=3 {
+            let other = timeless_metrics(&folder, &format!("{name}-{threads}"));
+            assert_eq!(first, other, "{name}, {threads} threads");
+        }
+    }
+    train(&folder, "other-seed", "--steps 12 --seed 8");
+    let other = losses(&timeless_metrics(&folder, "other-seed")).0;
+    assert_ne!(losses(&timeless_metrics(&folder, "ternary-1")).0, other);
+}
+
+#[test]
+fn the_configuration_of_a_run_repeats_it() {
+    let folder = Folder::new("config");
+    fs::write(folder.path("text"), text_of_a_user()).unwrap();
+    let set = "--set ternary.quantiser=twn0.7 --set ternary.granularity=row \
+               --set ternary.estimator=clipped --set ternary.packing=five-trits";
+    train(&folder, "first", &format!("--steps 6 --seed 3 --data text {set}"));
+    let done = folder.ternary("train --config first/config.toml --out second");
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert_eq!(timeless_metrics(&folder, "first"), timeless_metrics(&folder, "second"));
+    let config = |out: &str| fs::read_to_string(folder.path(out).join("config.toml")).unwrap();
+    assert_eq!(config("first"), config("second"));
+}
+
+#[test]
+fn a_run_without_a_folder_gets_the_next_free_one() {
+    let folder = Folder::new("numbered");
+    for number in 1..=2 {
+        let done = folder.ternary(&format!("train {SMALL} --steps 1"));
+        assert_eq!(done.code, Some(0), "{done:?}");
+        let path = format!("runs/tiny-{number:04}/model");
+        assert!(done.stdout.replace('\\', "/").contains(&path) && folder.path(&path).is_dir());
+    }
+}
+
+#[test]
+fn a_run_that_diverges_fails_at_its_step_and_saves_no_model() {
+    let folder = Folder::new("diverges");
+    let done = folder.ternary(&format!(
+        "train {SMALL} --out run --steps 30 --set optimiser.learning_rate=1e38 \
+         --set optimiser.warm_up=0"
+    ));
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert_eq!(done.stdout, "");
+    let error = done.stderr.lines().last().unwrap();
+    assert!(error.starts_with("error: step ") && error.contains("finite"), "{error}");
+    assert!(!folder.path("run/model").exists());
+    let (losses, _) = losses(&metrics(&folder, "run"));
+    assert!(losses.iter().all(|loss| loss.is_finite()), "{losses:?}");
+}
