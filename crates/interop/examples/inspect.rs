@@ -46,7 +46,9 @@ fn list(directory: &Path) -> Result<(), Box<dyn Error>> {
                 let (rows, cols, packing) = (matrix.rows(), matrix.cols(), matrix.packing());
                 let granularity = matrix.scales().granularity();
                 let zeros = 100.0 * TritCounts::of(matrix.codes()).sparsity();
-                println!("{name:48} [{rows}, {cols}] {packing:?} {granularity:?} {zeros:.1}% zeros");
+                println!(
+                    "{name:48} [{rows}, {cols}] {packing:?} {granularity:?} {zeros:.1}% zeros"
+                );
             }
         }
     }
