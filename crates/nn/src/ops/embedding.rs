@@ -8,7 +8,7 @@ use crate::error::{Error, Result, check_size};
 
 const OP: &str = "embedding";
 
-/// yₜ = table[tokenₜ], a row of `width` numbers for each token.
+/// yₜ = the table's row tokenₜ, `width` numbers for each token.
 ///
 /// # Errors
 /// [`Error::Token`] where the table has no such row, [`Error::Shape`] where the sizes do not fit.
@@ -25,7 +25,7 @@ pub fn embedding<T: Real>(table: &[T], width: usize, tokens: &[u32], y: &mut [T]
     Ok(())
 }
 
-/// Adds the gradient of [`embedding`]: d table[tokenₜ] += dyₜ, for t in order.
+/// Adds the gradient of [`embedding`]: the table's row tokenₜ gets += dyₜ, for t in order.
 ///
 /// # Errors
 /// [`Error::Token`] where the table has no such row, [`Error::Shape`] where the sizes do not fit.

@@ -164,13 +164,13 @@ mod tests {
 
     const EPSILON: f64 = 0.25;
 
-    /// The gradients of a call with inputs from `seed`, added to zeros, and what the forward gave.
+    /// Outputs of the forward, and the gradients added to what they held, for inputs from `seed`.
     fn run<T: Rowwise>(rows: usize, width: usize, seed: u64) -> [Vec<T>; 4] {
         let (x, dy) = (numbers::<T>(seed, rows * width), numbers::<T>(seed + 1, rows * width));
         let gain = numbers::<T>(seed + 2, width);
         let gain = Gain::Shifted(&gain);
         let (mut y, mut inverse) = (vec![T::ZERO; x.len()], vec![T::ZERO; rows]);
-        let (mut dx, mut d_gain) = (vec![T::ZERO; x.len()], vec![T::ZERO; width]);
+        let (mut dx, mut d_gain) = (numbers(seed + 3, x.len()), numbers(seed + 4, width));
         rms_norm(&x, gain, T::from_f64(EPSILON), &mut y, &mut inverse).unwrap();
         rms_norm_backward(&x, gain, &inverse, &dy, &mut dx, &mut d_gain).unwrap();
         [y, inverse, dx, d_gain]
@@ -227,7 +227,8 @@ mod tests {
                 let relative = (width as f64 + 8.0) * ulp;
                 assert_within("r", &inverse, &inverse64, |i| relative * inverse64[i]);
                 assert_within("y", &y, &y64, |i| relative * y64[i].abs());
-                // |x̂| and |w dy| are at most √K and 12 for numbers below 2, and r at most 1/√ε = 2.
+                // |x̂| and |w dy| are at most √K and 12 for numbers below 2, and r at most 1/√ε = 2;
+                // what the gradients held before is below 2.
                 let terms = 2.0 * (12.0 + (width as f64).sqrt() * 12.0 * (width as f64).sqrt());
                 assert_within("dx", &dx, &dx64, |_| relative * terms);
                 let terms = (rows as f64 + 8.0) * ulp * rows as f64 * 2.0 * (width as f64).sqrt();

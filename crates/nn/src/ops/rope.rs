@@ -39,7 +39,7 @@ impl<T: Real> RotaryTable<T> {
         if !(base > 0.0 && base.is_finite()) {
             return error("base", "a positive number", base.to_string());
         }
-        if rotated_width == 0 || rotated_width % 2 != 0 || rotated_width > head_width {
+        if rotated_width == 0 || !rotated_width.is_multiple_of(2) || rotated_width > head_width {
             let expected = "an even width up to that of a head";
             return error("rotated width", expected, format!("{rotated_width} of {head_width}"));
         }

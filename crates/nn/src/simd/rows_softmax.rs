@@ -56,6 +56,10 @@ unsafe fn softmax_backward_lanes<L: Lanes>(y: &[f32], dy: &[f32], width: usize, 
     }
 }
 
+/// Exponentials of a row that are kept between the sum and the gradient; of what is wider they are
+/// computed twice.
+const KEPT: usize = 1024;
+
 #[inline(always)]
 unsafe fn cross_entropy_lanes<L: Lanes>(
     logits: &[f32],
@@ -72,6 +76,7 @@ unsafe fn cross_entropy_lanes<L: Lanes>(
     let width = logits.len() / targets.len();
     assert!(logits.len() == width * targets.len() && losses.len() == targets.len());
     assert!(d_logits.as_ref().is_none_or(|d_logits| d_logits.len() == logits.len()));
+    let mut kept = [0.0; KEPT];
     for (row, (&target, loss)) in targets.iter().zip(losses).enumerate() {
         if target == IGNORED {
             *loss = 0.0;
@@ -79,23 +84,27 @@ unsafe fn cross_entropy_lanes<L: Lanes>(
         }
         let columns = row * width..(row + 1) * width;
         let x = &logits[columns.clone()];
-        // SAFETY: the caller has the instruction set, and every slice has `width` numbers.
+        // SAFETY: the caller has the instruction set, and a strip is no longer than what is kept of it.
         unsafe {
             let zero = L::splat(0.0);
             let maximum = row_maximum::<L>(x);
             let top = L::splat(maximum);
-            // 0, or NaN where a logit is not finite.
-            let poison = fold_vectors!(L, width, sum = zero, (a = x), 0.0, sum.add(a.sub(a)), add);
-            let sum = fold_vectors!(
-                L,
-                width,
-                sum = zero,
-                (a = x),
-                f32::NEG_INFINITY,
-                sum.add(exp(a.sub(top))),
-                add
-            );
-            let sum = sum.sum() + poison.sum();
+            let mut sum = 0.0;
+            for x in x.chunks(KEPT) {
+                let length = x.len();
+                each_vector!(L, length, (a = x), (), exp(a.sub(top)) => kept);
+                // 0 · a is NaN where a logit is not finite.
+                sum += fold_vectors!(
+                    L,
+                    length,
+                    sum = zero,
+                    (e = kept, a = x),
+                    0.0,
+                    a.mul_add(zero, sum.add(e)),
+                    add
+                )
+                .sum();
+            }
             *loss = f64::from(sum).ln() + (f64::from(maximum) - f64::from(x[target as usize]));
 
             let Some(d_logits) = d_logits.as_deref_mut() else { continue };
@@ -103,10 +112,15 @@ unsafe fn cross_entropy_lanes<L: Lanes>(
             let scale = L::splat(mutant!("cross_entropy/f32 doubled", 1.0, 2.0) * (weight / sum));
             let share = -(smoothing * weight) / width as f32;
             let share = L::splat(mutant!("cross_entropy/f32 smoothing dropped", share, 0.0));
-            each_vector!(
-                L, width, (a = x, old = d), (),
-                old.add(exp(a.sub(top)).mul_add(scale, share)) => d
-            );
+            for (x, d) in x.chunks(KEPT).zip(d.chunks_mut(KEPT)) {
+                let length = x.len();
+                if width > KEPT {
+                    each_vector!(L, length, (a = x), (), exp(a.sub(top)) => kept);
+                }
+                each_vector!(
+                    L, length, (e = kept, old = d), (), old.add(e.mul_add(scale, share)) => d
+                );
+            }
             d[target as usize] -= weight * (1.0 - smoothing);
         }
     }
