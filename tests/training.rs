@@ -61,8 +61,8 @@ fn ternary_and_float_models_learn_and_the_run_folder_tells_how() {
         let records = metrics(&folder, out);
         let (steps, evaluations) = losses(&records);
         assert_eq!((steps.len(), evaluations.len()), (30, 3), "{out}");
-        // Untrained, all 256 bytes are about equally likely.
-        assert!((steps[0] - 256_f64.ln()).abs() < 0.7, "{out}: {}", steps[0]);
+        // Untrained, all 256 bytes are about equally likely: scores of variance 1 cost half a nat.
+        assert!((5.5..6.7).contains(&steps[0]), "{out}: {}", steps[0]);
         assert!(mean(&steps[25..]) < steps[0] - 1.5, "{out}: {steps:?}");
         assert!(evaluations[2] < evaluations[0], "{out}: {evaluations:?}");
         for record in records.iter().filter(|record| record["kind"] == "step") {
