@@ -4,6 +4,7 @@ use std::error::Error;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::gradcheck;
 use crate::layers;
 use crate::process::{cargo, run as run_command};
 use crate::workspace::Workspace;
@@ -38,6 +39,10 @@ fn steps(workspace: &Workspace) -> Vec<Step> {
         Step::command("clippy", cargo(&clippy)),
         Step::command("doc", doc),
         Step { name: "layers".into(), check: Box::new(|| layers::run(layers::Args {})) },
+        Step {
+            name: "gradcheck".into(),
+            check: Box::new(|| gradcheck::run(gradcheck::Args::with_mutants())),
+        },
     ];
     // One at a time, so that no other member's features come along.
     for member in workspace.members.iter().filter(|member| member.downstream_of().is_some()) {
@@ -108,8 +113,8 @@ mod tests {
         let workspace = Workspace::read().unwrap();
         let downstream = workspace.members.iter().filter(|m| m.downstream_of().is_some()).count();
         let names: Vec<String> = steps(&workspace).into_iter().map(|step| step.name).collect();
-        assert_eq!(names[..4], ["fmt", "clippy", "doc", "layers"]);
-        assert_eq!(names.len(), 4 + downstream);
+        assert_eq!(names[..5], ["fmt", "clippy", "doc", "layers", "gradcheck"]);
+        assert_eq!(names.len(), 5 + downstream);
         assert!(downstream > 0);
     }
 }

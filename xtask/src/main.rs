@@ -6,6 +6,7 @@
 mod bench;
 mod ci;
 mod compare_revisions;
+mod gradcheck;
 mod layers;
 mod process;
 mod workspace;
@@ -30,6 +31,8 @@ enum Command {
     Ci(ci::Args),
     /// Run a bench on two revisions in turn and print the ratios of their times
     CompareRevisions(compare_revisions::Args),
+    /// Check every backward against the derivative of its forward
+    Gradcheck(gradcheck::Args),
     /// Check that crates depend downward only, stay light, and stand in ARCHITECTURE.md
     Layers(layers::Args),
 }
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(args),
         Command::Ci(args) => ci::run(args),
         Command::CompareRevisions(args) => compare_revisions::run(args),
+        Command::Gradcheck(args) => gradcheck::run(args),
         Command::Layers(args) => layers::run(args),
     };
     match result {

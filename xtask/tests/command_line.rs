@@ -33,7 +33,7 @@ fn help_lists_each_command_with_a_line_about_it() {
     let output = xtask(root(), &["--help"]);
     assert_eq!(output.status.code(), Some(0));
     let help = text(&output);
-    for command in ["bench", "ci", "compare-revisions", "layers"] {
+    for command in ["bench", "ci", "compare-revisions", "gradcheck", "layers"] {
         let line = help.lines().find(|line| line.trim_start().starts_with(&format!("{command} ")));
         assert!(line.is_some_and(|line| line.split_whitespace().count() > 4), "{command}: {help}");
     }
@@ -47,6 +47,7 @@ fn wrong_usage_exits_with_2_and_says_what_was_wrong() {
         (&["compare-revisions", "only-one"], "<B>"),
         (&["compare-revisions", "--rounds", "0", "a", "b"], "--rounds"),
         (&["ci", "surplus"], "surplus"),
+        (&["gradcheck", "--json"], "--json"),
         (&[], "Usage"),
     ] {
         let output = xtask(root(), args);

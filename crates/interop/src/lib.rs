@@ -1,1 +1,60 @@
-//! Model directories on disk.
+//! Model directories on disk: `config.json` and `model.safetensors`, written and read bit for bit.
+//!
+//! ```
+//! use models::{Decoder, DecoderConfig, Initial, Shadow, WeightKind};
+//! use nn::{BitLinearOptions, Sequences, Tape};
+//!
+//! let kind = WeightKind::Ternary {
+//!     options: BitLinearOptions::default(),
+//!     shadow: Shadow::F32,
+//!     embedding: false,
+//!     head: false,
+//! };
+//! let config = DecoderConfig { layers: 1, ..DecoderConfig::tiny() };
+//! let model = Decoder::build(config, &mut Initial { seed: 1, kind })?;
+//!
+//! let directory = tempfile::tempdir()?;
+//! interop::save(&model, directory.path())?;
+//! let read = interop::load(directory.path())?;
+//!
+//! let sequences = Sequences { count: 1, length: 3 };
+//! let scores = |model: &Decoder<f32>| {
+//!     model.scores(&[72, 101, 108], sequences, &mut Tape::inference())
+//! };
+//! assert_eq!(scores(&read)?, scores(&model)?);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! The layout of the files is described in `docs/formats/model.md`. A reader believes nothing: what is
+//! allocated is bounded by the bytes there are, and duplicates, gaps, overlaps, numbers that are not
+//! finite, codes that mean nothing, and tensors that are missing, left over or of another shape are
+//! errors that name the file and the tensor, with what was expected and found. A writer never destroys
+//! the model that was there: it, or the new one, can be read whenever the writer is killed.
+//!
+//! | item | is |
+//! |---|---|
+//! | [`save`], [`load`] | a decoder to a directory and back |
+//! | [`Tensors`], [`Tensor`] | named tensors, real and ternary, and their file |
+//! | [`Error`], [`Problem`] | what can go wrong with files, and what can be wrong inside one |
+//!
+//! | module | holds |
+//! |---|---|
+//! | `safetensors` | the container: named arrays of bytes |
+//! | `tensors`, `description` | tensors in it, and what the arrays of a ternary matrix do not say |
+//! | `config` | the shape of a model under the names of Hugging Face |
+//! | `directory`, `manifest` | files replaced all at once, with their lengths and hashes |
+//! | `decoder` | all of it for a decoder |
+
+mod config;
+mod decoder;
+mod description;
+mod directory;
+mod error;
+mod manifest;
+mod pairs;
+mod safetensors;
+mod tensors;
+
+pub use decoder::{load, save};
+pub use error::{Error, Problem, Result};
+pub use tensors::{Tensor, Tensors};

@@ -6,6 +6,7 @@ use ternary_core::{Real, TernaryMatrix, Weights};
 use crate::error::Result;
 use crate::gradients::Gradients;
 use crate::parameters::ParameterId;
+use crate::projection::Activations;
 
 /// A part of a model. A part made of parts only says which; the rest follows.
 pub trait Module<T: Real> {
@@ -86,6 +87,8 @@ pub enum Values<'a, T> {
         matrix: &'a TernaryMatrix,
         /// What the optimiser changes.
         latent: Option<Weights<'a>>,
+        /// How activations enter the product with it.
+        activations: Activations,
     },
 }
 

@@ -1,5 +1,7 @@
 //! [`Embedding`]: tokens to rows, and rows to scores of tokens.
 
+use ternary_core::mutant;
+
 use crate::compute::Compute;
 use crate::error::{Result, check_size};
 use crate::gradients::Gradients;
@@ -62,7 +64,12 @@ impl<T: Compute> Embedding<T> {
         let tokens = tape.restore_tokens(name)?;
         check_size(name, "gradients of rows", tokens.len() * self.width(), dy.len())?;
         if let Some(d_table) = self.table.weight_gradient(gradients) {
+            mutant!("Embedding/table gradient overwritten", { d_table.fill(T::ZERO) });
+            mutant!("Embedding/table gradient twice", {
+                embedding_backward(self.width(), &tokens, &dy, d_table)?;
+            });
             embedding_backward(self.width(), &tokens, &dy, d_table)?;
+            mutant!("Embedding/table gradient lost", { d_table.fill(T::ZERO) });
         }
         tape.give_tokens(tokens);
         tape.give(dy);

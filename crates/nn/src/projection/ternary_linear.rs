@@ -92,7 +92,8 @@ impl TernaryLinear {
 
 impl<T: Real> Module<T> for TernaryLinear {
     fn visit(&self, visit: &mut dyn FnMut(Tensor<'_, T>)) {
-        let values = Values::Ternary { matrix: &self.weight, latent: None };
+        let (matrix, activations) = (&self.weight, self.activations);
+        let values = Values::Ternary { matrix, latent: None, activations };
         visit(Tensor { name: &self.weight_name, id: None, values });
     }
 

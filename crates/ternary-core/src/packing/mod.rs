@@ -29,10 +29,14 @@
 //! block 0:  segment 0: line 0 │ line 1 │ …   segment 1: line 0 │ line 1 │ …
 //! block 1:  …
 //! ```
+//!
+//! This is a form for memory. For files [`PackedTrits::to_row_major`] gives one that is simple to read:
+//! row after row, neighbouring columns in a byte.
 
 mod code;
 mod layout;
 mod packed;
+mod row_major;
 
 pub use layout::{Layout, Packing};
 pub use packed::PackedTrits;

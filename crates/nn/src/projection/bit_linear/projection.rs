@@ -22,7 +22,8 @@ const CHUNK: usize = 512;
 impl<T: Compute, P: ShadowPrecision> Module<T> for BitLinear<P> {
     fn visit(&self, visit: &mut dyn FnMut(Tensor<'_, T>)) {
         let latent = self.shadow.as_deref().map(P::weights);
-        let values = Values::Ternary { matrix: &self.base, latent };
+        let activations = self.options.activations;
+        let values = Values::Ternary { matrix: &self.base, latent, activations };
         visit(Tensor { name: &self.weight_name, id: Some(self.id), values });
         if let Some(bias) = &self.bias {
             let values = Values::Single(&bias.values);

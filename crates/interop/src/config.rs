@@ -1,0 +1,282 @@
+//! `config.json`: the shape of a model, under the names that Hugging Face gives such things.
+
+use models::DecoderConfig;
+use nn::{Activations, Nonlinearity};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Problem;
+
+const MODEL_TYPE: &str = "ternary";
+const ARCHITECTURE: &str = "TernaryForCausalLM";
+
+/// What is known of a model before its weights are read.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Config {
+    /// The shape.
+    pub(crate) decoder: DecoderConfig,
+    /// How activations enter ternary products; none for a model without ternary weights.
+    pub(crate) activations: Option<Activations>,
+}
+
+/// The file. Every key must be there, and no other.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    architectures: Vec<String>,
+    model_type: String,
+    vocab_size: usize,
+    hidden_size: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    num_key_value_heads: usize,
+    head_dim: usize,
+    intermediate_size: usize,
+    hidden_act: HiddenAct,
+    max_position_embeddings: usize,
+    rope_theta: f64,
+    rms_norm_eps: f64,
+    use_sub_norms: bool,
+    tie_word_embeddings: bool,
+    /// Only with ternary weights.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    quantization_config: Option<Quantisation>,
+}
+
+/// The nonlinearity of the feed-forward nets, by the name of its function.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum HiddenAct {
+    Silu,
+    Relu2,
+    Gelu,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Quantisation {
+    quant_method: String,
+    activations: KeptActivations,
+}
+
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum KeptActivations {
+    Int8,
+    Real,
+}
+
+impl Config {
+    /// The file's contents.
+    ///
+    /// # Errors
+    /// A shape that no model can have.
+    pub(crate) fn to_json(&self) -> Result<Vec<u8>, Problem> {
+        let decoder = &self.decoder;
+        check(decoder)?;
+        let quantization_config = self.activations.map(|activations| Quantisation {
+            quant_method: MODEL_TYPE.into(),
+            activations: match activations {
+                Activations::Int8 => KeptActivations::Int8,
+                Activations::Real => KeptActivations::Real,
+            },
+        });
+        let file = File {
+            architectures: vec![ARCHITECTURE.into()],
+            model_type: MODEL_TYPE.into(),
+            vocab_size: decoder.vocabulary,
+            hidden_size: decoder.width,
+            num_hidden_layers: decoder.layers,
+            num_attention_heads: decoder.heads,
+            num_key_value_heads: decoder.key_heads,
+            head_dim: decoder.head_width,
+            intermediate_size: decoder.feed_forward,
+            hidden_act: match decoder.nonlinearity {
+                Nonlinearity::SwiGlu => HiddenAct::Silu,
+                Nonlinearity::ReluSquared => HiddenAct::Relu2,
+                Nonlinearity::Gelu => HiddenAct::Gelu,
+            },
+            max_position_embeddings: decoder.positions,
+            rope_theta: decoder.rotary_base,
+            rms_norm_eps: decoder.norm_epsilon,
+            use_sub_norms: decoder.sub_norms,
+            tie_word_embeddings: decoder.tied_head,
+            quantization_config,
+        };
+        let mut json = serde_json::to_vec_pretty(&file)
+            .map_err(|source| Problem::Json { what: "configuration", source })?;
+        json.push(b'\n');
+        Ok(json)
+    }
+
+    /// Reads the file's contents.
+    ///
+    /// # Errors
+    /// [`Problem`] with the first key or number that does not fit.
+    pub(crate) fn from_json(json: &[u8]) -> Result<Self, Problem> {
+        let file: File = serde_json::from_slice(json)
+            .map_err(|source| Problem::Json { what: "configuration", source })?;
+        expect("model_type", MODEL_TYPE, &file.model_type)?;
+        expect("architectures", ARCHITECTURE, &file.architectures.join(", "))?;
+        let activations = match &file.quantization_config {
+            None => None,
+            Some(Quantisation { quant_method, activations }) => {
+                expect("quantization_config.quant_method", MODEL_TYPE, quant_method)?;
+                Some(match activations {
+                    KeptActivations::Int8 => Activations::Int8,
+                    KeptActivations::Real => Activations::Real,
+                })
+            }
+        };
+        let decoder = DecoderConfig {
+            vocabulary: file.vocab_size,
+            width: file.hidden_size,
+            layers: file.num_hidden_layers,
+            heads: file.num_attention_heads,
+            key_heads: file.num_key_value_heads,
+            head_width: file.head_dim,
+            feed_forward: file.intermediate_size,
+            nonlinearity: match file.hidden_act {
+                HiddenAct::Silu => Nonlinearity::SwiGlu,
+                HiddenAct::Relu2 => Nonlinearity::ReluSquared,
+                HiddenAct::Gelu => Nonlinearity::Gelu,
+            },
+            rotary_base: file.rope_theta,
+            positions: file.max_position_embeddings,
+            norm_epsilon: file.rms_norm_eps,
+            sub_norms: file.use_sub_norms,
+            tied_head: file.tie_word_embeddings,
+        };
+        check(&decoder)?;
+        Ok(Self { decoder, activations })
+    }
+}
+
+fn expect(key: &str, expected: &str, found: &str) -> Result<(), Problem> {
+    if expected == found { Ok(()) } else { Err(Problem::mismatch(key, expected, found)) }
+}
+
+/// Checks the shape, and names what does not fit by its key in the file.
+fn check(decoder: &DecoderConfig) -> Result<(), Problem> {
+    decoder.check().map_err(|error| match error {
+        models::Error::Config { field, expected, found } => {
+            Problem::mismatch(key(field), expected, found)
+        }
+        other => other.into(),
+    })
+}
+
+/// The key of a field of [`DecoderConfig`].
+fn key(field: &'static str) -> &'static str {
+    match field {
+        "vocabulary" => "vocab_size",
+        "width" => "hidden_size",
+        "layers" => "num_hidden_layers",
+        "heads" => "num_attention_heads",
+        "key_heads" => "num_key_value_heads",
+        "head_width" => "head_dim",
+        "feed_forward" => "intermediate_size",
+        "positions" => "max_position_embeddings",
+        "rotary_base" => "rope_theta",
+        "norm_epsilon" => "rms_norm_eps",
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tiny() -> Config {
+        Config { decoder: DecoderConfig::tiny(), activations: Some(Activations::Int8) }
+    }
+
+    #[test]
+    fn every_shape_is_read_as_it_was_written_numbers_in_all_their_bits() {
+        let nonlinearities = [Nonlinearity::SwiGlu, Nonlinearity::ReluSquared, Nonlinearity::Gelu];
+        for (index, nonlinearity) in nonlinearities.into_iter().enumerate() {
+            let decoder = DecoderConfig {
+                nonlinearity,
+                rotary_base: 10_000.0 + 0.1 * index as f64 + f64::EPSILON * 8192.0,
+                norm_epsilon: 1e-6 / 3.0,
+                sub_norms: index == 1,
+                tied_head: index == 2,
+                ..DecoderConfig::tiny()
+            };
+            for activations in [None, Some(Activations::Int8), Some(Activations::Real)] {
+                let config = Config { decoder: decoder.clone(), activations };
+                assert_eq!(Config::from_json(&config.to_json().unwrap()).unwrap(), config);
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named_by_its_key() {
+        let json = String::from_utf8(tiny().to_json().unwrap()).unwrap();
+        for (from, to, message) in [
+            (
+                r#""num_key_value_heads": 2"#,
+                r#""num_key_value_heads": 3"#,
+                "num_key_value_heads: expected a divisor of heads, found 3",
+            ),
+            (
+                r#""vocab_size": 256"#,
+                r#""vocab_size": 4294967296"#,
+                "vocab_size: expected 1 to 2147483647, found 4294967296",
+            ),
+            (
+                r#""vocab_size": 256"#,
+                r#""vocab_size": -1"#,
+                "configuration: invalid value: integer `-1`, expected usize at line",
+            ),
+            (
+                r#""rope_theta": 10000.0"#,
+                r#""rope_theta": 1e400"#,
+                "configuration: number out of range at line",
+            ),
+            (
+                r#""rope_theta": 10000.0"#,
+                r#""rope_theta": 0"#,
+                "rope_theta: expected a finite number above 1, found 0",
+            ),
+            (
+                r#""vocab_size": 256"#,
+                r#""vocab_size": 256, "vocab_size": 256"#,
+                "configuration: duplicate field `vocab_size` at line",
+            ),
+            (
+                r#""vocab_size": 256,"#,
+                r#""vocab_size": 256, "bias": true,"#,
+                "configuration: unknown field `bias`, expected one of",
+            ),
+            (r#""vocab_size": 256,"#, "", "configuration: missing field `vocab_size` at line"),
+            (
+                r#""hidden_act": "silu""#,
+                r#""hidden_act": "tanh""#,
+                "configuration: unknown variant `tanh`, expected one of `silu`, `relu2`, `gelu`",
+            ),
+            (
+                r#""model_type": "ternary""#,
+                r#""model_type": "llama""#,
+                "model_type: expected ternary, found llama",
+            ),
+            (r#""TernaryForCausalLM""#, "", "architectures: expected TernaryForCausalLM, found "),
+            (
+                r#""quant_method": "ternary""#,
+                r#""quant_method": "bitnet""#,
+                "quantization_config.quant_method: expected ternary, found bitnet",
+            ),
+        ] {
+            assert!(json.contains(from), "{from} in {json}");
+            let error = Config::from_json(json.replacen(from, to, 1).as_bytes()).unwrap_err();
+            assert!(error.to_string().starts_with(message), "{message}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_shape_that_no_model_can_have_is_not_written() {
+        let mut config = tiny();
+        config.decoder.norm_epsilon = f64::NAN;
+        let error = config.to_json().unwrap_err().to_string();
+        assert_eq!(error, "rms_norm_eps: expected 0 to 1, found NaN");
+    }
+}

@@ -1,0 +1,164 @@
+//! Decoders to directories and back.
+
+use std::path::Path;
+
+use models::{Decoder, DecoderConfig, WeightSource};
+use nn::{Activations, Dense, Lookup, Module, Parameters, Projection, TernaryLinear, Values};
+
+use crate::config::Config;
+use crate::directory::{Reader, Writer};
+use crate::error::{Error, Problem, Result};
+use crate::tensors::{Tensor, Tensors};
+
+const CONFIG: &str = "config.json";
+const WEIGHTS: &str = "model.safetensors";
+
+/// Writes a model to a directory, over the one that may be there. The weights are those that the model
+/// computes with; latent weights are left out.
+///
+/// Whenever this fails or is killed, the directory holds the old model or the new one.
+///
+/// # Errors
+/// [`Error::Unwritable`] for a model whose numbers are not finite or whose ternary layers differ in what
+/// they do with activations, [`Error::Io`].
+pub fn save(model: &Decoder<f32>, directory: &Path) -> Result<()> {
+    let (tensors, activations) = collect(model).map_err(Error::Unwritable)?;
+    let config = Config { decoder: model.config().clone(), activations };
+    let config = config.to_json().map_err(Error::Unwritable)?;
+    let mut writer = Writer::begin(directory)?;
+    writer.file(CONFIG, |out| out.write_all(&config))?;
+    writer.file(WEIGHTS, |out| tensors.write(out))?;
+    writer.commit()
+}
+
+/// Reads a model from a directory: frozen ternary layers where its weights are ternary, dense ones where
+/// they are real. It computes the same bits as the model that was saved.
+///
+/// # Errors
+/// [`Error::File`] with the first thing in a file that is wrong, [`Error::Io`].
+pub fn load(directory: &Path) -> Result<Decoder<f32>> {
+    let reader = Reader::open(directory)?;
+    let in_config = |problem: Problem| problem.in_file(&reader.path(CONFIG));
+    let in_weights = |problem: Problem| problem.in_file(&reader.path(WEIGHTS));
+    let config = Config::from_json(&reader.read(CONFIG)?).map_err(in_config)?;
+    let file = reader.read(WEIGHTS)?;
+    check_positions(&config.decoder, file.len()).map_err(in_config)?;
+    let tensors = Tensors::from_bytes(&file).map_err(in_weights)?;
+    drop(file);
+    let mut source = Source { tensors, activations: config.activations };
+    let decoder = Decoder::build(config.decoder, &mut source).map_err(in_weights)?;
+    source.tensors.finish().map_err(in_weights)?;
+    Ok(decoder)
+}
+
+/// The tensors of a model, and what its ternary layers do with activations, if there are any.
+fn collect(model: &Decoder<f32>) -> Result<(Tensors, Option<Activations>), Problem> {
+    let mut tensors = Tensors::new();
+    let mut common = None;
+    let mut result = Ok(());
+    model.visit(&mut |tensor| {
+        let mut add = || match tensor.values {
+            Values::Real(values) | Values::Single(values) => {
+                let unshaped = || Problem::Missing { what: "shape of", name: tensor.name.into() };
+                let shape = model.parameters().shape(tensor.id.ok_or_else(unshaped)?);
+                tensors.insert_real(tensor.name, shape, values.to_vec())
+            }
+            Values::Ternary { matrix, activations, .. } => {
+                let expected = *common.get_or_insert(activations);
+                if activations != expected {
+                    let (expected, found) = (format!("{expected:?}"), format!("{activations:?}"));
+                    return Err(Problem::of_tensor(tensor.name, "activations", expected, found));
+                }
+                tensors.insert_ternary(tensor.name, matrix.clone())
+            }
+        };
+        if result.is_ok() {
+            result = add();
+        }
+    });
+    result.map(|()| (tensors, common))
+}
+
+/// Nothing in the weights bears the number of positions out, but a table is made for them: numbers in it
+/// may be a multiple of the bytes in the file, or as many as every machine has room for.
+fn check_positions(config: &DecoderConfig, file_bytes: usize) -> Result<(), Problem> {
+    let numbers = config.positions.saturating_mul(config.head_width);
+    let limit = file_bytes.saturating_mul(16).max(1 << 24);
+    if numbers <= limit {
+        return Ok(());
+    }
+    let expected = format!("at most {limit} for weights of {file_bytes} bytes");
+    Err(Problem::mismatch("max_position_embeddings · head_dim", expected, numbers))
+}
+
+/// The tensors of a file as weights.
+struct Source {
+    tensors: Tensors,
+    activations: Option<Activations>,
+}
+
+/// A projection of either kind.
+enum Weight {
+    Dense(Dense<f32>),
+    Ternary(TernaryLinear),
+}
+
+impl Source {
+    fn weight(
+        &mut self,
+        name: &str,
+        shape: [usize; 2],
+        parameters: &mut Parameters,
+    ) -> Result<Weight, Problem> {
+        let weight = format!("{name}.weight");
+        match self.tensors.get(&weight) {
+            Some(Tensor::Ternary(_)) => {
+                let matrix = self.tensors.take_ternary(&weight, shape)?;
+                let missing = || {
+                    let found = "no quantization_config";
+                    Problem::of_tensor(&weight, "kind", "real", format!("ternary and {found}"))
+                };
+                let activations = self.activations.ok_or_else(missing)?;
+                let layer = TernaryLinear::new(name, matrix).with_activations(activations);
+                Ok(Weight::Ternary(layer))
+            }
+            _ => {
+                let values = self.tensors.take_real(&weight, &shape)?;
+                let layer = Dense::from_weight(name, shape[1], values, parameters);
+                Ok(Weight::Dense(layer.map_err(models::Error::from)?))
+            }
+        }
+    }
+}
+
+impl WeightSource<f32> for Source {
+    type Error = Problem;
+
+    fn projection(
+        &mut self,
+        name: &str,
+        shape: [usize; 2],
+        parameters: &mut Parameters,
+    ) -> Result<Box<dyn Projection<f32>>, Problem> {
+        Ok(match self.weight(name, shape, parameters)? {
+            Weight::Dense(layer) => Box::new(layer),
+            Weight::Ternary(layer) => Box::new(layer),
+        })
+    }
+
+    fn table(
+        &mut self,
+        name: &str,
+        shape: [usize; 2],
+        parameters: &mut Parameters,
+    ) -> Result<Box<dyn Lookup<f32>>, Problem> {
+        Ok(match self.weight(name, shape, parameters)? {
+            Weight::Dense(layer) => Box::new(layer),
+            Weight::Ternary(layer) => Box::new(layer),
+        })
+    }
+
+    fn gain(&mut self, name: &str, width: usize) -> Result<Vec<f32>, Problem> {
+        self.tensors.take_real(name, &[width])
+    }
+}

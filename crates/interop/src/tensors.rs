@@ -1,0 +1,326 @@
+//! [`Tensors`]: the tensors of a model by name, and their file.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use half::bf16;
+use ternary_core::{PackedTrits, Scales, TernaryMatrix};
+
+use crate::description::{Description, SCALE_SUFFIXES};
+use crate::error::Problem;
+use crate::safetensors::{self, Array, Container, Dtype, METADATA, Part};
+
+/// The key of the metadata that says which layout this is; no tensor is described under it.
+const FORMAT_KEY: &str = "format";
+/// The layout that is written and read.
+const FORMAT: &str = "ternary-1";
+
+/// A tensor of a model.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Tensor {
+    /// Finite numbers, row-major.
+    Real {
+        /// Rows first; nothing for a single number.
+        shape: Vec<usize>,
+        /// As many as the shape says.
+        values: Vec<f32>,
+    },
+    /// Trits and scales.
+    Ternary(TernaryMatrix),
+}
+
+/// The tensors of a model by name. [`Tensors::write`] and [`Tensors::from_bytes`] are each other's
+/// inverse, bit for bit.
+///
+/// ```
+/// use interop::Tensors;
+/// use ternary_core::{Packing, Scales, TernaryMatrix};
+///
+/// let trits = [1, 0, -1, 0, 1, 1];
+/// let matrix = TernaryMatrix::from_trits(2, 3, &trits, Scales::tensor(0.5)?, Packing::TwoBit)?;
+/// let mut tensors = Tensors::new();
+/// tensors.insert_ternary("up.weight", matrix.clone())?;
+/// tensors.insert_real("norm.weight", &[3], vec![1.0, 0.5, 2.0])?;
+///
+/// let mut file = Vec::new();
+/// tensors.write(&mut file)?;
+/// let mut read = Tensors::from_bytes(&file)?;
+/// assert_eq!(read, tensors);
+/// assert_eq!(read.take_ternary("up.weight", [2, 3])?, matrix);
+/// assert_eq!(read.finish().unwrap_err().to_string(), r#"tensor "norm.weight" belongs to nothing"#);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Tensors {
+    by_name: BTreeMap<String, Tensor>,
+}
+
+impl Tensors {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// All of them in the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.by_name.iter().map(|(name, tensor)| (name.as_str(), tensor))
+    }
+
+    /// The tensor of a name.
+    pub fn get(&self, name: &str) -> Option<&Tensor> {
+        self.by_name.get(name)
+    }
+
+    /// Adds real numbers.
+    ///
+    /// # Errors
+    /// [`Problem`] for a name that is taken, numbers that are not as many as the shape says or not
+    /// finite.
+    pub fn insert_real(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        values: Vec<f32>,
+    ) -> Result<(), Problem> {
+        let count = shape.iter().try_fold(1_usize, |count, &n| count.checked_mul(n));
+        if count != Some(values.len()) {
+            let expected = format!("those of {shape:?}");
+            return Err(Problem::of_tensor(name, "numbers", expected, values.len()));
+        }
+        check_finite(name, &values)?;
+        self.insert(name, Tensor::Real { shape: shape.to_vec(), values })
+    }
+
+    /// Adds a ternary matrix.
+    ///
+    /// # Errors
+    /// [`Problem`] for a name that is taken, here or in the metadata.
+    pub fn insert_ternary(&mut self, name: &str, matrix: TernaryMatrix) -> Result<(), Problem> {
+        if name == FORMAT_KEY {
+            return Err(Problem::Duplicate { what: "entry of the metadata", name: name.into() });
+        }
+        self.insert(name, Tensor::Ternary(matrix))
+    }
+
+    fn insert(&mut self, name: &str, tensor: Tensor) -> Result<(), Problem> {
+        let taken = |array: &String| {
+            let other = SCALE_SUFFIXES.iter().filter_map(|suffix| array.strip_suffix(suffix));
+            let mut others = other.filter_map(|name| Some((name, self.by_name.get(name)?)));
+            array == METADATA
+                || self.by_name.contains_key(array)
+                || others.any(|(name, tensor)| array_names(name, tensor).contains(array))
+        };
+        if let Some(name) = array_names(name, &tensor).into_iter().find(taken) {
+            return Err(Problem::Duplicate { what: "tensor", name });
+        }
+        self.by_name.insert(name.to_owned(), tensor);
+        Ok(())
+    }
+
+    /// Takes real numbers of a shape out.
+    ///
+    /// # Errors
+    /// [`Problem`] when there is none, or it is ternary or of another shape.
+    pub fn take_real(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Problem> {
+        match self.take(name)? {
+            Tensor::Real { shape: found, values } if found == shape => Ok(values),
+            other => Err(Problem::of_tensor(name, "shape", format!("{shape:?}"), describe(&other))),
+        }
+    }
+
+    /// Takes a ternary matrix of a shape out.
+    ///
+    /// # Errors
+    /// [`Problem`] when there is none, or it is real or of another shape.
+    pub fn take_ternary(
+        &mut self,
+        name: &str,
+        shape: [usize; 2],
+    ) -> Result<TernaryMatrix, Problem> {
+        match self.take(name)? {
+            Tensor::Ternary(matrix) if [matrix.rows(), matrix.cols()] == shape => Ok(matrix),
+            other => {
+                let expected = format!("ternary {shape:?}");
+                Err(Problem::of_tensor(name, "shape", expected, describe(&other)))
+            }
+        }
+    }
+
+    /// Takes a tensor out.
+    ///
+    /// # Errors
+    /// [`Problem`] when there is none.
+    pub fn take(&mut self, name: &str) -> Result<Tensor, Problem> {
+        let missing = || Problem::Missing { what: "tensor", name: name.to_owned() };
+        self.by_name.remove(name).ok_or_else(missing)
+    }
+
+    /// Checks that everything was taken out.
+    ///
+    /// # Errors
+    /// [`Problem`] that names the first tensor that is left.
+    pub fn finish(mut self) -> Result<(), Problem> {
+        match self.by_name.pop_first() {
+            None => Ok(()),
+            Some((name, _)) => Err(Problem::LeftOver { what: "tensor", name }),
+        }
+    }
+
+    /// Writes the file. One tensor at a time is in memory a second time.
+    ///
+    /// # Errors
+    /// Those of the writer.
+    pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        let mut metadata = BTreeMap::from([(FORMAT_KEY.to_owned(), FORMAT.to_owned())]);
+        let mut parts = Vec::new();
+        for (name, tensor) in &self.by_name {
+            match tensor {
+                Tensor::Real { shape, values } => parts.push(reals(name.clone(), shape, values)),
+                Tensor::Ternary(matrix) => {
+                    let description = Description::of(matrix);
+                    metadata.insert(name.clone(), description.to_string());
+                    parts.extend(parts_of_matrix(name, matrix, &description));
+                }
+            }
+        }
+        safetensors::write(out, &metadata, parts)
+    }
+
+    /// Reads the bytes of a file. What is allocated is bounded by their number.
+    ///
+    /// # Errors
+    /// [`Problem`] with the first thing that is wrong.
+    pub fn from_bytes(file: &[u8]) -> Result<Self, Problem> {
+        let Container { mut metadata, mut arrays } = Container::from_bytes(file)?;
+        match metadata.remove(FORMAT_KEY) {
+            Some(format) if format == FORMAT => {}
+            other => {
+                let found = other.map_or("nothing".into(), |format| format!("{format:?}"));
+                return Err(Problem::mismatch("format in the metadata", FORMAT, found));
+            }
+        }
+        let mut tensors = Self::new();
+        for (name, text) in metadata {
+            let matrix = read_matrix(&name, &text, &mut arrays)?;
+            tensors.by_name.insert(name, Tensor::Ternary(matrix));
+        }
+        for (name, array) in arrays {
+            let values = read_reals(&name, &array)?;
+            tensors.by_name.insert(name, Tensor::Real { shape: array.shape, values });
+        }
+        Ok(tensors)
+    }
+}
+
+/// The arrays of a tensor in a file.
+fn array_names(name: &str, tensor: &Tensor) -> Vec<String> {
+    let mut names = vec![name.to_owned()];
+    if let Tensor::Ternary(matrix) = tensor {
+        let suffixes = Description::of(matrix).scale_suffixes();
+        names.extend(suffixes.iter().map(|suffix| format!("{name}{suffix}")));
+    }
+    names
+}
+
+fn describe(tensor: &Tensor) -> String {
+    match tensor {
+        Tensor::Real { shape, .. } => format!("{shape:?}"),
+        Tensor::Ternary(matrix) => format!("ternary [{}, {}]", matrix.rows(), matrix.cols()),
+    }
+}
+
+fn reals<'a>(name: String, shape: &[usize], values: &'a [f32]) -> Part<'a> {
+    let bytes = || Cow::Owned(values.iter().flat_map(|value| value.to_le_bytes()).collect());
+    Part { name, dtype: Dtype::F32, shape: shape.to_vec(), bytes: Box::new(bytes) }
+}
+
+fn parts_of_matrix<'a>(
+    name: &str,
+    matrix: &'a TernaryMatrix,
+    description: &Description,
+) -> Vec<Part<'a>> {
+    let codes = || Cow::Owned(matrix.codes().to_row_major());
+    let mut parts = vec![Part {
+        name: name.to_owned(),
+        dtype: Dtype::U8,
+        shape: description.codes_shape(),
+        bytes: Box::new(codes),
+    }];
+    let scales = [matrix.scales().negative(), matrix.scales().positive()];
+    let shape = description.scales_shape().expect("the granularity of a matrix fits it");
+    for (suffix, values) in description.scale_suffixes().iter().zip(scales) {
+        parts.push(reals(format!("{name}{suffix}"), &shape, values));
+    }
+    parts
+}
+
+/// Puts a matrix together from its description and the arrays that belong to it.
+fn read_matrix(
+    name: &str,
+    text: &str,
+    arrays: &mut BTreeMap<String, Array<'_>>,
+) -> Result<TernaryMatrix, Problem> {
+    let core = |source| Problem::Tensor { tensor: name.to_owned(), source };
+    let description: Description = text.parse().map_err(|()| {
+        let expected = "ROWSxCOLUMNS PACKING GRANULARITY SIGNS";
+        Problem::of_tensor(name, "description", expected, format!("{text:?}"))
+    })?;
+    let layout = description.layout().map_err(core)?;
+    let codes = take_array(name, Dtype::U8, &description.codes_shape(), arrays)?;
+    let shape = description.scales_shape().map_err(core)?;
+    let mut scales = Vec::new();
+    for suffix in description.scale_suffixes() {
+        let name = format!("{name}{suffix}");
+        scales.push(read_reals(&name, &take_array(&name, Dtype::F32, &shape, arrays)?)?);
+    }
+    let granularity = description.granularity;
+    let first = scales.remove(0);
+    let scales = match scales.pop() {
+        None => Scales::symmetric(granularity, first),
+        Some(positive) => Scales::asymmetric(granularity, first, positive),
+    };
+    let codes = PackedTrits::from_row_major(layout, codes.bytes).map_err(core)?;
+    TernaryMatrix::new(codes, scales.map_err(core)?).map_err(core)
+}
+
+fn take_array<'a>(
+    name: &str,
+    dtype: Dtype,
+    shape: &[usize],
+    arrays: &mut BTreeMap<String, Array<'a>>,
+) -> Result<Array<'a>, Problem> {
+    let missing = || Problem::Missing { what: "tensor", name: name.to_owned() };
+    let array = arrays.remove(name).ok_or_else(missing)?;
+    if array.dtype == dtype && array.shape == shape {
+        return Ok(array);
+    }
+    let found = format!("{} {:?}", array.dtype, array.shape);
+    Err(Problem::of_tensor(name, "type and shape", format!("{dtype} {shape:?}"), found))
+}
+
+/// The finite numbers of an array.
+fn read_reals(name: &str, array: &Array<'_>) -> Result<Vec<f32>, Problem> {
+    let values = match array.dtype {
+        Dtype::F32 => numbers(array.bytes, f32::from_le_bytes),
+        Dtype::Bf16 => numbers(array.bytes, |bytes| bf16::from_le_bytes(bytes).to_f32()),
+        Dtype::U8 => {
+            let found = "U8 without a description in the metadata";
+            return Err(Problem::of_tensor(name, "type", "F32 or BF16", found));
+        }
+    };
+    check_finite(name, &values)?;
+    Ok(values)
+}
+
+fn numbers<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+    let (chunks, _) = bytes.as_chunks::<N>();
+    chunks.iter().map(|&bytes| number(bytes)).collect()
+}
+
+fn check_finite(name: &str, values: &[f32]) -> Result<(), Problem> {
+    let Some(index) = values.iter().position(|value| !value.is_finite()) else { return Ok(()) };
+    let value = f64::from(values[index]);
+    let source = ternary_core::Error::NonFinite { what: "numbers", index, value };
+    Err(Problem::Tensor { tensor: name.to_owned(), source })
+}

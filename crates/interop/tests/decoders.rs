@@ -1,0 +1,186 @@
+//! Decoders in directories.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use models::{Decoder, DecoderConfig, Initial, Shadow, WeightKind};
+use nn::{Activations, BitLinearOptions, Nonlinearity, Sequences, Tape};
+use ternary_core::quantize::{Absmean, Ttq, TtqParameters};
+use ternary_core::{Granularity, Packing};
+
+fn small() -> DecoderConfig {
+    DecoderConfig {
+        vocabulary: 19,
+        width: 24,
+        layers: 2,
+        heads: 4,
+        key_heads: 2,
+        head_width: 6,
+        feed_forward: 36,
+        positions: 32,
+        ..DecoderConfig::tiny()
+    }
+}
+
+fn ternary(options: BitLinearOptions, embedding: bool, head: bool) -> WeightKind {
+    WeightKind::Ternary { options, shadow: Shadow::F32, embedding, head }
+}
+
+fn model(config: DecoderConfig, kind: WeightKind) -> Decoder<f32> {
+    Decoder::build(config, &mut Initial { seed: 5, kind }).unwrap()
+}
+
+fn score_bits(model: &Decoder<f32>) -> Vec<u32> {
+    let sequences = Sequences { count: 2, length: 7 };
+    let tokens: Vec<u32> = (0..14).map(|i| i * 5 % 19).collect();
+    let scores = model.scores(&tokens, sequences, &mut Tape::inference()).unwrap();
+    scores.iter().map(|score| score.to_bits()).collect()
+}
+
+#[test]
+fn a_model_that_was_saved_and_loaded_gives_the_same_bits() {
+    let group = Granularity::group(6).unwrap();
+    let apart = TtqParameters { threshold: 0.05, negative: 0.25, positive: 0.125 };
+    let kinds = [
+        WeightKind::Dense,
+        ternary(BitLinearOptions::default(), false, false),
+        ternary(BitLinearOptions::default(), true, true),
+        ternary(
+            BitLinearOptions {
+                quantizer: Arc::new(Absmean::new(group)),
+                packing: Packing::FiveTrits,
+                activations: Activations::Real,
+                ..BitLinearOptions::default()
+            },
+            true,
+            false,
+        ),
+        ternary(
+            BitLinearOptions {
+                quantizer: Arc::new(Ttq::new(Granularity::Tensor, vec![apart]).unwrap()),
+                ..BitLinearOptions::default()
+            },
+            false,
+            true,
+        ),
+    ];
+    let shapes = [
+        small(),
+        DecoderConfig { tied_head: false, nonlinearity: Nonlinearity::ReluSquared, ..small() },
+        DecoderConfig { sub_norms: false, nonlinearity: Nonlinearity::Gelu, ..small() },
+    ];
+    let directory = tempfile::tempdir().unwrap();
+    for kind in kinds {
+        for shape in &shapes {
+            let saved = model(shape.clone(), kind.clone());
+            interop::save(&saved, directory.path()).unwrap();
+            let loaded = interop::load(directory.path()).unwrap();
+            assert_eq!(loaded.config(), shape);
+            assert_eq!(score_bits(&loaded), score_bits(&saved), "{kind:?} {shape:?}");
+            let files = || {
+                ["config.json", "model.safetensors", "manifest.json"]
+                    .map(|name| fs::read(directory.path().join(name)).unwrap())
+            };
+            let before = files();
+            interop::save(&loaded, directory.path()).unwrap();
+            assert!(files() == before, "a second saving writes the same files");
+        }
+    }
+}
+
+fn message(directory: &Path) -> String {
+    interop::load(directory).unwrap_err().to_string()
+}
+
+/// A saved model without its manifest, so that its files can be changed.
+fn unguarded(kind: WeightKind) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    interop::save(&model(small(), kind), directory.path()).unwrap();
+    fs::remove_file(directory.path().join("manifest.json")).unwrap();
+    directory
+}
+
+fn edit_config(directory: &Path, from: &str, to: &str) {
+    let path = directory.join("config.json");
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from), "{from} in {text}");
+    fs::write(path, text.replacen(from, to, 1)).unwrap();
+}
+
+#[test]
+fn weights_that_do_not_fit_the_configuration_are_named() {
+    let q_proj = "tensor \"model.layers.0.self_attn.q_proj.weight\"";
+    for (from, to, expected) in [
+        (
+            "\"vocab_size\": 19",
+            "\"vocab_size\": 20",
+            "model.safetensors: tensor \"model.embed_tokens.weight\": shape: expected [20, 24], found \
+             [19, 24]"
+                .to_owned(),
+        ),
+        (
+            "\"head_dim\": 6",
+            "\"head_dim\": 8",
+            format!("model.safetensors: {q_proj}: shape: expected ternary [32, 24], found ternary \
+                     [24, 24]"),
+        ),
+        (
+            "\"num_hidden_layers\": 2",
+            "\"num_hidden_layers\": 1",
+            "model.safetensors: tensor \"model.layers.1.input_layernorm.weight\" belongs to nothing"
+                .to_owned(),
+        ),
+        (
+            "\"num_hidden_layers\": 2",
+            "\"num_hidden_layers\": 2000000000",
+            "model.safetensors: tensor \"model.layers.2.input_layernorm.weight\" is missing"
+                .to_owned(),
+        ),
+        (
+            "\"tie_word_embeddings\": true",
+            "\"tie_word_embeddings\": false",
+            "model.safetensors: tensor \"lm_head.weight\" is missing".to_owned(),
+        ),
+        (
+            "\"max_position_embeddings\": 32",
+            "\"max_position_embeddings\": 2147483647",
+            "config.json: max_position_embeddings · head_dim: expected at most 16777216 for weights of"
+                .to_owned(),
+        ),
+        (
+            ",\n  \"quantization_config\": {\n    \"quant_method\": \"ternary\",\n    \
+             \"activations\": \"int8\"\n  }",
+            "",
+            format!("{q_proj}: kind: expected real, found ternary and no quantization_config"),
+        ),
+    ] {
+        let directory = unguarded(ternary(BitLinearOptions::default(), false, false));
+        edit_config(directory.path(), from, to);
+        let found = message(directory.path());
+        assert!(found.contains(&expected), "{expected}\n{found}");
+    }
+}
+
+#[test]
+fn a_directory_that_is_not_there_and_one_without_a_model_are_errors() {
+    let directory = tempfile::tempdir().unwrap();
+    let error = message(&directory.path().join("nowhere"));
+    assert!(error.contains("nowhere/config.json: cannot read the file: "), "{error}");
+    let file = directory.path().join("file");
+    fs::write(&file, b"").unwrap();
+    assert!(interop::load(&file).is_err());
+    assert!(interop::save(&model(small(), WeightKind::Dense), &file).is_err());
+}
+
+#[test]
+fn a_changed_byte_is_found_by_the_manifest() {
+    let directory = tempfile::tempdir().unwrap();
+    interop::save(&model(small(), WeightKind::Dense), directory.path()).unwrap();
+    let path = directory.path().join("model.safetensors");
+    let mut file = fs::read(&path).unwrap();
+    *file.last_mut().unwrap() ^= 1;
+    fs::write(&path, file).unwrap();
+    let error = message(directory.path());
+    assert!(error.contains("model.safetensors: SHA-256 by the manifest: expected "), "{error}");
+}

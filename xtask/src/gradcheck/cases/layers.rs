@@ -1,0 +1,240 @@
+//! Layers: norms, attention and feed-forward nets of dense projections, blocks, embeddings.
+
+use std::sync::Arc;
+
+use nn::ops::RotaryTable;
+use nn::{
+    Attention, AttentionOptions, AttentionProjections, Block, Compute, Dense, Embedding,
+    FeedForward, FeedForwardProjections, Layer, Nonlinearity, Parameters, Projection, RmsNorm,
+    Sequences,
+};
+
+use super::part::{Built, OfEmbedding, OfLayer, Part, both, zeros};
+use crate::gradcheck::case::Case;
+
+/// ε that is not lost beside the mean of squares.
+const EPSILON: f64 = 0.25;
+const WIDTH: usize = 7;
+const INNER: usize = 5;
+/// Two sequences, so that one could see the other.
+const SEQUENCES: Sequences = Sequences { count: 2, length: 3 };
+
+/// The cases of all layers.
+pub(super) fn all() -> Vec<Box<dyn Case>> {
+    let mut cases = Vec::new();
+    for (name, is_shifted) in [("RmsNorm", false), ("RmsNorm, shifted", true)] {
+        cases.extend(both(name, "RmsNorm", Norm { is_shifted }));
+    }
+    for (name, is_full) in [("Attention", false), ("Attention with all options", true)] {
+        cases.extend(both(name, "Attention", Mixer { is_full }));
+    }
+    for (name, nonlinearity, has_norm) in [
+        ("FeedForward, SwiGLU", Nonlinearity::SwiGlu, true),
+        ("FeedForward, squared ReLU", Nonlinearity::ReluSquared, false),
+        ("FeedForward, GELU", Nonlinearity::Gelu, false),
+    ] {
+        cases.extend(both(name, "FeedForward", Channels { nonlinearity, has_norm }));
+    }
+    cases.extend(both("Block", "Block", Pair));
+    for (name, is_tied) in [("Embedding", false), ("Embedding, tied head", true)] {
+        cases.extend(both(name, "Embedding", Table { is_tied }));
+    }
+    cases
+}
+
+fn norm<T: Compute>(
+    name: &str,
+    width: usize,
+    parameters: &mut Parameters,
+) -> nn::Result<RmsNorm<T>> {
+    RmsNorm::new(name, zeros(width), EPSILON, parameters)
+}
+
+fn dense<T: Compute>(
+    name: &str,
+    [outputs, inputs]: [usize; 2],
+    parameters: &mut Parameters,
+) -> nn::Result<Box<dyn Projection<T>>> {
+    Ok(Box::new(Dense::from_weight(name, inputs, zeros(outputs * inputs), parameters)?))
+}
+
+fn of_layer<T: Compute>(layer: impl Layer<T> + 'static) -> Box<dyn Built<T>> {
+    Box::new(OfLayer(Box::new(layer), SEQUENCES))
+}
+
+#[derive(Clone)]
+struct Norm {
+    is_shifted: bool,
+}
+
+impl Part for Norm {
+    fn input(&self) -> Option<[usize; 2]> {
+        Some([SEQUENCES.rows(), WIDTH])
+    }
+
+    fn sums(&self) -> Vec<usize> {
+        vec![WIDTH]
+    }
+
+    fn build<T: Compute>(&self, parameters: &mut Parameters) -> nn::Result<Box<dyn Built<T>>> {
+        let norm = norm("norm", WIDTH, parameters)?;
+        Ok(of_layer(if self.is_shifted { norm.shifted() } else { norm }))
+    }
+}
+
+#[derive(Clone)]
+struct Mixer {
+    is_full: bool,
+}
+
+impl Mixer {
+    const QUERY_HEADS: usize = 4;
+    const KEY_HEADS: usize = 2;
+    const HEAD: usize = 4;
+    /// Less than a head.
+    const ROTATED: usize = 2;
+
+    fn layer<T: Compute>(&self, parameters: &mut Parameters) -> nn::Result<Attention<T>> {
+        let (queries, keys) = (Self::QUERY_HEADS * Self::HEAD, Self::KEY_HEADS * Self::HEAD);
+        let projections = AttentionProjections {
+            query: dense("query", [queries, WIDTH], parameters)?,
+            key: dense("key", [keys, WIDTH], parameters)?,
+            value: dense("value", [keys, WIDTH], parameters)?,
+            gate: match self.is_full {
+                true => Some(dense("gate", [queries, WIDTH], parameters)?),
+                false => None,
+            },
+            output: dense("output", [WIDTH, queries], parameters)?,
+        };
+        let mut options = AttentionOptions {
+            query_heads: Self::QUERY_HEADS,
+            key_heads: Self::KEY_HEADS,
+            head_width: Self::HEAD,
+            rotary: None,
+            head_norms: None,
+            sub_norm: None,
+        };
+        if self.is_full {
+            let positions = SEQUENCES.length;
+            let table = RotaryTable::new(10.0, Self::HEAD, Self::ROTATED, positions)?;
+            options.rotary = Some(Arc::new(table));
+            options.head_norms = Some([
+                norm("query_norm", Self::HEAD, parameters)?,
+                norm("key_norm", Self::HEAD, parameters)?,
+            ]);
+            options.sub_norm = Some(norm("sub_norm", queries, parameters)?);
+        }
+        Attention::new("attention", projections, options)
+    }
+}
+
+impl Part for Mixer {
+    fn input(&self) -> Option<[usize; 2]> {
+        Some([SEQUENCES.rows(), WIDTH])
+    }
+
+    fn sums(&self) -> Vec<usize> {
+        let queries = Self::QUERY_HEADS * Self::HEAD;
+        vec![WIDTH, Self::HEAD, Self::HEAD, SEQUENCES.length, queries, queries]
+    }
+
+    fn build<T: Compute>(&self, parameters: &mut Parameters) -> nn::Result<Box<dyn Built<T>>> {
+        Ok(of_layer(self.layer(parameters)?))
+    }
+}
+
+#[derive(Clone)]
+struct Channels {
+    nonlinearity: Nonlinearity,
+    has_norm: bool,
+}
+
+impl Channels {
+    fn layer<T: Compute>(&self, parameters: &mut Parameters) -> nn::Result<FeedForward<T>> {
+        let projections = FeedForwardProjections {
+            gate: match self.nonlinearity {
+                Nonlinearity::Gelu => None,
+                _ => Some(dense("gate", [INNER, WIDTH], parameters)?),
+            },
+            up: dense("up", [INNER, WIDTH], parameters)?,
+            down: dense("down", [WIDTH, INNER], parameters)?,
+        };
+        let sub_norm = match self.has_norm {
+            true => Some(norm("ffn_norm", INNER, parameters)?),
+            false => None,
+        };
+        FeedForward::new("feed_forward", self.nonlinearity, projections, sub_norm)
+    }
+}
+
+impl Part for Channels {
+    fn input(&self) -> Option<[usize; 2]> {
+        Some([SEQUENCES.rows(), WIDTH])
+    }
+
+    fn sums(&self) -> Vec<usize> {
+        vec![WIDTH, INNER, INNER]
+    }
+
+    fn build<T: Compute>(&self, parameters: &mut Parameters) -> nn::Result<Box<dyn Built<T>>> {
+        Ok(of_layer(self.layer(parameters)?))
+    }
+}
+
+/// Attention and a feed-forward net on one stream.
+#[derive(Clone)]
+struct Pair;
+
+impl Pair {
+    const PARTS: (Mixer, Channels) = (
+        Mixer { is_full: false },
+        Channels { nonlinearity: Nonlinearity::SwiGlu, has_norm: false },
+    );
+}
+
+impl Part for Pair {
+    fn input(&self) -> Option<[usize; 2]> {
+        Some([SEQUENCES.rows(), WIDTH])
+    }
+
+    fn sums(&self) -> Vec<usize> {
+        let norms = [WIDTH, WIDTH];
+        [Self::PARTS.0.sums(), Self::PARTS.1.sums(), norms.into()].concat()
+    }
+
+    fn build<T: Compute>(&self, parameters: &mut Parameters) -> nn::Result<Box<dyn Built<T>>> {
+        let first = norm("attention_norm", WIDTH, parameters)?;
+        let mixer = Self::PARTS.0.layer(parameters)?;
+        let second = norm("feed_forward_norm", WIDTH, parameters)?;
+        let channels = Self::PARTS.1.layer(parameters)?;
+        let block = Block::new("block", (first, Box::new(mixer)), (second, Box::new(channels)))?;
+        Ok(of_layer(block))
+    }
+}
+
+#[derive(Clone)]
+struct Table {
+    is_tied: bool,
+}
+
+impl Part for Table {
+    fn input(&self) -> Option<[usize; 2]> {
+        None
+    }
+
+    fn sums(&self) -> Vec<usize> {
+        vec![WIDTH, Self::TOKENS.len()]
+    }
+
+    fn build<T: Compute>(&self, parameters: &mut Parameters) -> nn::Result<Box<dyn Built<T>>> {
+        let table = Dense::from_weight("embedding", WIDTH, zeros(INNER * WIDTH), parameters)?;
+        let embedding = Embedding::new(Box::new(table));
+        let Self { is_tied } = *self;
+        Ok(Box::new(OfEmbedding { embedding, tokens: Self::TOKENS, is_tied }))
+    }
+}
+
+impl Table {
+    /// Of five: one occurs twice, one not at all.
+    const TOKENS: &[u32] = &[2, 0, 4, 2, 1, 0, 2];
+}

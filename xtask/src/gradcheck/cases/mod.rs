@@ -1,0 +1,18 @@
+//! The checks of every op, projection, layer and estimator.
+
+mod estimators;
+mod layers;
+mod op;
+mod ops;
+mod part;
+mod projections;
+
+use super::case::Case;
+
+/// All of them.
+pub(crate) fn all() -> Vec<Box<dyn Case>> {
+    [estimators::all(), ops::all(), projections::all(), layers::all()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
