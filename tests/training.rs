@@ -61,8 +61,8 @@ fn ternary_and_float_models_learn_and_the_run_folder_tells_how() {
         let records = metrics(&folder, out);
         let (steps, evaluations) = losses(&records);
         assert_eq!((steps.len(), evaluations.len()), (30, 3), "{out}");
-        // Untrained, all 256 bytes are about equally likely.
-        assert!((steps[0] - 256_f64.ln()).abs() < 0.7, "{out}: {}", steps[0]);
+        // Untrained, all 256 bytes are about equally likely: scores of variance 1 cost half a nat.
+        assert!((5.5..6.7).contains(&steps[0]), "{out}: {}", steps[0]);
         assert!(mean(&steps[25..]) < steps[0] - 1.5, "{out}: {steps:?}");
         assert!(evaluations[2] < evaluations[0], "{out}: {evaluations:?}");
         for record in records.iter().filter(|record| record["kind"] == "step") {
@@ -142,17 +142,20 @@ fn the_same_seed_gives_the_same_run_on_any_number_of_threads() {
 }
 
 #[test]
-fn the_configuration_of_a_run_repeats_it() {
-    let folder = Folder::new("config");
+fn the_configuration_of_a_run_repeats_it_from_any_folder() {
+    let (folder, elsewhere) = (Folder::new("config"), Folder::new("config-elsewhere"));
     fs::write(folder.path("text"), text_of_a_user()).unwrap();
     let set = "--set ternary.quantiser=twn0.7 --set ternary.granularity=row \
                --set ternary.estimator=clipped --set ternary.packing=five-trits";
     train(&folder, "first", &format!("--steps 6 --seed 3 --data text {set}"));
-    let done = folder.ternary("train --config first/config.toml --out second");
+    fs::copy(folder.path("first/config.toml"), elsewhere.path("copy.toml")).unwrap();
+    let done = elsewhere.ternary("train --config copy.toml --out second");
     assert_eq!(done.code, Some(0), "{done:?}");
-    assert_eq!(timeless_metrics(&folder, "first"), timeless_metrics(&folder, "second"));
-    let config = |out: &str| fs::read_to_string(folder.path(out).join("config.toml")).unwrap();
-    assert_eq!(config("first"), config("second"));
+    let (first, second) = ((&folder, "first"), (&elsewhere, "second"));
+    assert_eq!(timeless_metrics(first.0, first.1), timeless_metrics(second.0, second.1));
+    let [first, second] = [first, second]
+        .map(|(folder, out)| fs::read_to_string(folder.path(out).join("config.toml")).unwrap());
+    assert_eq!(first, second);
 }
 
 #[test]

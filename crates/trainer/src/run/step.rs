@@ -105,15 +105,22 @@ impl<'a> Training<'a> {
         let batch =
             Batch { sequences: self.sequences, tokens: &self.tokens, targets: &self.targets };
         let loss = self.model.loss_and_gradients(batch, &mut self.tape, &mut self.gradients)?;
+        let (learning_rate, gradient_norm) = self.apply(step)?;
+        Ok(Step { loss: loss.mean, learning_rate, gradient_norm, time: start.elapsed() })
+    }
+
+    /// Turns the gradients of step `step` into new weights and new codes; returns the learning rate and
+    /// the norm before the clip.
+    fn apply(&mut self, step: u32) -> models::Result<(f64, f64)> {
         self.model.finish_gradients(&mut self.gradients)?;
-        let gradient_norm = self.gradients.norm();
-        if !gradient_norm.is_finite() {
+        let norm = self.gradients.norm();
+        if !norm.is_finite() {
             self.gradients.check_finite(self.model.parameters())?;
         }
         let learning_rate = self.schedule.learning_rate(step);
-        self.update(learning_rate, clip_factor(gradient_norm, self.clip));
+        self.update(learning_rate, clip_factor(norm, self.clip));
         self.model.requantize(Update::hard(self.seed, step + 1))?;
-        Ok(Step { loss: loss.mean, learning_rate, gradient_norm, time: start.elapsed() })
+        Ok((learning_rate, norm))
     }
 
     fn read_batch(&mut self, step: u32) {
@@ -137,3 +144,6 @@ impl<'a> Training<'a> {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -38,7 +38,7 @@ pub fn train(configuration: &Configuration, progress: &Progress) -> Result<Summa
     let model = build(configuration)?;
     let folder =
         RunFolder::choose(configuration.run.out.as_deref(), configuration.run.preset.name())?;
-    folder.write_configuration(&configuration.to_toml())?;
+    folder.write_configuration(&for_another_folder(configuration)?.to_toml())?;
     progress.line(format_args!(
         "{} parameters, {} bytes to train on and {} held out; the run is in {}",
         model.parameters().numbers(),
@@ -65,6 +65,15 @@ pub fn train(configuration: &Configuration, progress: &Progress) -> Result<Summa
         tokens_per_second: run.tokens_per_second(configuration.run.steps),
         model,
     })
+}
+
+/// The configuration as it can be used from anywhere: with the whole path of the text.
+fn for_another_folder(configuration: &Configuration) -> Result<Configuration> {
+    let mut configuration = configuration.clone();
+    if let Some(path) = &mut configuration.run.data {
+        *path = std::path::absolute(&path).map_err(Error::file("find", path))?;
+    }
+    Ok(configuration)
 }
 
 fn text(configuration: &Configuration) -> Result<Text> {

@@ -1,0 +1,138 @@
+use super::*;
+use crate::config::Layers;
+use crate::data::stories;
+use crate::run::model::build;
+use nn::Values;
+use ternary_core::{Granularity, Packing, TernaryMatrix};
+
+const LENGTH: usize = 32;
+
+/// A small configuration, changed by some settings.
+fn configuration(settings: &[&str]) -> Configuration {
+    let mut layers = Layers::default();
+    let small = ["model.width=32", "model.layers=1", "model.feed_forward=48", "batch.windows=2"];
+    layers.add_assignments(small).unwrap();
+    layers.add_assignments(["batch.length=32", "steps=10", "optimiser.warm_up=0"]).unwrap();
+    layers.add_assignments(settings.iter().copied()).unwrap();
+    layers.resolve().unwrap()
+}
+
+/// Some steps of a configuration on a text, and what each told.
+fn run<'a>(settings: &[&str], text: &'a [u8], steps: u32) -> (Training<'a>, Vec<Step>) {
+    let configuration = configuration(settings);
+    let windows = TrainingWindows::new(configuration.run.seed, text.len(), LENGTH).unwrap();
+    let model = build(&configuration).unwrap();
+    let mut training = Training::new(&configuration, model, text, windows);
+    let steps = (0..steps).map(|step| training.step(step).unwrap()).collect();
+    (training, steps)
+}
+
+fn losses(settings: &[&str]) -> Vec<f64> {
+    run(settings, &stories(0, 5000), 5).1.into_iter().map(|step| step.loss).collect()
+}
+
+/// All values of a model's real tensors, and the codes with their scales of its ternary ones.
+fn tensors(model: &Decoder<f32>) -> (Vec<f32>, Vec<TernaryMatrix>) {
+    let (mut real, mut ternary) = (Vec::new(), Vec::new());
+    model.visit(&mut |tensor| match tensor.values {
+        Values::Real(values) => real.extend_from_slice(values),
+        Values::Single(values) => real.extend_from_slice(values),
+        Values::Ternary { matrix, .. } => ternary.push(matrix.clone()),
+    });
+    (real, ternary)
+}
+
+#[test]
+fn every_setting_that_should_change_the_training_does() {
+    let default = losses(&[]);
+    for setting in [
+        "seed=1",
+        "float=true",
+        "model.layers=2",
+        "model.heads=2",
+        "model.key_value_heads=1",
+        "model.feed_forward=32",
+        "model.tied_head=false",
+        "model.rope_base=100",
+        "ternary.quantiser=twn",
+        "ternary.granularity=row",
+        "ternary.granularity=16",
+        "ternary.estimator=clipped-hard",
+        "batch.windows=3",
+        "optimiser.learning_rate=1e-3",
+        "optimiser.final_learning_rate=1e-3",
+        "optimiser.warm_up=0.5",
+        "optimiser.beta1=0.5",
+        "optimiser.beta2=0.5",
+        "optimiser.epsilon=1",
+        "optimiser.weight_decay=100",
+        "optimiser.clip=1e-6",
+        "steps=5",
+    ] {
+        let changed = losses(&[setting]);
+        assert!(changed.iter().all(|loss| loss.is_finite()), "{setting}: {changed:?}");
+        assert_ne!(changed, default, "{setting}");
+    }
+}
+
+#[test]
+fn how_trits_are_packed_changes_nothing() {
+    assert_eq!(losses(&["ternary.packing=five-trits"]), losses(&[]));
+    let text = stories(0, 5000);
+    let (training, _) = run(&["ternary.packing=five-trits"], &text, 1);
+    let (_, matrices) = tensors(training.model());
+    assert!(!matrices.is_empty());
+    assert!(matrices.iter().all(|matrix| matrix.packing() == Packing::FiveTrits));
+}
+
+#[test]
+fn after_a_step_the_codes_are_those_of_the_latent_weights() {
+    let text = stories(0, 5000);
+    let (before, _) = run(&[], &text, 0);
+    let (after, _) = run(&[], &text, 5);
+    assert_ne!(tensors(before.model()).1, tensors(after.model()).1);
+    let rule = ternary_core::quantize::Absmean::new(Granularity::Tensor);
+    let mut checked = 0;
+    after.model().visit(&mut |tensor| {
+        if let Values::Ternary { matrix, latent } = tensor.values {
+            let (rows, cols, packing) = (matrix.rows(), matrix.cols(), matrix.packing());
+            let latent = latent.unwrap();
+            let expected = TernaryMatrix::quantize(rows, cols, latent, &rule, packing).unwrap();
+            assert_eq!(*matrix, expected, "{}", tensor.name);
+            checked += 1;
+        }
+    });
+    assert_eq!(checked, 7, "four projections of attention and three of the feed-forward part");
+}
+
+#[test]
+fn the_clip_shortens_what_the_optimiser_sees_but_not_the_norm_that_is_told() {
+    let text = stories(0, 5000);
+    let (start, _) = run(&[], &text, 0);
+    let (free, told_free) = run(&["optimiser.clip=1e9"], &text, 5);
+    let (clipped, told_clipped) = run(&["optimiser.clip=1e-12"], &text, 5);
+    assert_eq!(told_clipped[0].gradient_norm, told_free[0].gradient_norm);
+    // Embedding and norms do not decay. A gradient of 10⁻¹² at most, beside an ε of 10⁻⁸, moves them by
+    // 10⁻⁴ learning rates a step at most, and by a rounding.
+    let moved = |training: &Training| -> f32 {
+        let (now, before) = (tensors(training.model()).0, tensors(start.model()).0);
+        now.iter().zip(&before).map(|(now, before)| (now - before).abs()).fold(0.0, f32::max)
+    };
+    assert!(moved(&clipped) <= 5.0 * 3e-3 * 1e-4 + 1e-6, "{}", moved(&clipped));
+    assert!(moved(&free) > 3e-3, "{}", moved(&free));
+}
+
+#[test]
+fn a_gradient_that_is_not_finite_is_named_and_changes_nothing() {
+    let text = stories(0, 5000);
+    let (mut training, _) = run(&[], &text, 2);
+    let (weights, optimiser) = (tensors(&training.model), training.optimiser.clone());
+    let first = training.model.parameters().ids().next().unwrap();
+    training.gradients.get_mut(first)[3] = f32::NAN;
+    let error = training.apply(2).unwrap_err().to_string();
+    let name = training.model.parameters().name(first);
+    assert!(error.contains(name) && error.contains("index 3"), "{error}");
+    assert_eq!(tensors(&training.model), weights);
+    assert_eq!(training.optimiser, optimiser);
+    assert!(training.step(2).is_ok());
+}
