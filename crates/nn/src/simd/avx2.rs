@@ -128,12 +128,6 @@ impl Lanes for Avx2 {
         fn div(a: self, b: Self) -> Self { both!(_mm256_div_ps, a, b) }
         fn mul_add(a: self, b: Self, c: Self) -> Self { both!(_mm256_fmadd_ps, a, b, c) }
         fn max(a: self, b: Self) -> Self { both!(_mm256_max_ps, a, b) }
-        fn min(a: self, b: Self) -> Self { both!(_mm256_min_ps, a, b) }
-        fn sqrt(a: self) -> Self { both!(_mm256_sqrt_ps, a) }
-        fn abs(a: self) -> Self {
-            let sign = Self(_mm256_set1_ps(-0.0), _mm256_set1_ps(-0.0));
-            both!(_mm256_andnot_ps, sign, a)
-        }
         fn select_less(a: self, bound: Self, then: Self, otherwise: Self) -> Self {
             let less = Self(
                 _mm256_cmp_ps::<_CMP_LT_OQ>(a.0, bound.0),

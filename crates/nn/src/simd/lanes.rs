@@ -35,11 +35,6 @@ pub(crate) trait Lanes: Copy {
     unsafe fn mul_add(self, factor: Self, addend: Self) -> Self;
     /// The larger; `other` where one is NaN.
     unsafe fn max(self, other: Self) -> Self;
-    /// The smaller; `other` where one is NaN.
-    unsafe fn min(self, other: Self) -> Self;
-    unsafe fn sqrt(self) -> Self;
-    /// |self|.
-    unsafe fn abs(self) -> Self;
     /// `then` in the lanes where self < bound, `otherwise` elsewhere (a NaN is not smaller).
     unsafe fn select_less(self, bound: Self, then: Self, otherwise: Self) -> Self;
     /// The nearest integer, a half to the even one, for |self| < 2²².

@@ -94,7 +94,7 @@ fn after_a_step_the_codes_are_those_of_the_latent_weights() {
     let rule = ternary_core::quantize::Absmean::new(Granularity::Tensor);
     let mut checked = 0;
     after.model().visit(&mut |tensor| {
-        if let Values::Ternary { matrix, latent } = tensor.values {
+        if let Values::Ternary { matrix, latent, .. } = tensor.values {
             let (rows, cols, packing) = (matrix.rows(), matrix.cols(), matrix.packing());
             let latent = latent.unwrap();
             let expected = TernaryMatrix::quantize(rows, cols, latent, &rule, packing).unwrap();
