@@ -69,7 +69,8 @@ mod tests {
         // SAFETY: passed on from the caller.
         unsafe {
             let x = L::from_array(x);
-            let y = x.mul_add(x, L::splat(0.5)).sub(x.div(L::splat(4.0))).round().max(L::splat(-2.0));
+            let y =
+                x.mul_add(x, L::splat(0.5)).sub(x.div(L::splat(4.0))).round().max(L::splat(-2.0));
             let y = x.select_less(L::splat(0.0), y, x.scale(L::splat(3.0)));
             (y.to_array(), y.sum(), y.largest())
         }
