@@ -22,7 +22,7 @@ settings! {
         /// The text to train on, a file of any bytes [default: stories from a generator]
         data: Option<PathBuf> = None;
         /// Steps of the optimiser
-        steps: u32 = 400, in 1..=1_000_000_000;
+        steps: u32 = 500, in 1..=1_000_000_000;
         /// Where all randomness comes from: the first weights and the order of the data
         seed: u64 = 0, in 0..=i64::MAX as u64;
         /// The folder of the run, new or empty [default: the next free runs/PRESET-0001]
@@ -68,7 +68,7 @@ settings! {
     /// AdamW, its schedule and its clip.
     optimiser: Optimiser "optimiser" {
         /// The learning rate after the warm-up
-        learning_rate: f64 = 3e-3, in POSITIVE;
+        learning_rate: f64 = 6e-3, in POSITIVE;
         /// The learning rate at the last step, where the cosine ends
         final_learning_rate: f64 = 3e-4, in 0.0..;
         /// The share of the steps over which the learning rate rises

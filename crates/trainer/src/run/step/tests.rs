@@ -118,8 +118,8 @@ fn the_clip_shortens_what_the_optimiser_sees_but_not_the_norm_that_is_told() {
         let (now, before) = (tensors(training.model()).0, tensors(start.model()).0);
         now.iter().zip(&before).map(|(now, before)| (now - before).abs()).fold(0.0, f32::max)
     };
-    assert!(moved(&clipped) <= 5.0 * 3e-3 * 1e-4 + 1e-6, "{}", moved(&clipped));
-    assert!(moved(&free) > 3e-3, "{}", moved(&free));
+    assert!(moved(&clipped) <= 5.0 * 6e-3 * 1e-4 + 1e-6, "{}", moved(&clipped));
+    assert!(moved(&free) > 6e-3, "{}", moved(&free));
 }
 
 #[test]
