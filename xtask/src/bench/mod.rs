@@ -1,10 +1,17 @@
 //! `cargo xtask bench`: measurements, each beside the limit of the machine that bounds it.
 
+mod arguments;
+mod clock;
+mod goal;
 mod kernels;
+mod machine;
+mod measuring;
+mod named;
 mod peer;
 mod report;
 mod roofs;
 mod rounds;
+mod shape;
 
 use std::error::Error;
 
