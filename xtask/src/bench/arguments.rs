@@ -31,12 +31,11 @@ pub(crate) struct Common {
 }
 
 impl Common {
-    /// The threads to measure with, once the sizes are known to be in reach of this machine.
-    pub(crate) fn check(&self, default_shapes: &[Shape]) -> Result<Vec<usize>> {
+    /// The threads to measure with, once they and the sizes are known to be in reach of this machine.
+    pub(crate) fn check(&self, shapes: &[Shape], rows: &[usize]) -> Result<Vec<usize>> {
         let threads =
             if self.threads.is_empty() { default_threads()? } else { self.threads.clone() };
-        let shapes = if self.shapes.is_empty() { default_shapes } else { &self.shapes };
-        check_sizes(shapes, &self.rows, &threads)?;
+        check_sizes(shapes, rows, &threads)?;
         Ok(threads)
     }
 

@@ -18,7 +18,7 @@ use self::calls::prepare;
 use self::operands::Operands;
 use self::plan::{Choice, Kernel, Scale, Source, plan};
 use super::Result;
-use super::arguments::Common;
+use super::arguments::{Common, or_default};
 use super::clock::Clock;
 use super::measuring::Measuring;
 use super::report::Spec as _;
@@ -55,10 +55,11 @@ pub(crate) fn run(args: Args) -> Result {
         Some(isa) => Kernels::new(isa)?,
         None => Kernels::detect()?,
     };
-    let threads = args.common.check(&Shape::DEFAULT)?;
+    let shapes = or_default(&args.common.shapes, &Shape::DEFAULT);
+    let threads = args.common.check(&shapes, &args.common.rows)?;
     let mut file = args.common.create_file()?;
     let choice = Choice {
-        shapes: args.common.shapes,
+        shapes,
         rows: args.common.rows,
         threads: threads.clone(),
         kernels: args.kernels,

@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 use ternary_core::kernels::Kernels;
 
 use self::calls::Trials;
-use self::plan::{Choice, Layer, Pass, SHAPES, plan};
+use self::plan::{Choice, HEADS, Layer, Pass, SHAPES, TOKENS, plan};
 use super::Result;
-use super::arguments::Common;
+use super::arguments::{Common, or_default};
 use super::measuring::Measuring;
-use super::shape::parse_positive;
+use super::shape::{Shape, parse_positive};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -37,11 +37,15 @@ pub(crate) struct Args {
 /// Measures and prints.
 pub(crate) fn run(args: Args) -> Result {
     let isa = Kernels::detect()?.isa();
-    let threads = args.common.check(&SHAPES)?;
+    let shapes = or_default(&args.common.shapes, &SHAPES);
+    let rows = or_default(&args.common.rows, &[TOKENS]);
+    let wide = HEADS.query * HEADS.width;
+    let threads =
+        args.common.check(&[&shapes[..], &[Shape { k: wide, n: wide }]].concat(), &rows)?;
     let mut file = args.common.create_file()?;
     let plan = plan(&Choice {
-        shapes: args.common.shapes,
-        rows: args.common.rows,
+        shapes,
+        rows,
         threads: threads.clone(),
         layers: args.layers,
         passes: args.passes,
@@ -52,8 +56,8 @@ pub(crate) fn run(args: Args) -> Result {
     let mut bench = Measuring::start(isa, &threads)?;
     let mut trials = Trials::default();
     let calls = plan.iter().map(|&spec| trials.prepare(spec, isa)).collect::<nn::Result<_>>()?;
-    let (start, limit) =
-        (Instant::now(), Duration::from_secs(60).saturating_mul(args.minutes as u32));
+    let limit = Duration::from_secs((args.minutes as u64).saturating_mul(60));
+    let start = Instant::now();
     let peers = args.common.peers;
     bench.measure(
         &plan,

@@ -36,7 +36,7 @@ pub(crate) const SHAPES: [Shape; 3] =
     [Shape { k: 512, n: 1536 }, Shape { k: 1024, n: 4096 }, Shape { k: 2048, n: 2048 }];
 
 /// Tokens of a batch when no number is given.
-const TOKENS: usize = 2048;
+pub(crate) const TOKENS: usize = 2048;
 
 /// The heads of attention.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,7 +109,7 @@ impl report::Spec for Spec {
     }
 }
 
-/// What the command line asks for; an empty list means the default.
+/// What the command line asks for; an empty list of layers or passes means all.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Choice {
     pub(crate) shapes: Vec<Shape>,
@@ -122,19 +122,16 @@ pub(crate) struct Choice {
 /// The rows that the choice asks for. Those to be compared stand side by side: the layers and passes
 /// of one shape.
 pub(crate) fn plan(choice: &Choice) -> Vec<Spec> {
-    let shapes = or_default(&choice.shapes, &SHAPES);
-    let rows = or_default(&choice.rows, &[TOKENS]);
-    let threads = or_default(&choice.threads, &[1, 2]);
     let layers = or_default(&choice.layers, Layer::value_variants());
     let passes = or_default(&choice.passes, Pass::value_variants());
     let linear = [Layer::Dense, Layer::Bit];
     let mut groups: Vec<(Sizes, Vec<Layer>)> =
-        shapes.into_iter().map(|shape| (Sizes::Linear(shape), linear.into())).collect();
+        choice.shapes.iter().map(|&shape| (Sizes::Linear(shape), linear.into())).collect();
     groups.push((Sizes::Attention(HEADS), vec![Layer::Attention]));
     let mut plan = Vec::new();
     for (sizes, members) in groups {
-        for &m in &rows {
-            for &threads in &threads {
+        for &m in &choice.rows {
+            for &threads in &choice.threads {
                 for &pass in &passes {
                     for &layer in members.iter().filter(|layer| layers.contains(layer)) {
                         plan.push(Spec { layer, pass, sizes, m, threads });
@@ -161,7 +158,8 @@ mod tests {
 
     #[test]
     fn ternary_and_dense_of_one_shape_and_pass_are_neighbours() {
-        let plan = plan(&Choice::default());
+        let (shapes, rows, threads) = (SHAPES.into(), vec![TOKENS], vec![1, 2]);
+        let plan = plan(&Choice { shapes, rows, threads, ..Choice::default() });
         assert_eq!(plan.len(), 2 * 2 * (2 * SHAPES.len() + 1));
         for pair in plan.chunks_exact(2).take(4 * SHAPES.len()) {
             let [dense, bit] = [pair[0], pair[1]];
@@ -174,7 +172,7 @@ mod tests {
     fn a_choice_narrows_the_plan() {
         let shape = Shape { k: 64, n: 48 };
         let plan = plan(&Choice {
-            shapes: vec![shape, shape],
+            shapes: vec![shape],
             rows: vec![16],
             threads: vec![1],
             layers: vec![Layer::Bit],
