@@ -81,9 +81,13 @@ fn a_bad_key_in_a_file_is_named_with_the_file() {
 #[test]
 fn a_failure_exits_with_1_names_the_cause_and_leaves_nothing() {
     let folder = Folder::new("failures");
+    let elsewhere = Folder::new("failures-text");
+    fs::write(elsewhere.path("text"), "some text").unwrap();
     for (arguments, said) in [
         ("train --data no-such.txt", "no-such.txt"),
-        ("eval --model no-such --data no-such.txt", "no-such"),
+        ("train --data .", "cannot read the text ."),
+        ("eval --model no-such --data ../failures-text/text", "no-such"),
+        ("eval --model no-such --data no-such.txt", "no-such.txt"),
     ] {
         let done = folder.ternary(arguments);
         assert_eq!(done.code, Some(1), "{arguments}: {done:?}");
