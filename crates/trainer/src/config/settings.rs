@@ -3,7 +3,8 @@
 use std::ops::{Bound, RangeBounds};
 use std::path::PathBuf;
 
-use models::DecoderConfig;
+use models::{DecoderConfig, Shadow};
+use nn::Activations;
 use ste::Method;
 use ternary_core::{Granularity, Packing, Rule};
 
@@ -57,6 +58,22 @@ settings! {
         estimator: Method = Method::Identity;
         /// How trits are held: two-bit, or five-trits in a byte
         packing: Packing = Packing::TwoBit;
+        /// How activations enter a ternary product: int8 codes for each token, or real numbers
+        activations: Activations = Activations::Int8;
+        /// The precision of the latent weights: f32, or bf16
+        latent: Shadow = Shadow::F32;
+        /// Round updates of bf16 weights up or down at random, without bias, instead of to the nearest
+        stochastic_rounding: bool = true;
+        /// Whether the embedding is ternary too, and with it a tied head
+        embedding: bool = false;
+        /// Whether an untied head is ternary
+        head: bool = true;
+        /// The share of the steps over which weights go from latent to ternary, w + λ(Q(w) − w)
+        ramp: f64 = 0.0, in 0.0..=1.0;
+        /// Memory of the running average of scales and thresholds; 0 takes each as it is
+        scale_average: f64 = 0.0, in 0.0..1.0;
+        /// Noise that codes near a threshold are decided under, in thresholds
+        boundary_noise: f64 = 0.0, in 0.0..=10.0;
     }
     /// What one step sees.
     batch: Batch "batch" {

@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::{Bound, RangeBounds};
 use std::path::PathBuf;
 
+use models::Shadow;
+use nn::Activations;
 use ste::Method;
 use ternary_core::{Granularity, Packing, Rule};
 use toml::Value;
@@ -155,26 +157,35 @@ impl SettingValue for Granularity {
     }
 }
 
-impl SettingValue for Packing {
-    fn expected() -> String {
-        "a packing: two-bit, five-trits".into()
-    }
+/// Types with a name for each of a few values.
+macro_rules! named {
+    ($($kind:ty, $what:literal: $($name:literal => $value:path),*;)*) => {$(
+        impl SettingValue for $kind {
+            fn expected() -> String {
+                format!("{}: {}", $what, [$($name),*].join(", "))
+            }
 
-    fn from_toml(value: &Value) -> Option<Self> {
-        match value.as_str()? {
-            "two-bit" => Some(Self::TwoBit),
-            "five-trits" => Some(Self::FiveTrits),
-            _ => None,
+            fn from_toml(value: &Value) -> Option<Self> {
+                match value.as_str()? {
+                    $($name => Some($value),)*
+                    _ => None,
+                }
+            }
+
+            fn to_toml(&self) -> Option<Value> {
+                let name = match self {
+                    $($value => $name,)*
+                };
+                Some(Value::String(name.into()))
+            }
         }
-    }
+    )*};
+}
 
-    fn to_toml(&self) -> Option<Value> {
-        let name = match self {
-            Self::TwoBit => "two-bit",
-            Self::FiveTrits => "five-trits",
-        };
-        Some(Value::String(name.into()))
-    }
+named! {
+    Packing, "a packing": "two-bit" => Packing::TwoBit, "five-trits" => Packing::FiveTrits;
+    Activations, "a kind of activations": "int8" => Activations::Int8, "real" => Activations::Real;
+    Shadow, "a precision": "f32" => Shadow::F32, "bf16" => Shadow::Bf16;
 }
 
 impl SettingValue for Preset {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use models::{Decoder, DecoderConfig, Initial, Shadow, WeightKind};
+use models::{Decoder, DecoderConfig, Initial, WeightKind};
 use nn::BitLinearOptions;
 
 use crate::config::{Configuration, Model, Ternary};
@@ -18,14 +18,17 @@ pub(super) fn build(configuration: &Configuration) -> Result<Decoder<f32>> {
     let kind = if configuration.run.float {
         WeightKind::Dense
     } else {
-        let Ternary { quantiser, granularity, estimator, packing } = configuration.ternary;
+        let Ternary { quantiser, granularity, estimator, .. } = configuration.ternary;
+        let Ternary { packing, activations, latent, embedding, head, .. } = configuration.ternary;
         let options = BitLinearOptions {
             quantizer: Arc::from(quantiser.quantizer(granularity)?),
             estimator: estimator.estimator(),
             packing,
-            ..BitLinearOptions::default()
+            activations,
+            scale_average: configuration.ternary.scale_average as f32,
+            boundary_noise: configuration.ternary.boundary_noise as f32,
         };
-        WeightKind::Ternary { options, shadow: Shadow::F32, embedding: false, head: true }
+        WeightKind::Ternary { options, shadow: latent, embedding, head }
     };
     let seed = Purpose::Weights.seed(configuration.run.seed);
     Ok(Decoder::build(shape(configuration), &mut Initial { seed, kind })?)

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use models::{Batch, Decoder};
-use nn::{Gradients, Module, Rounding, Sequences, Tape, Update};
+use nn::{Draw, Gradients, Module, Rounding, Sequences, Tape, Update};
 
 use crate::config::Configuration;
 use crate::data::TrainingWindows;
@@ -22,6 +22,9 @@ pub(super) struct Training<'a> {
     schedule: Cosine,
     clip: f64,
     seed: u64,
+    /// Updates over which latent weights become ternary.
+    ramp: f64,
+    rounds_at_random: bool,
     gradients: Gradients<f32>,
     tape: Tape<f32>,
     tokens: Vec<u32>,
@@ -70,6 +73,8 @@ impl<'a> Training<'a> {
             },
             clip: settings.clip,
             seed: Purpose::Weights.seed(configuration.run.seed),
+            ramp: configuration.ternary.ramp * f64::from(steps),
+            rounds_at_random: configuration.ternary.stochastic_rounding,
             sequences: Sequences {
                 count: configuration.batch.windows,
                 length: configuration.batch.length,
@@ -100,6 +105,9 @@ impl<'a> Training<'a> {
     /// the update made infinite.
     pub(super) fn step(&mut self, step: u32) -> models::Result<Step> {
         let start = Instant::now();
+        if step == 0 {
+            self.requantize(0)?;
+        }
         self.read_batch(step);
         self.gradients.clear();
         let batch =
@@ -118,9 +126,16 @@ impl<'a> Training<'a> {
             self.gradients.check_finite(self.model.parameters())?;
         }
         let learning_rate = self.schedule.learning_rate(step);
-        self.update(learning_rate, clip_factor(norm, self.clip));
-        self.model.requantize(Update::hard(self.seed, step + 1))?;
+        self.update(step + 1, learning_rate, clip_factor(norm, self.clip));
+        self.requantize(step + 1)?;
         Ok((learning_rate, norm))
+    }
+
+    /// Decides the codes after `updates` of them. On the ramp, λ rises from 0 to 1.
+    fn requantize(&mut self, updates: u32) -> models::Result<()> {
+        let is_over = f64::from(updates) >= self.ramp;
+        let lambda = if is_over { 1.0 } else { (f64::from(updates) / self.ramp) as f32 };
+        Ok(self.model.requantize(Update { seed: self.seed, step: updates, lambda })?)
     }
 
     fn read_batch(&mut self, step: u32) {
@@ -133,12 +148,15 @@ impl<'a> Training<'a> {
         }
     }
 
-    fn update(&mut self, learning_rate: f64, gradient_factor: f64) {
-        let Self { model, optimiser, gradients, .. } = self;
+    fn update(&mut self, updates: u32, learning_rate: f64, gradient_factor: f64) {
+        let Self { model, optimiser, gradients, seed, rounds_at_random, .. } = self;
         model.visit_mut(&mut |id, mut values| {
             let gradient = gradients.get(id);
             let mut tensor = optimiser.begin(id.index(), learning_rate, gradient_factor);
-            values.update(Rounding::Nearest, |start, weights| {
+            let noise = Draw::Rounding.noise(*seed, id, updates);
+            let rounding =
+                if *rounds_at_random { Rounding::Stochastic(&noise) } else { Rounding::Nearest };
+            values.update(rounding, |start, weights| {
                 tensor.apply(start, weights, &gradient[start..start + weights.len()]);
             });
         });

@@ -58,6 +58,12 @@ fn every_setting_that_should_change_the_training_does() {
         "ternary.granularity=row",
         "ternary.granularity=16",
         "ternary.estimator=clipped-hard",
+        "ternary.activations=real",
+        "ternary.latent=bf16",
+        "ternary.embedding=true",
+        "ternary.ramp=1",
+        "ternary.scale_average=0.9",
+        "ternary.boundary_noise=1",
         "batch.windows=3",
         "optimiser.learning_rate=1e-3",
         "optimiser.final_learning_rate=1e-3",
@@ -73,6 +79,24 @@ fn every_setting_that_should_change_the_training_does() {
         assert!(changed.iter().all(|loss| loss.is_finite()), "{setting}: {changed:?}");
         assert_ne!(changed, default, "{setting}");
     }
+}
+
+#[test]
+fn settings_of_one_kind_of_weights_change_those_weights() {
+    let bf16 = losses(&["ternary.latent=bf16"]);
+    assert_ne!(losses(&["ternary.latent=bf16", "ternary.stochastic_rounding=false"]), bf16);
+    assert_eq!(losses(&["ternary.stochastic_rounding=false"]), losses(&[]));
+    let untied = losses(&["model.tied_head=false"]);
+    assert_ne!(losses(&["model.tied_head=false", "ternary.head=false"]), untied);
+}
+
+#[test]
+fn a_ramp_begins_with_the_latent_weights() {
+    let whole = ["ternary.activations=real", "ternary.ramp=1"];
+    let float = ["float=true"];
+    // Before the first update the ramp computes with the latent weights, the float model's own.
+    let (ramp, dense) = (losses(&whole)[0], losses(&float)[0]);
+    assert!((ramp - dense).abs() < 1e-5, "{ramp} and {dense}");
 }
 
 #[test]
