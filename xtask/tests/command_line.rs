@@ -87,6 +87,48 @@ fn layers_finds_what_is_planted_in_a_copy_of_this_tree() {
     fs::remove_dir_all(&copy).unwrap();
 }
 
+#[test]
+fn gradcheck_passes_on_this_tree_and_reports_every_array() {
+    let report = empty_folder("gradcheck").join("report.json");
+    let output = xtask(root(), &["gradcheck", "--json", report.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    let json: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(report).unwrap()).unwrap();
+    assert!(json["registered"].as_u64().unwrap() > 20);
+    assert_eq!(json["registered"], json["checked"]);
+    let rows = json["rows"].as_array().unwrap();
+    assert!(rows.len() > 200);
+    for row in rows {
+        assert!(row["entries"].as_u64().unwrap() > 0 && row["largest_error"].is_f64(), "{row}");
+    }
+}
+
+#[test]
+fn gradcheck_finds_what_is_planted_in_a_copy_of_this_tree() {
+    let copy = empty_folder("gradcheck-copy");
+    copy_sources(root(), &copy);
+    let unchecked = "
+        impl<T: Compute> crate::Layer<T> for Unchecked<T> {
+            fn forward(x: T) -> T { mutant!(\"Unregistered/sign\", x, -x) }
+        }";
+    fs::write(copy.join("crates/nn/src/layers/unchecked.rs"), unchecked).unwrap();
+    let residual = copy.join("crates/nn/src/ops/residual.rs");
+    let source = fs::read_to_string(&residual).unwrap();
+    fs::write(residual, source.replace("residual_backward", "sum_backward")).unwrap();
+    let output = xtask(&copy, &["gradcheck", "--filter", "Identity", "--mutants"]);
+    assert_eq!(output.status.code(), Some(1));
+    let found = text(&output);
+    for finding in [
+        "crates/nn/src/layers/unchecked.rs: no case checks `Unchecked`",
+        "crates/nn/src/layers/unchecked.rs: `Unchecked` has 0 mutants of at least 3",
+        "the mutant `Unregistered/sign` is of no op, layer or estimator",
+        "the case `residual` covers `residual`, which the source has not",
+    ] {
+        assert!(found.contains(finding), "{finding}: {found}");
+    }
+    fs::remove_dir_all(&copy).unwrap();
+}
+
 /// Copies a tree without what is built or hidden, and without the copy itself.
 fn copy_sources(from: &Path, to: &Path) {
     for entry in from.read_dir().unwrap() {

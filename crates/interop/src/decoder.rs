@@ -14,7 +14,8 @@ const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
 
 /// Writes a model to a directory, over the one that may be there. The weights are those that the model
-/// computes with; latent weights are left out.
+/// computes with; latent weights are left out, and a layer on a ramp (λ < 1) is saved as the ternary
+/// weights at its end.
 ///
 /// Whenever this fails or is killed, the directory holds the old model or the new one.
 ///

@@ -58,3 +58,5 @@ mod tensors;
 pub use decoder::{load, save};
 pub use error::{Error, Problem, Result};
 pub use tensors::{Tensor, Tensors};
+
+pub use models;

@@ -135,6 +135,25 @@ fn real_tensors_are_written_byte_for_byte_like_the_formats_own_implementation_do
     assert_eq!(file(&tensors), theirs);
 }
 
+#[test]
+fn the_example_of_the_documentation_has_its_bytes() {
+    let trits = [1, 0, -1, 0, 1, 1, -1, -1, 0, 1, 0, 1];
+    let scales = Scales::tensor(0.5).unwrap();
+    let matrix = TernaryMatrix::from_trits(2, 6, &trits, scales, Packing::TwoBit).unwrap();
+    let mut tensors = Tensors::new();
+    tensors.insert_ternary("up", matrix).unwrap();
+    tensors.insert_real("norm", &[2], vec![1.0, 2.0]).unwrap();
+    let header = concat!(
+        r#"{"__metadata__":{"format":"ternary-1","up":"2x6 two-bit tensor symmetric"},"#,
+        r#""norm":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},"#,
+        r#""up_scale":{"dtype":"F32","shape":[],"data_offsets":[8,12]},"#,
+        r#""up":{"dtype":"U8","shape":[2,2],"data_offsets":[12,16]}}"#,
+    );
+    let data = [0, 0, 0x80, 0x3f, 0, 0, 0, 0x40, 0, 0, 0, 0x3f, 0x46, 0x5a, 0x90, 0x59];
+    let expected = [&[0xf8, 0, 0, 0, 0, 0, 0, 0], header.as_bytes(), &data].concat();
+    assert_eq!(file(&tensors), expected);
+}
+
 fn theirs(dtype: Dtype, shape: &[usize], bytes: &[u8]) -> Vec<u8> {
     let view = TensorView::new(dtype, shape.to_vec(), bytes).unwrap();
     let metadata = Some([("format".to_owned(), "ternary-1".to_owned())].into());

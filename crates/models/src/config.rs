@@ -99,7 +99,8 @@ mod tests {
     #[test]
     fn a_field_that_does_not_fit_is_named() {
         assert_eq!(DecoderConfig::tiny().check(), Ok(()));
-        let cases: [(&str, fn(&mut DecoderConfig)); 5] = [
+        type Change = fn(&mut DecoderConfig);
+        let cases: [(&str, Change); 5] = [
             ("vocabulary", |c| c.vocabulary = 0),
             ("key_heads", |c| c.key_heads = 3),
             ("head_width", |c| c.head_width = 5),

@@ -1,10 +1,18 @@
 //! `cargo xtask bench`: measurements, each beside the limit of the machine that bounds it.
 
+mod arguments;
+mod clock;
+mod goal;
 mod kernels;
+mod layers;
+mod machine;
+mod measuring;
+mod named;
 mod peer;
 mod report;
 mod roofs;
 mod rounds;
+mod shape;
 
 use std::error::Error;
 
@@ -23,11 +31,14 @@ pub(crate) struct Args {
 enum Bench {
     /// The kernels of `ternary-core`, as shares of the roofs measured beside them.
     Kernels(kernels::Args),
+    /// The layers of `nn`, forward and with backward: ternary against dense, beside the roofs.
+    Layers(layers::Args),
 }
 
 /// Runs one bench.
 pub(crate) fn run(args: Args) -> Result {
     match args.bench {
         Bench::Kernels(args) => kernels::run(args),
+        Bench::Layers(args) => layers::run(args),
     }
 }

@@ -4,19 +4,34 @@ use std::fmt::Write;
 
 use serde_json::{Map, Value, json};
 
-use super::kernels::plan::Spec;
 use super::rounds::{BoundBy, Measured, Work};
+use super::{Result, peer};
+
+/// What a row is about: the part of it that is chosen, not measured.
+pub(crate) trait Spec {
+    /// The head of [`Spec::columns`].
+    fn head() -> String;
+
+    /// It as columns of a table.
+    fn columns(&self) -> String;
+
+    /// Where a goal's figure was measured, in short.
+    fn at(&self) -> String;
+
+    /// It as JSON.
+    fn to_json(&self) -> Map<String, Value>;
+}
 
 /// One measured row.
 #[derive(Debug, Clone)]
-pub(crate) struct Row {
-    pub(crate) spec: Spec,
+pub(crate) struct Row<S> {
+    pub(crate) spec: S,
     pub(crate) isa: String,
     pub(crate) work: Work,
     pub(crate) measured: Measured,
 }
 
-impl Row {
+impl<S: Spec> Row<S> {
     /// The share of the roofline; none where a product's own limit is not known.
     pub(crate) fn share(&self) -> Option<f64> {
         let known = self.work.macs == 0 || self.measured.share_compute.is_some();
@@ -28,23 +43,21 @@ impl Row {
         (self.work.macs > 0).then(|| self.work.macs as f64 / self.measured.seconds / 1e9)
     }
 
-    /// Gigabytes a second of what must be moved.
-    pub(crate) fn gbs(&self) -> f64 {
-        self.work.bytes as f64 / self.measured.seconds / 1e9
+    /// Gigabytes a second of what must be moved; none where that bounds nothing.
+    pub(crate) fn gbs(&self) -> Option<f64> {
+        (self.work.bytes > 0).then(|| self.work.bytes as f64 / self.measured.seconds / 1e9)
+    }
+
+    /// Whether the figures may be believed.
+    pub(crate) fn is_trusted(&self) -> bool {
+        self.measured.steady && !self.measured.fault
     }
 
     /// The row as JSON, units in the names.
     pub(crate) fn to_json(&self) -> Value {
-        let (spec, measured) = (&self.spec, &self.measured);
-        json!({
-            "kernel": spec.kernel.to_string(),
+        let measured = &self.measured;
+        let figures = json!({
             "isa": self.isa,
-            "k": spec.shape.k,
-            "n": spec.shape.n,
-            "m": spec.m,
-            "threads": spec.threads,
-            "weights": spec.source.to_string(),
-            "scale": spec.scale.to_string(),
             "us": measured.seconds * 1e6,
             "gmacs": self.gmacs(),
             "gbs": self.gbs(),
@@ -58,7 +71,10 @@ impl Row {
             "rounds": measured.rounds,
             "rounds_kept": measured.kept,
             "fault": measured.fault,
-        })
+        });
+        let mut row = self.spec.to_json();
+        row.extend(figures.as_object().cloned().unwrap_or_default());
+        Value::Object(row)
     }
 }
 
@@ -70,18 +86,34 @@ fn bound_name(bound: BoundBy) -> &'static str {
 }
 
 /// A whole report.
-#[derive(Debug, Default)]
-pub(crate) struct Report {
+#[derive(Debug)]
+pub(crate) struct Report<S> {
     /// By number of threads, then by the key of the limit.
     pub(crate) roofs: Map<String, Value>,
-    pub(crate) rows: Vec<Row>,
+    pub(crate) rows: Vec<Row<S>>,
     pub(crate) goals: Vec<Value>,
     pub(crate) peers: Vec<Value>,
     /// Rows that the time did not suffice for.
     pub(crate) left_out: usize,
 }
 
-impl Report {
+impl<S: Spec> Report<S> {
+    pub(crate) fn new() -> Self {
+        let (roofs, rows, goals, peers) = (Map::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { roofs, rows, goals, peers, left_out: 0 }
+    }
+
+    /// Runs each peer once and takes down what it prints.
+    pub(crate) fn run_peers(&mut self, commands: &[String], turn: usize) -> Result {
+        for command in commands {
+            for figures in peer::run(command, turn)? {
+                println!("{figures}");
+                self.peers.push(figures);
+            }
+        }
+        Ok(())
+    }
+
     /// The report as JSON.
     pub(crate) fn to_json(&self) -> Value {
         json!({
@@ -96,13 +128,8 @@ impl Report {
     /// The rows as a table.
     pub(crate) fn table(&self) -> String {
         let mut table = format!(
-            "{:<16} {:>11} {:>4} {:>7} {:<7} {:<6} {:>11} {:>8} {:>8} {:>7} {:<8} steady\n",
-            "kernel",
-            "KxN",
-            "m",
-            "threads",
-            "weights",
-            "scale",
+            "{} {:>11} {:>8} {:>8} {:>7} {:<8} steady\n",
+            S::head(),
             "us",
             "GB/s",
             "GMAC/s",
@@ -110,7 +137,8 @@ impl Report {
             "bound"
         );
         for row in &self.rows {
-            let (spec, measured) = (&row.spec, &row.measured);
+            let measured = &row.measured;
+            let gbs = row.gbs().map_or_else(|| "-".into(), |gbs| format!("{gbs:.2}"));
             let gmacs = row.gmacs().map_or_else(|| "-".into(), |gmacs| format!("{gmacs:.1}"));
             let steady = match (measured.fault, measured.steady) {
                 (true, _) => "FAULT: more than the roof",
@@ -120,16 +148,9 @@ impl Report {
             // Writing to a string cannot fail.
             let _ = writeln!(
                 table,
-                "{:<16} {:>11} {:>4} {:>7} {:<7} {:<6} {:>11.1} {:>8.2} {gmacs:>8} {:>7} {:<8} \
-                 {steady}",
-                spec.kernel,
-                spec.shape.to_string(),
-                spec.m,
-                spec.threads,
-                spec.source,
-                spec.scale,
+                "{} {:>11.1} {gbs:>8} {gmacs:>8} {:>7} {:<8} {steady}",
+                row.spec.columns(),
                 measured.seconds * 1e6,
-                row.gbs(),
                 percent(row.share()),
                 measured.bound.map_or("-", bound_name),
             );
@@ -146,14 +167,13 @@ pub(crate) fn percent(share: Option<f64>) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::bench::kernels::plan::{Kernel, Scale, Source};
-    use crate::bench::kernels::shape::Shape;
+    use crate::bench::kernels::plan::{Kernel, Scale, Source, Spec};
+    use crate::bench::shape::Shape;
 
-    /// A steady row that reaches `share` of a compute roof.
-    pub(crate) fn row(kernel: Kernel, m: usize, threads: usize, source: Source, share: f64) -> Row {
-        let shape = Shape { k: 4096, n: 4096 };
-        let measured = Measured {
-            seconds: 1e-3 / share,
+    /// A steady measurement that reaches `share` of a compute roof.
+    pub(crate) fn measured(seconds: f64, share: f64) -> Measured {
+        Measured {
+            seconds,
             share: Some(share),
             share_memory: None,
             share_compute: Some(share),
@@ -164,7 +184,19 @@ pub(crate) mod tests {
             kept: 7,
             steady: true,
             fault: false,
-        };
+        }
+    }
+
+    /// A steady row that reaches `share` of a compute roof.
+    pub(crate) fn row(
+        kernel: Kernel,
+        m: usize,
+        threads: usize,
+        source: Source,
+        share: f64,
+    ) -> Row<Spec> {
+        let shape = Shape { k: 4096, n: 4096 };
+        let measured = measured(1e-3 / share, share);
         let spec = Spec { kernel, shape, m, threads, source, scale: Scale::Tensor };
         let macs = (m * shape.weights()) as u64;
         let work = Work { macs, bytes: shape.weights() as u64 / 4 };
@@ -201,8 +233,8 @@ pub(crate) mod tests {
 
     #[test]
     fn a_report_is_one_object_and_its_table_a_line_for_each_row() {
-        let mut report =
-            Report { rows: vec![row(Kernel::Gemm, 8, 1, Source::Dram, 0.7)], ..Report::default() };
+        let mut report = Report::new();
+        report.rows.push(row(Kernel::Gemm, 8, 1, Source::Dram, 0.7));
         let json = report.to_json();
         assert!(json["roofs"].is_object() && json["peers"].is_array() && json["goals"].is_array());
         assert_eq!(json["rows"].as_array().unwrap().len(), 1);

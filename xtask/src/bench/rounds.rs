@@ -157,34 +157,75 @@ pub(crate) trait Stopwatch {
     fn kernel(&mut self, contestant: usize) -> Result<f64, Self::Error>;
 }
 
-/// Lets kernels, each with its roof and its work, take turns. While `may_retry` allows it, those that
-/// have too few good rounds run more. A roof that ends one kernel's turn begins the next one's where
-/// both have the same roof.
-pub(crate) fn alternate<S: Stopwatch>(
-    stopwatch: &mut S,
-    contestants: &[(Roof, Work)],
-    may_retry: impl Fn() -> bool,
-) -> Result<Vec<Measured>, S::Error> {
-    let mut rounds: Vec<Vec<Round>> = vec![Vec::new(); contestants.len()];
-    let mut last: Option<(Roof, Rates)> = None;
-    for round in 0..MOST_ROUNDS {
-        for (index, &(roof, work)) in contestants.iter().enumerate() {
-            let enough = kept(work, &rounds[index]).len() >= STEADY_ROUNDS || !may_retry();
-            if round >= ROUNDS && enough {
+/// Kernels, each with its roof and its work, that take turns round by round. A roof that ends one
+/// kernel's turn begins the next one's where both have the same roof.
+pub(crate) struct Alternation<'a> {
+    contestants: &'a [(Roof, Work)],
+    rounds: Vec<Vec<Round>>,
+    /// Rounds begun.
+    begun: usize,
+    last: Option<(Roof, Rates)>,
+}
+
+impl<'a> Alternation<'a> {
+    pub(crate) fn new(contestants: &'a [(Roof, Work)]) -> Self {
+        let rounds = vec![Vec::new(); contestants.len()];
+        Self { contestants, rounds, begun: 0, last: None }
+    }
+
+    /// The number of the next round, counted from 0, if it is one that every kernel runs.
+    pub(crate) fn common_round(&self) -> Option<usize> {
+        (self.begun < ROUNDS).then_some(self.begun)
+    }
+
+    /// Whether some kernel has to run again, if time allows.
+    pub(crate) fn goes_on(&self) -> bool {
+        let is_unsteady = |index| !self.is_steady(index);
+        self.common_round().is_some()
+            || self.begun < MOST_ROUNDS && (0..self.rounds.len()).any(is_unsteady)
+    }
+
+    /// Whether a kernel has enough good rounds.
+    fn is_steady(&self, index: usize) -> bool {
+        kept(self.contestants[index].1, &self.rounds[index]).len() >= STEADY_ROUNDS
+    }
+
+    /// Something else ran since the last round: its last roof is no longer fresh.
+    pub(crate) fn interrupt(&mut self) {
+        self.last = None;
+    }
+
+    /// Runs one round: all kernels, or after the common ones those that have too few good rounds, as
+    /// long as `may_retry` allows it.
+    pub(crate) fn round<S: Stopwatch>(
+        &mut self,
+        stopwatch: &mut S,
+        may_retry: impl Fn() -> bool,
+    ) -> Result<(), S::Error> {
+        let is_common = self.common_round().is_some();
+        self.begun += 1;
+        for (index, &(roof, _)) in self.contestants.iter().enumerate() {
+            if !is_common && (self.is_steady(index) || !may_retry()) {
                 continue;
             }
-            let before = match last {
+            let before = match self.last {
                 Some((known, rates)) if known == roof => rates,
                 _ => stopwatch.roof(roof),
             };
             let seconds = stopwatch.kernel(index)?;
             let after = stopwatch.roof(roof);
-            last = Some((roof, after));
-            rounds[index].push(Round { before, after, seconds });
+            self.last = Some((roof, after));
+            self.rounds[index].push(Round { before, after, seconds });
         }
+        Ok(())
     }
-    let measured = |(&(_, work), rounds): (&(Roof, Work), &Vec<Round>)| Measured::of(work, rounds);
-    Ok(contestants.iter().zip(&rounds).map(measured).collect())
+
+    /// What the rounds say of each kernel.
+    pub(crate) fn measured(&self) -> Vec<Measured> {
+        let measured =
+            |(&(_, work), rounds): (&(Roof, Work), &Vec<Round>)| Measured::of(work, rounds);
+        self.contestants.iter().zip(&self.rounds).map(measured).collect()
+    }
 }
 
 #[cfg(test)]
@@ -266,6 +307,18 @@ mod tests {
         }
     }
 
+    fn alternate(
+        machine: &mut Scripted,
+        contestants: &[(Roof, Work)],
+        may_retry: impl Fn() -> bool,
+    ) -> Result<Vec<Measured>, &'static str> {
+        let mut alternation = Alternation::new(contestants);
+        while alternation.goes_on() {
+            alternation.round(machine, &may_retry)?;
+        }
+        Ok(alternation.measured())
+    }
+
     fn contestant(threads: usize) -> (Roof, Work) {
         (Roof { threads, memory_bytes: Some(100), peak: None }, WORK)
     }
@@ -289,5 +342,18 @@ mod tests {
         let mut machine = Scripted { roofs: unsteady, log: String::new() };
         let measured = alternate(&mut machine, &[contestant(1)], || false).unwrap();
         assert_eq!((measured[0].rounds, measured[0].kept, measured[0].steady), (7, 3, false));
+    }
+
+    #[test]
+    fn after_an_interruption_a_round_begins_on_a_roof_of_its_own() {
+        let mut machine = Scripted { roofs: vec![], log: String::new() };
+        let contestants = [contestant(1)];
+        let mut alternation = Alternation::new(&contestants);
+        alternation.round(&mut machine, || true).unwrap();
+        alternation.round(&mut machine, || true).unwrap();
+        alternation.interrupt();
+        alternation.round(&mut machine, || true).unwrap();
+        assert_eq!(machine.log, "r0r0rr0r");
+        assert!(alternation.common_round() == Some(3) && alternation.goes_on());
     }
 }

@@ -98,10 +98,10 @@ pub(crate) fn run(args: Args) -> Result<(), Box<dyn Error>> {
 /// The cases that a filter leaves.
 fn select(cases: Vec<Box<dyn Case>>, filter: Option<&str>) -> Vec<Box<dyn Case>> {
     let Some(filter) = filter else { return cases };
-    let names = |case: &Box<dyn Case>| {
+    let names = |case: &dyn Case| {
         case.name().contains(filter) || case.covers().iter().any(|item| item.contains(filter))
     };
-    cases.into_iter().filter(names).collect()
+    cases.into_iter().filter(|case| names(&**case)).collect()
 }
 
 #[cfg(test)]

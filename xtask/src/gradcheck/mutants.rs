@@ -63,8 +63,10 @@ pub(crate) fn hunt(mutants: &[Mutant], cases: &[Box<dyn Case>], switch: Switch) 
         .iter()
         .map(|mutant| {
             switch(Some(&mutant.name));
-            let (near, far): (Vec<_>, Vec<_>) =
-                cases.iter().partition(|case| case.covers().contains(&mutant.item()));
+            let (near, far): (Vec<&dyn Case>, Vec<&dyn Case>) = cases
+                .iter()
+                .map(Box::as_ref)
+                .partition(|case| case.covers().contains(&mutant.item()));
             let killer = first_failing(&near).or_else(|| first_failing(&far));
             switch(None);
             Fate { mutant: mutant.clone(), killer }
@@ -74,9 +76,9 @@ pub(crate) fn hunt(mutants: &[Mutant], cases: &[Box<dyn Case>], switch: Switch) 
     fates
 }
 
-fn first_failing(cases: &[&Box<dyn Case>]) -> Option<String> {
-    let fails = |case: &&&Box<dyn Case>| !run_case(case.as_ref()).passed();
-    cases.par_iter().find_any(fails).map(|case| case.name().to_owned())
+fn first_failing(cases: &[&dyn Case]) -> Option<String> {
+    let failing = cases.par_iter().find_any(|case| !run_case(**case).passed());
+    failing.map(|case| case.name().to_owned())
 }
 
 #[cfg(test)]

@@ -25,8 +25,84 @@ unsafe fn scale_register(x: __m256, n: __m256) -> __m256 {
     }
 }
 
+/// Eight rows of eight floats as columns: pairs of rows, then fours, then halves of registers.
+#[inline(always)]
+unsafe fn transpose_eight(rows: [__m256; 8]) -> [__m256; 8] {
+    // SAFETY: the caller has AVX2.
+    unsafe {
+        let [a, b, c, d, e, f, g, h] = rows;
+        let (ab, ab_high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+        let (cd, cd_high) = (_mm256_unpacklo_ps(c, d), _mm256_unpackhi_ps(c, d));
+        let (ef, ef_high) = (_mm256_unpacklo_ps(e, f), _mm256_unpackhi_ps(e, f));
+        let (gh, gh_high) = (_mm256_unpacklo_ps(g, h), _mm256_unpackhi_ps(g, h));
+        const LOW: i32 = 0b01_00_01_00;
+        const HIGH: i32 = 0b11_10_11_10;
+        let upper = [
+            _mm256_shuffle_ps::<LOW>(ab, cd),
+            _mm256_shuffle_ps::<HIGH>(ab, cd),
+            _mm256_shuffle_ps::<LOW>(ab_high, cd_high),
+            _mm256_shuffle_ps::<HIGH>(ab_high, cd_high),
+        ];
+        let lower = [
+            _mm256_shuffle_ps::<LOW>(ef, gh),
+            _mm256_shuffle_ps::<HIGH>(ef, gh),
+            _mm256_shuffle_ps::<LOW>(ef_high, gh_high),
+            _mm256_shuffle_ps::<HIGH>(ef_high, gh_high),
+        ];
+        let mut columns = [_mm256_setzero_ps(); 8];
+        for i in 0..4 {
+            columns[i] = _mm256_permute2f128_ps::<0x20>(upper[i], lower[i]);
+            columns[i + 4] = _mm256_permute2f128_ps::<0x31>(upper[i], lower[i]);
+        }
+        columns
+    }
+}
+
+/// See [`Lanes::transpose`].
+///
+/// # Safety
+/// The processor has AVX2, and as there.
+#[inline(always)]
+pub(super) unsafe fn transpose(
+    from: *const f32,
+    stride: usize,
+    columns: usize,
+    to: *mut f32,
+    to_stride: usize,
+) {
+    // SAFETY: the caller has AVX2; everything read and written is inside of what it hands in.
+    unsafe {
+        for first in (0..columns).step_by(8) {
+            for half in [0, 8] {
+                let mut rows = [_mm256_setzero_ps(); 8];
+                for row in 0..8 {
+                    rows[row] = _mm256_loadu_ps(from.add((half + row) * stride + first));
+                }
+                let rows = transpose_eight(rows);
+                for column in 0..8 {
+                    if first + column < columns {
+                        _mm256_storeu_ps(to.add((first + column) * to_stride + half), rows[column]);
+                    }
+                }
+            }
+        }
+    }
+}
+
 impl Lanes for Avx2 {
     const TILE: (usize, usize) = (6, 1);
+
+    #[inline(always)]
+    unsafe fn transpose(
+        from: *const f32,
+        stride: usize,
+        columns: usize,
+        to: *mut f32,
+        to_stride: usize,
+    ) {
+        // SAFETY: passed on from the caller.
+        unsafe { transpose(from, stride, columns, to, to_stride) }
+    }
 
     constructors! {
         fn splat(value: f32) -> Self { Self(_mm256_set1_ps(value), _mm256_set1_ps(value)) }
@@ -52,12 +128,6 @@ impl Lanes for Avx2 {
         fn div(a: self, b: Self) -> Self { both!(_mm256_div_ps, a, b) }
         fn mul_add(a: self, b: Self, c: Self) -> Self { both!(_mm256_fmadd_ps, a, b, c) }
         fn max(a: self, b: Self) -> Self { both!(_mm256_max_ps, a, b) }
-        fn min(a: self, b: Self) -> Self { both!(_mm256_min_ps, a, b) }
-        fn sqrt(a: self) -> Self { both!(_mm256_sqrt_ps, a) }
-        fn abs(a: self) -> Self {
-            let sign = Self(_mm256_set1_ps(-0.0), _mm256_set1_ps(-0.0));
-            both!(_mm256_andnot_ps, sign, a)
-        }
         fn select_less(a: self, bound: Self, then: Self, otherwise: Self) -> Self {
             let less = Self(
                 _mm256_cmp_ps::<_CMP_LT_OQ>(a.0, bound.0),

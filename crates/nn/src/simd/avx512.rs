@@ -2,6 +2,7 @@
 
 use std::arch::x86_64::*;
 
+use super::avx2;
 use super::instantiate::{constructors, operations};
 use super::lanes::{LANES, Lanes};
 
@@ -10,6 +11,18 @@ pub(crate) struct Avx512(__m512);
 
 impl Lanes for Avx512 {
     const TILE: (usize, usize) = (12, 2);
+
+    #[inline(always)]
+    unsafe fn transpose(
+        from: *const f32,
+        stride: usize,
+        columns: usize,
+        to: *mut f32,
+        to_stride: usize,
+    ) {
+        // SAFETY: passed on from the caller; AVX-512 includes AVX2.
+        unsafe { avx2::transpose(from, stride, columns, to, to_stride) }
+    }
 
     constructors! {
         fn splat(value: f32) -> Self { Self(_mm512_set1_ps(value)) }
@@ -30,9 +43,6 @@ impl Lanes for Avx512 {
         fn div(a: self, b: Self) -> Self { Self(_mm512_div_ps(a.0, b.0)) }
         fn mul_add(a: self, b: Self, c: Self) -> Self { Self(_mm512_fmadd_ps(a.0, b.0, c.0)) }
         fn max(a: self, b: Self) -> Self { Self(_mm512_max_ps(a.0, b.0)) }
-        fn min(a: self, b: Self) -> Self { Self(_mm512_min_ps(a.0, b.0)) }
-        fn sqrt(a: self) -> Self { Self(_mm512_sqrt_ps(a.0)) }
-        fn abs(a: self) -> Self { Self(_mm512_abs_ps(a.0)) }
         fn select_less(a: self, bound: Self, then: Self, otherwise: Self) -> Self {
             let less = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a.0, bound.0);
             Self(_mm512_mask_blend_ps(less, otherwise.0, then.0))

@@ -18,7 +18,7 @@ pub(crate) unsafe fn exp<L: Lanes>(x: L) -> L {
     /// eʳ ≈ 1 + r + r² · Σ cᵢ rⁱ: the minimax polynomial for the relative error on |r| ≤ ln 2 / 2,
     /// which is 3.1e-9.
     const COEFFICIENTS: [f32; 5] =
-        [0.499_999_94, 0.166_665_21, 4.166_838_9e-2, 8.368_717_5e-3, 1.381_459_6e-3];
+        [0.499_999_94, 0.166_665_21, 4.166_839e-2, 8.368_717_5e-3, 1.381_459_6e-3];
 
     // SAFETY: passed on from the caller.
     unsafe {

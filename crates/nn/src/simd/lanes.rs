@@ -35,11 +35,6 @@ pub(crate) trait Lanes: Copy {
     unsafe fn mul_add(self, factor: Self, addend: Self) -> Self;
     /// The larger; `other` where one is NaN.
     unsafe fn max(self, other: Self) -> Self;
-    /// The smaller; `other` where one is NaN.
-    unsafe fn min(self, other: Self) -> Self;
-    unsafe fn sqrt(self) -> Self;
-    /// |self|.
-    unsafe fn abs(self) -> Self;
     /// `then` in the lanes where self < bound, `otherwise` elsewhere (a NaN is not smaller).
     unsafe fn select_less(self, bound: Self, then: Self, otherwise: Self) -> Self;
     /// The nearest integer, a half to the even one, for |self| < 2²².
@@ -47,6 +42,27 @@ pub(crate) trait Lanes: Copy {
     /// self · 2ⁿ for an integral n, where self and the result are normal numbers; NaN where both are NaN,
     /// anything else elsewhere.
     unsafe fn scale(self, n: Self) -> Self;
+
+    /// Writes the first `columns` columns of sixteen rows of sixteen floats as rows: what stands at
+    /// `from + row · stride + column` goes to `to + column · to_stride + row`.
+    ///
+    /// # Safety
+    /// All sixteen rows are readable, `columns` of sixteen floats writable; `columns` is at most sixteen.
+    #[inline(always)]
+    unsafe fn transpose(
+        from: *const f32,
+        stride: usize,
+        columns: usize,
+        to: *mut f32,
+        to_stride: usize,
+    ) {
+        for column in 0..columns {
+            for row in 0..LANES {
+                // SAFETY: inside of what the caller hands in.
+                unsafe { *to.add(column * to_stride + row) = *from.add(row * stride + column) }
+            }
+        }
+    }
 
     /// The sum of the lanes, by halves: lane i + lane i + 8, then 4, 2, 1.
     #[inline(always)]

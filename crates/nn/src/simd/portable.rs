@@ -60,9 +60,6 @@ impl Lanes for Portable {
         fn div(a, b) { a / b }
         fn mul_add(a, b, c) { a * b + c }
         fn max(a, b) { if a > b { a } else { b } }
-        fn min(a, b) { if a < b { a } else { b } }
-        fn sqrt(a) { a.sqrt() }
-        fn abs(a) { a.abs() }
         fn select_less(a, bound, then, otherwise) { if a < bound { then } else { otherwise } }
         // Adding 1.5 · 2²³ leaves the number, rounded to even, in the low bits of the sum.
         fn round(a) { (a + 12_582_912.0) - 12_582_912.0 }

@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use ternary_core::kernels::{Isa, Kernels, QuantizedRows, Store};
 use ternary_core::quantize::Absmean;
-use ternary_core::{Granularity, Levels, Packing, Quantizer, Result, TernaryMatrix, Weights};
+use ternary_core::{
+    Error, Granularity, Levels, Packing, Quantizer, Result, TernaryMatrix, Weights,
+};
 
 use super::operands::{Operands, Random, copies, granularity};
 use super::plan::{Kernel, Source, Spec};
+use crate::bench::machine::{self, Call};
 use crate::bench::roofs::Roof;
 use crate::bench::roofs::compute::Peak;
 use crate::bench::rounds::Work;
@@ -15,15 +18,7 @@ use crate::bench::rounds::Work;
 /// Rows of activations up to which reading the weights may take longer than multiplying by them.
 const MEMORY_BOUND_ROWS: usize = 8;
 
-/// One call of a kernel.
-pub(crate) type Run = Box<dyn FnMut() -> Result<()> + Send>;
-
-/// A kernel ready to be called, with what bounds it.
-pub(crate) struct Call {
-    pub(crate) roof: Roof,
-    pub(crate) work: Work,
-    pub(crate) run: Run,
-}
+type Run = machine::Run<Error>;
 
 /// Prepares a row of the report.
 pub(crate) fn prepare(
@@ -31,7 +26,7 @@ pub(crate) fn prepare(
     kernels: Kernels,
     operands: &mut Operands,
     dram_bytes: usize,
-) -> Result<Call> {
+) -> Result<Call<Error>> {
     let (run, bytes, cached): (Run, usize, usize) = match spec.kernel {
         Kernel::Requantise | Kernel::RequantiseBf16 => {
             let (run, bytes) = requantise(spec, kernels)?;
@@ -78,17 +73,12 @@ fn packing(kernel: Kernel) -> Packing {
     }
 }
 
-/// The instruction that bounds a product; none is known for code that the compiler vectorises.
+/// The instruction that bounds a product.
 fn peak(kernel: Kernel, isa: Isa) -> Option<Peak> {
-    let (bytes, words, floats) = match isa {
-        Isa::Avx512 | Isa::Avx512Vbmi => (Peak::VpdpbusdZmm, Peak::VpdpwssdZmm, Peak::FmaZmm),
-        Isa::Avx2 => (Peak::VpmaddubswYmm, Peak::VpmaddwdYmm, Peak::FmaYmm),
-        _ => return None,
-    };
     match kernel {
-        Kernel::Gemv2 | Kernel::Gemv5 | Kernel::Gemm | Kernel::Gemm5 => Some(bytes),
-        Kernel::I16Trits | Kernel::I16TritsT => Some(words),
-        Kernel::F32Trits | Kernel::F32TritsT => Some(floats),
+        Kernel::Gemv2 | Kernel::Gemv5 | Kernel::Gemm | Kernel::Gemm5 => Peak::of_bytes(isa),
+        Kernel::I16Trits | Kernel::I16TritsT => Peak::of_words(isa),
+        Kernel::F32Trits | Kernel::F32TritsT => Peak::of_floats(isa),
         Kernel::Requantise | Kernel::RequantiseBf16 | Kernel::QuantiseRows => None,
     }
 }

@@ -6,8 +6,8 @@ use half::bf16;
 use ternary_core::{Granularity, Packing, Result, Scales, TernaryMatrix};
 
 use super::plan::{Scale, Source};
-use super::shape::Shape;
 use crate::bench::roofs::ROTATION_BYTES;
+use crate::bench::shape::Shape;
 
 /// Columns that share a scale where scales are per group.
 const GROUP: usize = 128;

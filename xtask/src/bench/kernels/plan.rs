@@ -1,10 +1,12 @@
 //! Which rows to measure, and which of them in turn with each other.
 
-use std::fmt;
-
 use clap::ValueEnum;
+use serde_json::{Map, Value};
 
-use super::shape::Shape;
+use crate::bench::arguments::or_default;
+use crate::bench::named::display_by_name;
+use crate::bench::report;
+use crate::bench::shape::Shape;
 
 /// A kernel, by its name in reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -56,20 +58,6 @@ pub(crate) enum Scale {
     Ttq,
 }
 
-/// The name on the command line is the name in reports.
-fn name(value: &impl ValueEnum) -> String {
-    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
-}
-
-macro_rules! display_by_name {
-    ($($type:ty),*) => {$(
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(&name(self))
-            }
-        }
-    )*};
-}
 display_by_name!(Kernel, Source, Scale);
 
 /// One row of the report.
@@ -81,6 +69,37 @@ pub(crate) struct Spec {
     pub(crate) threads: usize,
     pub(crate) source: Source,
     pub(crate) scale: Scale,
+}
+
+impl report::Spec for Spec {
+    fn head() -> String {
+        format!(
+            "{:<16} {:>11} {:>4} {:>7} {:<7} {:<6}",
+            "kernel", "KxN", "m", "threads", "weights", "scale"
+        )
+    }
+
+    fn columns(&self) -> String {
+        let Self { kernel, m, threads, source, scale, .. } = self;
+        let shape = self.shape.to_string();
+        format!("{kernel:<16} {shape:>11} {m:>4} {threads:>7} {source:<7} {scale:<6}")
+    }
+
+    fn at(&self) -> String {
+        format!("{} m={} {}", self.shape, self.m, self.source)
+    }
+
+    fn to_json(&self) -> Map<String, Value> {
+        let mut json = Map::new();
+        json.insert("kernel".into(), self.kernel.to_string().into());
+        json.insert("k".into(), self.shape.k.into());
+        json.insert("n".into(), self.shape.n.into());
+        json.insert("m".into(), self.m.into());
+        json.insert("threads".into(), self.threads.into());
+        json.insert("weights".into(), self.source.to_string().into());
+        json.insert("scale".into(), self.scale.to_string().into());
+        json
+    }
 }
 
 /// Rows that take turns, so that their times may be compared.
@@ -141,16 +160,6 @@ pub(crate) fn plan(choice: &Choice) -> Vec<Series> {
         }
     }
     plan
-}
-
-fn or_default<T: Copy + PartialEq>(chosen: &[T], default: &[T]) -> Vec<T> {
-    let mut unique = Vec::new();
-    for &value in if chosen.is_empty() { default } else { chosen } {
-        if !unique.contains(&value) {
-            unique.push(value);
-        }
-    }
-    unique
 }
 
 /// Rows of activations that make sense for a kernel.

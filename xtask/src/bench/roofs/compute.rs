@@ -3,6 +3,8 @@
 //! Each loop is one `asm!` block, so that no compiler can share, reorder or drop an instruction, over
 //! more independent accumulators than the latency asks for. Nothing is read from memory.
 
+use ternary_core::kernels::Isa;
+
 /// The instruction that a product is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Peak {
@@ -29,6 +31,30 @@ impl Peak {
         Self::VpmaddwdYmm,
         Self::FmaYmm,
     ];
+
+    /// The instruction that multiplies bytes, on an instruction set; none is known for code that the
+    /// compiler vectorises, as in the other two.
+    pub(crate) fn of_bytes(isa: Isa) -> Option<Self> {
+        Self::of(isa, Self::VpdpbusdZmm, Self::VpmaddubswYmm)
+    }
+
+    /// The instruction that multiplies words.
+    pub(crate) fn of_words(isa: Isa) -> Option<Self> {
+        Self::of(isa, Self::VpdpwssdZmm, Self::VpmaddwdYmm)
+    }
+
+    /// The instruction that multiplies floats.
+    pub(crate) fn of_floats(isa: Isa) -> Option<Self> {
+        Self::of(isa, Self::FmaZmm, Self::FmaYmm)
+    }
+
+    fn of(isa: Isa, avx512: Self, avx2: Self) -> Option<Self> {
+        match isa {
+            Isa::Avx512 | Isa::Avx512Vbmi => Some(avx512),
+            Isa::Avx2 => Some(avx2),
+            _ => None,
+        }
+    }
 
     /// The key of this roof in a report. Floats count two operations in a multiply-accumulate.
     pub(crate) fn key(self) -> &'static str {

@@ -170,10 +170,9 @@ fn pack_keys(
     let heads = [head, shape.key_heads];
     let (transposed, rest) = block.split_at_mut(layout.transposed());
     let (natural, values) = rest.split_at_mut(layout.natural());
-    let keys = HeadRows::block(inputs.k, rows, heads, shape.width);
-    keys.transpose(1.0, transposed);
-    keys.copy(1.0, natural);
-    HeadRows::block(inputs.v, rows, heads, shape.width).transpose(1.0, values);
+    // The natural form is that of the values first.
+    HeadRows::block(inputs.v, rows, heads, shape.width).copy_both(1.0, natural, values);
+    HeadRows::block(inputs.k, rows, heads, shape.width).copy_both(1.0, natural, transposed);
 }
 
 /// The block of queries from `first` on, times the scale, and of the outputs' gradient, each in both
@@ -194,8 +193,7 @@ fn pack_queries(
     for ((values, factor), block) in sources.into_iter().zip(blocks.chunks_exact_mut(both)) {
         let (transposed, natural) = block.split_at_mut(layout.transposed());
         let values = HeadRows::block(values, rows, heads, shape.width);
-        values.transpose(factor, transposed);
-        values.copy(factor, natural);
+        values.copy_both(factor, natural, transposed);
     }
     let (log_sums, d) = numbers.split_at_mut(BLOCK);
     let out = HeadRows::block(saved.out, rows, heads, shape.width);

@@ -1,7 +1,7 @@
 //! Blocks of rows of one head, copied to where the products read them fastest.
 
 use super::shape::AttentionShape;
-use crate::simd::LANES;
+use crate::simd::{LANES, Lanes, simd_function};
 
 /// Rows of a block: a multiple of the rows and of the lanes of every register tile.
 pub(super) const BLOCK: usize = 96;
@@ -89,15 +89,33 @@ impl<'a> HeadRows<'a> {
         block[self.rows * padded..].fill(0.0);
     }
 
-    /// Sets a block [width, BLOCK] to factor · rows, transposed, with zeros beyond them.
-    pub(super) fn transpose(&self, factor: f32, block: &mut [f32]) {
-        for row in 0..self.rows {
-            for (to, &from) in block[row..].iter_mut().step_by(BLOCK).zip(self.row(row)) {
-                *to = factor * from;
+    /// Sets a block as [`copy`](Self::copy) does, and one [width, BLOCK] to the same, transposed.
+    pub(super) fn copy_both(&self, factor: f32, block: &mut [f32], transposed: &mut [f32]) {
+        self.copy(factor, block);
+        transpose(block, transposed);
+    }
+}
+
+simd_function! {
+    /// From [BLOCK, padded] to [width, BLOCK].
+    fn transpose(block: &[f32], transposed: &mut [f32]) = transpose_lanes;
+}
+
+/// # Safety
+/// The processor has the instruction set of `L`.
+#[inline(always)]
+unsafe fn transpose_lanes<L: Lanes>(block: &[f32], transposed: &mut [f32]) {
+    let (padded, width) = (block.len() / BLOCK, transposed.len() / BLOCK);
+    assert!(width <= padded && padded.is_multiple_of(LANES));
+    for column in (0..width).step_by(LANES) {
+        for row in (0..BLOCK).step_by(LANES) {
+            // SAFETY: the caller has the features; the block is [BLOCK, padded], both of whole vectors,
+            // and `transposed` has `width` rows of BLOCK floats.
+            unsafe {
+                let from = block.as_ptr().add(row * padded + column);
+                let to = transposed.as_mut_ptr().add(column * BLOCK + row);
+                L::transpose(from, padded, (width - column).min(LANES), to, BLOCK);
             }
-        }
-        for to in block.chunks_exact_mut(BLOCK) {
-            to[self.rows..].fill(0.0);
         }
     }
 }

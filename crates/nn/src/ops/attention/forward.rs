@@ -56,7 +56,8 @@ pub(super) fn forward(inputs: Inputs<'_, f32>, out: &mut [f32], log_sums: &mut [
             let rows = [first + block * BLOCK, first + shape.keys];
             let heads = [head, shape.key_heads];
             let (transposed, natural) = chunk.split_at_mut(layout.transposed());
-            HeadRows::block(inputs.k, rows, heads, shape.width).transpose(1.0, transposed);
+            // The place of the values holds the keys first.
+            HeadRows::block(inputs.k, rows, heads, shape.width).copy_both(1.0, natural, transposed);
             HeadRows::block(inputs.v, rows, heads, shape.width).copy(1.0, natural);
         });
         let keys = &*keys;
@@ -112,8 +113,12 @@ fn attend_rows(
         let (totals, factors) = room.split_at_mut(BLOCK);
         for head in 0..shape.query_heads {
             let heads = [head, shape.query_heads];
-            HeadRows::block(inputs.q, [row, row + count], heads, shape.width)
-                .transpose(inputs.scale, queries);
+            // The place of the sums holds the queries first.
+            HeadRows::block(inputs.q, [row, row + count], heads, shape.width).copy_both(
+                inputs.scale,
+                sums,
+                queries,
+            );
             let key_head = head / shape.group();
             let mut block = QueryBlock {
                 layout,
@@ -250,14 +255,18 @@ impl QueryBlock<'_> {
             }
             for key in seen_by_all..end {
                 let score = L::read(scores.add(key * BLOCK));
-                let score = causal.select([first, key], score, f32::NEG_INFINITY);
-                score.write(scores.add(key * BLOCK));
-                largest = largest.max(score);
+                largest = largest.max(causal.select([first, key], score, f32::NEG_INFINITY));
             }
             let factor = exp(before.sub(largest));
             let mut total = L::read(self.totals.as_ptr().add(first)).mul(factor);
-            for key in 0..end {
+            for key in 0..seen_by_all {
                 let weight = exp(L::read(scores.add(key * BLOCK)).sub(largest));
+                weight.write(scores.add(key * BLOCK));
+                total = total.add(weight);
+            }
+            for key in seen_by_all..end {
+                let weight = exp(L::read(scores.add(key * BLOCK)).sub(largest));
+                let weight = causal.select([first, key], weight, 0.0);
                 weight.write(scores.add(key * BLOCK));
                 total = total.add(weight);
             }

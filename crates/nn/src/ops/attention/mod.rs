@@ -11,7 +11,7 @@
 //! No matrix of queries × keys is kept: the forward walks the keys with a running maximum and sum
 //! (Milakov & Gimelshein 2018; Dao et al. 2022), the backward computes P again from the log-sums.
 //!
-//! The fast code for `f32` works on [blocks](blocks) of queries and keys. Each score is one chain of
+//! The fast code for `f32` works on [blocks] of queries and keys. Each score is one chain of
 //! sums over the width, and each output one chain over the keys, from position 0 on in blocks of fixed
 //! size; so a query's result has the same bits whatever other queries are in the call, and on every
 //! number of threads. That holds for finite values: a value that is not finite may reach the outputs

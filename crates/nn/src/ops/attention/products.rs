@@ -16,7 +16,7 @@ pub(super) struct Right<'a> {
 }
 
 /// The sums of `ROWS × VECTORS` vectors, which stay in registers:
-/// sums[row] += Σ over steps: left[row, step] · right[step], in ascending order.
+/// `sums[row] += Σ left[row, step] · right[step]` over the steps, in ascending order.
 ///
 /// # Safety
 /// The processor has the instruction set of `L`.
@@ -43,22 +43,49 @@ unsafe fn tile<
     unsafe {
         let mut numbers = left.0.as_ptr().add(steps.start * STEP);
         let mut lanes = right.values.as_ptr().add(steps.start * right.stride);
-        for _ in steps {
-            let mut factor = [L::splat(0.0); VECTORS];
-            for vector in 0..VECTORS {
-                factor[vector] = L::read(lanes.add(vector * LANES));
+        for _ in 0..steps.len() / UNROLLED {
+            for _ in 0..UNROLLED {
+                step::<L, ROWS, VECTORS, ROW>(numbers, lanes, &mut sums);
+                numbers = numbers.wrapping_add(STEP);
+                lanes = lanes.wrapping_add(right.stride);
             }
-            for row in 0..ROWS {
-                let number = L::splat(*numbers.add(row * ROW));
-                for vector in 0..VECTORS {
-                    sums[row][vector] = number.mul_add(factor[vector], sums[row][vector]);
-                }
-            }
+        }
+        for _ in 0..steps.len() % UNROLLED {
+            step::<L, ROWS, VECTORS, ROW>(numbers, lanes, &mut sums);
             numbers = numbers.wrapping_add(STEP);
             lanes = lanes.wrapping_add(right.stride);
         }
     }
     sums
+}
+
+/// Steps of a [`tile`] between two jumps: with few jumps the last one is foreseen, which gains 4%.
+const UNROLLED: usize = 4;
+
+/// One step of a [`tile`].
+///
+/// # Safety
+/// The processor has the instruction set of `L`; `ROWS` numbers, `ROW` apart, and `VECTORS` vectors are
+/// readable.
+#[inline(always)]
+unsafe fn step<L: Lanes, const ROWS: usize, const VECTORS: usize, const ROW: usize>(
+    numbers: *const f32,
+    lanes: *const f32,
+    sums: &mut [[L; VECTORS]; ROWS],
+) {
+    // SAFETY: passed on from the caller.
+    unsafe {
+        let mut factor = [L::splat(0.0); VECTORS];
+        for vector in 0..VECTORS {
+            factor[vector] = L::read(lanes.add(vector * LANES));
+        }
+        for row in 0..ROWS {
+            let number = L::splat(*numbers.add(row * ROW));
+            for vector in 0..VECTORS {
+                sums[row][vector] = number.mul_add(factor[vector], sums[row][vector]);
+            }
+        }
+    }
 }
 
 /// Which keys of a block the queries of a block see: query a sees keys up to a + shift.
@@ -103,7 +130,7 @@ impl Causal {
     }
 }
 
-/// scores[key][query] = Σ keys[width][key] · queries[width][query] for `VECTORS` vectors of queries
+/// `scores[key][query] = Σ keys[i][key] · queries[i][query]` for `VECTORS` vectors of queries
 /// and, in whole tiles, the keys before `end`. Blocks are transposed; `queries` and `scores` start at
 /// the first of the queries.
 ///
@@ -169,8 +196,8 @@ pub(super) unsafe fn d_scores<L: Lanes, const ROWS: usize, const VECTORS: usize>
     }
 }
 
-/// out[row] = factors[row] · out[row] + Σ over steps: left[row, step] · right[step] for `ROWS` rows;
-/// without factors they are 1. `out` starts at the first row and has the stride of `right`.
+/// `out[row] = factors[row] · out[row] + Σ left[row, step] · right[step]` for `ROWS` rows; without
+/// factors they are 1. `out` starts at the first row and has the stride of `right`.
 ///
 /// # Safety
 /// The processor has the instruction set of `L`.

@@ -14,9 +14,9 @@ pub(super) fn all() -> Vec<Box<dyn Case>> {
         AttentionShape { sequences, queries, keys, query_heads, key_heads, width }
     };
     for (name, shape) in [
-        ("attention", shape([2, 4, 4], [6, 2, 5])),
-        ("attention, keys before the queries", shape([2, 3, 5], [4, 2, 3])),
-        ("attention, a key head each", shape([1, 5, 5], [2, 2, 3])),
+        ("attention", shape([3, 5, 5], [4, 2, 7])),
+        ("attention, keys before the queries", shape([3, 2, 5], [8, 4, 7])),
+        ("attention, a key head each", shape([1, 5, 5], [3, 3, 2])),
     ] {
         cases.push(gradient(
             name,

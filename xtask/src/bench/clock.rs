@@ -1,8 +1,7 @@
 //! How much time there is, and how it goes.
 
+use std::fmt::Display;
 use std::time::{Duration, Instant};
-
-use super::plan::Series;
 
 /// The time of a run, without what peers take.
 pub(super) struct Clock {
@@ -45,21 +44,12 @@ impl Clock {
         self.elapsed() + self.estimate(done).unwrap_or_default() < self.limit
     }
 
-    pub(super) fn progress(&self, done: usize, series: &Series) {
-        let spec = series[0];
+    pub(super) fn progress(&self, done: usize, next: &impl Display) {
         let left = self
             .estimate(done)
             .map_or_else(String::new, |left| format!(", about {:.0} s left", left.as_secs_f64()));
-        eprintln!(
-            "[{}/{}] {:.0} s{left}: {} {} m={} {}",
-            done + 1,
-            self.all,
-            self.elapsed().as_secs_f64(),
-            spec.kernel,
-            spec.shape,
-            spec.m,
-            spec.source,
-        );
+        let elapsed = self.elapsed().as_secs_f64();
+        eprintln!("[{}/{}] {elapsed:.0} s{left}: {next}", done + 1, self.all);
     }
 }
 
