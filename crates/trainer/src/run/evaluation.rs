@@ -87,10 +87,10 @@ impl Evaluation {
 
 impl fmt::Display for Evaluation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { loss, windows, length, seconds, data } = self;
+        let Self { loss, length, seconds, data, .. } = self;
         let predictions = loss.predictions;
         write!(f, "loss {loss} over {predictions} bytes of {} ", data.display())?;
-        write!(f, "in {windows} windows of {length}, {seconds:.1} s")
+        write!(f, "in windows of {length}, {seconds:.1} s")
     }
 }
 
