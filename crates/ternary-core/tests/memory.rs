@@ -143,7 +143,7 @@ fn a_kernel_that_has_run_once_allocates_nothing() {
                         TernaryMatrix::quantize(ROWS, COLS, all, rule, packing).unwrap();
                     let (x, x16) = (vec![0.5; tokens * COLS], vec![5; tokens * COLS]);
                     let (dy, dy16) = (vec![0.5; tokens * ROWS], vec![5; tokens * ROWS]);
-                    let (mut y, mut dx) = (dy.clone(), x.clone());
+                    let (mut y, mut dx, mut dw) = (dy.clone(), x.clone(), latent.clone());
                     let (mut sums, mut dx_sums) = (vec![0; y.len()], vec![0; x.len()]);
                     let mut rows = QuantizedRows::new();
                     let mut run = || {
@@ -159,8 +159,18 @@ fn a_kernel_that_has_run_once_allocates_nothing() {
                         let a = DenseOperand::new(&x, tokens, COLS).unwrap();
                         let b = DenseOperand::new(&latent, ROWS, COLS).unwrap();
                         kernels.matmul_dense(a, b, &mut y, Store::Set).unwrap();
-                        let a = DenseOperand::new(&dy, tokens, ROWS).unwrap();
-                        kernels.matmul_dense(a, b.transposed(), &mut dx, Store::Add).unwrap();
+                        let gradients = DenseOperand::new(&dy, tokens, ROWS).unwrap();
+                        kernels
+                            .matmul_dense(gradients, b.transposed(), &mut dx, Store::Add)
+                            .unwrap();
+                        kernels
+                            .matmul_dense(
+                                gradients.transposed(),
+                                a.transposed(),
+                                &mut dw,
+                                Store::Add,
+                            )
+                            .unwrap();
                         kernels.sums_i16(&x16, tokens, codes, &mut sums).unwrap();
                         kernels.sums_i16_transposed(&dy16, tokens, codes, &mut dx_sums).unwrap();
                     };
