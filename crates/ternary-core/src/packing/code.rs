@@ -31,6 +31,7 @@ pub(crate) const FIVE_TRITS_DIGITS: [[u8; 5]; 256] = {
 };
 
 /// The byte that holds five digits, the first the most significant.
+#[inline]
 pub(crate) fn encode_five(digits: [u8; 5]) -> u8 {
     let v = digits.iter().fold(0, |v, &digit| v * 3 + usize::from(digit));
     FIVE_TRITS_BYTE[v]
@@ -62,7 +63,29 @@ impl Packing {
         }
     }
 
+    /// The digits of a lane's four bytes in the order of their columns; two bits fill the first sixteen.
+    #[inline]
+    pub(crate) fn lane_digits(self, lane: [u8; 4]) -> [u8; 20] {
+        let mut digits = [1; 20];
+        match self {
+            Self::TwoBit => {
+                let codes = u32::from_le_bytes(lane);
+                for (n, digits) in digits.chunks_exact_mut(4).take(4).enumerate() {
+                    digits.copy_from_slice(&(codes >> (2 * n) & 0x0303_0303).to_le_bytes());
+                }
+            }
+            Self::FiveTrits => {
+                let bytes = lane.map(|byte| FIVE_TRITS_DIGITS[usize::from(byte)]);
+                for (n, digits) in digits.chunks_exact_mut(4).enumerate() {
+                    digits.copy_from_slice(&[bytes[0][n], bytes[1][n], bytes[2][n], bytes[3][n]]);
+                }
+            }
+        }
+        digits
+    }
+
     /// Packs as many digits as a byte holds.
+    #[inline]
     pub(crate) fn encode(self, digits: &[u8; 5]) -> u8 {
         match self {
             Self::TwoBit => digits[0] | (digits[1] << 2) | (digits[2] << 4) | (digits[3] << 6),
@@ -91,6 +114,21 @@ mod tests {
             }
         }
         assert_eq!(seen.iter().filter(|&&s| !s).count(), 13);
+    }
+
+    #[test]
+    fn the_digits_of_a_lane_are_those_of_its_bytes_in_the_order_of_their_columns() {
+        for packing in Packing::ALL {
+            let bytes: Vec<u8> = (0..=255).filter(|&byte| packing.is_valid(byte)).collect();
+            for lane in bytes.windows(4) {
+                let lane: [u8; 4] = lane.try_into().unwrap();
+                let digits = packing.lane_digits(lane);
+                for column in 0..packing.columns_per_line() {
+                    let expected = packing.digit(lane[column % 4], column / 4);
+                    assert_eq!(digits[column], expected, "{packing:?} {lane:?}");
+                }
+            }
+        }
     }
 
     #[test]

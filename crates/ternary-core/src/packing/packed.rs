@@ -112,10 +112,10 @@ impl PackedTrits {
         let segments = trits.chunks_mut(layout.segment_columns().max(1));
         for (trits, lines) in segments.zip(lines.chunks(layout.lines_per_segment().max(1))) {
             for (trits, line) in trits.chunks_mut(columns).zip(lines) {
-                for (digit, trits) in trits.chunks_mut(4).enumerate() {
-                    for (byte, trit) in trits.iter_mut().enumerate() {
-                        *trit = layout.packing().digit(line.0[lane + byte], digit) as i8 - 1;
-                    }
+                let lane = [0, 1, 2, 3].map(|byte| line.0[lane + byte]);
+                let digits = layout.packing().lane_digits(lane);
+                for (trit, digit) in trits.iter_mut().zip(digits) {
+                    *trit = digit as i8 - 1;
                 }
             }
         }

@@ -46,12 +46,9 @@ impl PackedTrits {
         let mut trits = vec![0; layout.cols()];
         for (row, bytes) in bytes.chunks_exact_mut(row_bytes.max(1)).enumerate() {
             self.row(row, &mut trits).expect("a row of its own layout");
-            for (byte, trits) in bytes.iter_mut().zip(trits.chunks(packing.trits_per_byte())) {
-                let mut digits = [1; 5];
-                for (digit, &trit) in digits.iter_mut().zip(trits) {
-                    *digit = (trit + 1) as u8;
-                }
-                *byte = packing.encode(&digits);
+            match packing {
+                Packing::TwoBit => encode_row::<4>(Packing::TwoBit, &trits, bytes),
+                Packing::FiveTrits => encode_row::<5>(Packing::FiveTrits, &trits, bytes),
             }
         }
         bytes
@@ -72,22 +69,61 @@ impl PackedTrits {
         }
         let mut trits = vec![0; layout.cols()];
         for (row, codes) in bytes.chunks_exact(row_bytes.max(1)).enumerate() {
-            let chunks = trits.chunks_mut(packing.trits_per_byte());
-            for (byte, (&code, trits)) in codes.iter().zip(chunks).enumerate() {
-                let zero = |digit| packing.digit(code, digit) == 1;
-                let beyond = trits.len()..packing.trits_per_byte();
-                if !packing.is_valid(code) || !beyond.into_iter().all(zero) {
-                    let position = row * row_bytes + byte;
-                    return Err(Error::InvalidCode { format: NAME, position, code });
-                }
-                for (digit, trit) in trits.iter_mut().enumerate() {
-                    *trit = packing.digit(code, digit) as i8 - 1;
-                }
+            let invalid = match packing {
+                Packing::TwoBit => decode_row::<4>(Packing::TwoBit, codes, &mut trits),
+                Packing::FiveTrits => decode_row::<5>(Packing::FiveTrits, codes, &mut trits),
+            };
+            if let Some(byte) = invalid {
+                let (position, code) = (row * row_bytes + byte, codes[byte]);
+                return Err(Error::InvalidCode { format: NAME, position, code });
             }
             packed.set_row(row, &trits);
         }
         Ok(packed)
     }
+}
+
+/// Packs a row, `N` trits in a byte.
+fn encode_row<const N: usize>(packing: Packing, trits: &[i8], bytes: &mut [u8]) {
+    let encode = |trits: &[i8]| {
+        let mut digits = [1; 5];
+        for (digit, &trit) in digits.iter_mut().zip(trits) {
+            *digit = (trit + 1) as u8;
+        }
+        packing.encode(&digits)
+    };
+    let (whole, rest) = trits.as_chunks::<N>();
+    for (byte, trits) in bytes.iter_mut().zip(whole) {
+        *byte = encode(trits);
+    }
+    if !rest.is_empty() {
+        bytes[whole.len()] = encode(rest);
+    }
+}
+
+/// Unpacks a row, `N` trits in a byte, or gives the index of the first byte that is no code or that
+/// holds something else than zero trits behind the row.
+fn decode_row<const N: usize>(packing: Packing, bytes: &[u8], trits: &mut [i8]) -> Option<usize> {
+    let invalid = bytes.iter().position(|&byte| !packing.is_valid(byte));
+    if invalid.is_some() {
+        return invalid;
+    }
+    let (whole, rest) = trits.as_chunks_mut::<N>();
+    for (trits, &byte) in whole.iter_mut().zip(bytes) {
+        for (digit, trit) in trits.iter_mut().enumerate() {
+            *trit = packing.digit(byte, digit) as i8 - 1;
+        }
+    }
+    let last = whole.len();
+    for digit in 0..N * usize::from(!rest.is_empty()) {
+        let trit = packing.digit(bytes[last], digit) as i8 - 1;
+        match rest.get_mut(digit) {
+            Some(rest) => *rest = trit,
+            None if trit != 0 => return Some(last),
+            None => {}
+        }
+    }
+    None
 }
 
 #[cfg(test)]
