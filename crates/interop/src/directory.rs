@@ -294,6 +294,20 @@ mod tests {
     }
 
     #[test]
+    fn no_file_takes_its_place_before_the_manifest_does() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        write(path, "old").unwrap();
+        // Where a directory lies, the manifest cannot go.
+        fs::remove_file(path.join(MANIFEST)).unwrap();
+        fs::create_dir(path.join(MANIFEST)).unwrap();
+        let error = write(path, "new").unwrap_err().to_string();
+        assert!(error.contains("manifest.json: cannot move the file in place: "), "{error}");
+        fs::remove_dir(path.join(MANIFEST)).unwrap();
+        assert_eq!(read_all(path).unwrap(), contents("old"));
+    }
+
+    #[test]
     fn a_file_that_the_manifest_does_not_describe_is_refused() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path();

@@ -40,11 +40,14 @@
 //! | module | holds |
 //! |---|---|
 //! | `safetensors` | the container: named arrays of bytes |
-//! | `tensors`, `description` | tensors in it, and what the arrays of a ternary matrix do not say |
+//! | `tensors`, `arrays` | the tensors of a model, and the arrays in the container that they are |
+//! | `description` | what the arrays of a ternary matrix do not say themselves |
 //! | `config` | the shape of a model under the names of Hugging Face |
 //! | `directory`, `manifest` | files replaced all at once, with their lengths and hashes |
 //! | `decoder` | all of it for a decoder |
+//! | `pairs` | JSON objects whose names must be there once |
 
+mod arrays;
 mod config;
 mod decoder;
 mod description;

@@ -1,0 +1,109 @@
+//! Tensors as arrays of a container, and back.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use half::bf16;
+use ternary_core::{PackedTrits, Scales, TernaryMatrix};
+
+use crate::description::Description;
+use crate::error::Problem;
+use crate::safetensors::{Array, Dtype, Part};
+
+/// The array of real numbers.
+pub(crate) fn real_part<'a>(name: String, shape: &[usize], values: &'a [f32]) -> Part<'a> {
+    let bytes = || Cow::Owned(values.iter().flat_map(|value| value.to_le_bytes()).collect());
+    Part { name, dtype: Dtype::F32, shape: shape.to_vec(), bytes: Box::new(bytes) }
+}
+
+/// The arrays of a ternary matrix.
+pub(crate) fn matrix_parts<'a>(
+    name: &str,
+    matrix: &'a TernaryMatrix,
+    description: &Description,
+) -> Vec<Part<'a>> {
+    let codes = || Cow::Owned(matrix.codes().to_row_major());
+    let mut parts = vec![Part {
+        name: name.to_owned(),
+        dtype: Dtype::U8,
+        shape: description.codes_shape(),
+        bytes: Box::new(codes),
+    }];
+    let scales = [matrix.scales().negative(), matrix.scales().positive()];
+    let shape = description.scales_shape().expect("the granularity of a matrix fits it");
+    for (suffix, values) in description.scale_suffixes().iter().zip(scales) {
+        parts.push(real_part(format!("{name}{suffix}"), &shape, values));
+    }
+    parts
+}
+
+/// Puts a matrix together from its description and the arrays that belong to it.
+pub(crate) fn read_matrix(
+    name: &str,
+    text: &str,
+    arrays: &mut BTreeMap<String, Array<'_>>,
+) -> Result<TernaryMatrix, Problem> {
+    let core = |source| Problem::Tensor { tensor: name.to_owned(), source };
+    let description: Description = text.parse().map_err(|()| {
+        let expected = "ROWSxCOLUMNS PACKING GRANULARITY SIGNS";
+        Problem::of_tensor(name, "description", expected, format!("{text:?}"))
+    })?;
+    let layout = description.layout().map_err(core)?;
+    let codes = take_array(name, Dtype::U8, &description.codes_shape(), arrays)?;
+    let shape = description.scales_shape().map_err(core)?;
+    let mut scales = Vec::new();
+    for suffix in description.scale_suffixes() {
+        let name = format!("{name}{suffix}");
+        scales.push(read_reals(&name, &take_array(&name, Dtype::F32, &shape, arrays)?)?);
+    }
+    let granularity = description.granularity;
+    let first = scales.remove(0);
+    let scales = match scales.pop() {
+        None => Scales::symmetric(granularity, first),
+        Some(positive) => Scales::asymmetric(granularity, first, positive),
+    };
+    let codes = PackedTrits::from_row_major(layout, codes.bytes).map_err(core)?;
+    TernaryMatrix::new(codes, scales.map_err(core)?).map_err(core)
+}
+
+fn take_array<'a>(
+    name: &str,
+    dtype: Dtype,
+    shape: &[usize],
+    arrays: &mut BTreeMap<String, Array<'a>>,
+) -> Result<Array<'a>, Problem> {
+    let missing = || Problem::Missing { what: "tensor", name: name.to_owned() };
+    let array = arrays.remove(name).ok_or_else(missing)?;
+    if array.dtype == dtype && array.shape == shape {
+        return Ok(array);
+    }
+    let found = format!("{} {:?}", array.dtype, array.shape);
+    Err(Problem::of_tensor(name, "type and shape", format!("{dtype} {shape:?}"), found))
+}
+
+/// The finite numbers of an array.
+pub(crate) fn read_reals(name: &str, array: &Array<'_>) -> Result<Vec<f32>, Problem> {
+    let values = match array.dtype {
+        Dtype::F32 => numbers(array.bytes, f32::from_le_bytes),
+        Dtype::Bf16 => numbers(array.bytes, |bytes| bf16::from_le_bytes(bytes).to_f32()),
+        Dtype::U8 => {
+            let found = "U8 without a description in the metadata";
+            return Err(Problem::of_tensor(name, "type", "F32 or BF16", found));
+        }
+    };
+    check_finite(name, &values)?;
+    Ok(values)
+}
+
+fn numbers<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+    let (chunks, _) = bytes.as_chunks::<N>();
+    chunks.iter().map(|&bytes| number(bytes)).collect()
+}
+
+/// Checks that all numbers of a tensor are finite.
+pub(crate) fn check_finite(name: &str, values: &[f32]) -> Result<(), Problem> {
+    let Some(index) = values.iter().position(|value| !value.is_finite()) else { return Ok(()) };
+    let value = f64::from(values[index]);
+    let source = ternary_core::Error::NonFinite { what: "numbers", index, value };
+    Err(Problem::Tensor { tensor: name.to_owned(), source })
+}
