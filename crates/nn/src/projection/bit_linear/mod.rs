@@ -92,7 +92,8 @@ impl<P: ShadowPrecision> BitLinear<P> {
     /// Draws latent weights from a Gaussian, as [`Dense::random`](crate::Dense::random) does.
     ///
     /// # Errors
-    /// As [`BitLinear::from_weight`].
+    /// As [`BitLinear::from_weight`], and [`Error::Parameter`](crate::Error::Parameter) for a shape
+    /// beyond the address space.
     pub fn random(
         name: &str,
         [outputs, inputs]: [usize; 2],
@@ -101,7 +102,7 @@ impl<P: ShadowPrecision> BitLinear<P> {
         options: BitLinearOptions,
         parameters: &mut Parameters,
     ) -> Result<Self> {
-        let weight = gaussian::<f32>([outputs, inputs], deviation, seed, parameters);
+        let weight = gaussian::<f32>(name, [outputs, inputs], deviation, seed, parameters)?;
         let weight = weight.into_iter().map(P::from_f32).collect();
         Self::from_weight(name, inputs, weight, options, parameters)
     }
