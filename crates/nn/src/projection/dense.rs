@@ -92,16 +92,6 @@ impl<T: Real> Dense<T> {
         &self.weight
     }
 
-    /// The weights, to be changed.
-    pub fn weight_mut(&mut self) -> &mut [T] {
-        &mut self.weight
-    }
-
-    /// The bias, to be changed.
-    pub fn bias_mut(&mut self) -> Option<&mut [T]> {
-        self.bias.as_mut().map(|bias| &mut bias.values[..])
-    }
-
     fn shape(&self, rows: usize) -> LinearShape {
         LinearShape { rows, inputs: self.inputs, outputs: self.outputs }
     }
