@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nn::ops::{Loss, RotaryTable, count_targets, cross_entropy_rows};
+use nn::ops::{IGNORED, Loss, RotaryTable, count_targets, cross_entropy_rows};
 use nn::{
     Block, Compute, Embedding, Gradients, Input, Layer, Module, Parameters, Projection, RmsNorm,
     Sequences, Tape,
@@ -104,6 +104,8 @@ impl<T: Compute> Decoder<T> {
 
     /// The rows that the head sees.
     fn hidden(&self, tokens: &[u32], sequences: Sequences, tape: &mut Tape<T>) -> Result<Vec<T>> {
+        // What a forward without a backward, or one that failed half-way, has left.
+        tape.clear();
         let rows = sequences.count.saturating_mul(sequences.length);
         check("tokens", rows, tokens.len())?;
         let mut x = self.embedding.forward(tokens, tape)?;
@@ -144,7 +146,7 @@ impl<T: Compute> Decoder<T> {
     /// until [`Module::finish_gradients`].
     ///
     /// # Errors
-    /// As [`Decoder::loss`].
+    /// As [`Decoder::loss`], and for a tape that does not record.
     pub fn loss_and_gradients(
         &self,
         batch: Batch<'_>,
@@ -160,8 +162,12 @@ impl<T: Compute> Decoder<T> {
         tape: &mut Tape<T>,
         mut gradients: Option<&mut Gradients<T>>,
     ) -> Result<Loss> {
-        tape.clear();
         check("targets", batch.tokens.len(), batch.targets.len())?;
+        self.check_targets(batch.targets)?;
+        if gradients.is_some() && !tape.is_recording() {
+            let (layer, found) = ("decoder".to_owned(), "nothing");
+            return Err(nn::Error::Tape { layer, expected: "a forward", found }.into());
+        }
         let hidden = self.hidden(batch.tokens, batch.sequences, tape)?;
         let count = count_targets(batch.targets);
         let mut d_hidden = gradients.is_some().then(|| tape.zeros(hidden.len()));
@@ -178,6 +184,15 @@ impl<T: Compute> Decoder<T> {
             self.backward(d_hidden, batch.sequences, tape, gradients)?;
         }
         Ok(Loss { mean: if count == 0 { 0.0 } else { sum / count as f64 }, count })
+    }
+
+    /// Checks all targets before any of them has moved a gradient.
+    fn check_targets(&self, targets: &[u32]) -> Result<()> {
+        let vocabulary = self.config.vocabulary;
+        let is_wrong = |&target: &u32| target != IGNORED && target as usize >= vocabulary;
+        let Some(position) = targets.iter().position(is_wrong) else { return Ok(()) };
+        let (layer, token) = ("targets".to_owned(), targets[position]);
+        Err(nn::Error::Token { layer, position, vocabulary, token }.into())
     }
 
     /// Adds up the losses of some rows and, with gradients, goes back to those rows at once.

@@ -146,3 +146,35 @@ fn a_batch_that_does_not_fit_is_refused() {
     let empty = Batch { sequences: Sequences { count: 0, length: 0 }, tokens: &[], targets: &[] };
     assert_eq!(model.loss(empty, &mut Tape::inference()).unwrap().count, 0);
 }
+
+#[test]
+fn a_batch_that_is_refused_leaves_no_gradient_and_nothing_for_the_next_one() {
+    let mut source = Initial { seed: 7, kind: WeightKind::Dense };
+    let model = Decoder::<f32>::build(config(true, Nonlinearity::SwiGlu), &mut source).unwrap();
+    let mut tape = Tape::recording();
+    let mut gradients = Gradients::zeros(model.parameters());
+    let loss = model.loss_and_gradients(BATCH, &mut tape, &mut gradients).unwrap();
+    let expected = gradients.clone();
+
+    // The wrong target stands in the second block of rows that are scored together.
+    let (count, length) = (130, 5);
+    let tokens = vec![3; count * length];
+    let mut targets = tokens.clone();
+    targets[600] = 11;
+    let sequences = Sequences { count, length };
+    let bad = Batch { sequences, tokens: &tokens, targets: &targets };
+    gradients.clear();
+    let error = model.loss_and_gradients(bad, &mut tape, &mut gradients).unwrap_err();
+    let named = "targets: token at position 600: expected one of 11, found 11";
+    assert_eq!(error.to_string(), named);
+    let error = model.loss_and_gradients(BATCH, &mut Tape::inference(), &mut gradients);
+    assert!(error.unwrap_err().to_string().contains("recording tape"));
+    assert!(gradients.values().iter().all(|&g| g == 0.0));
+
+    for _ in 0..2 {
+        model.scores(&TOKENS, BATCH.sequences, &mut tape).unwrap();
+    }
+    let again = model.loss_and_gradients(BATCH, &mut tape, &mut gradients).unwrap();
+    assert!(tape.is_empty());
+    assert_eq!((again, gradients), (loss, expected));
+}

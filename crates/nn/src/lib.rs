@@ -15,10 +15,11 @@
 //! let mut gradients = Gradients::<f32>::zeros(&parameters);
 //! let mut tape = Tape::recording();
 //!
-//! let x = vec![1.0; 64];
 //! let mut y = [0.0; 2];
 //! for step in 1..=50 {
-//!     let mut input = Input::new("layer", x.clone(), 64)?;
+//!     let mut x = tape.take(64);
+//!     x.fill(1.0);
+//!     let mut input = Input::new("layer", x, 64)?;
 //!     layer.forward(&mut input, &mut y, &mut tape)?;
 //!     // Half the squared distance to the target (1, −1).
 //!     let dy = [y[0] - 1.0, y[1] + 1.0];
@@ -39,6 +40,9 @@
 //! | here | [`Projection`]s: [`Dense`], [`TernaryLinear`], [`BitLinear`]; [`Layer`]s: [`Attention`], [`FeedForward`], [`RmsNorm`], [`Block`], [`Embedding`] |
 //! | here | [`Tape`], [`Input`], [`Gradients`], [`Parameters`] and their identities, [`Module`] |
 //! | [`ops`] | the functions that layers are made of, each beside its backward |
+//! | [`ste`], [`ternary_core`] | the crates below, for estimators, quantisers and packed weights |
+
+pub use {ste, ternary_core};
 
 mod compute;
 mod error;

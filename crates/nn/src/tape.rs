@@ -18,6 +18,9 @@ enum Saved<T> {
 /// things off in reverse order. Buffers go back to the tape and are used again in the next step, so that
 /// a steady state allocates nothing.
 ///
+/// What goes into a layer ends up here, so inputs are best taken from the tape too ([`Tape::take`]): it
+/// keeps every buffer that it was given. After an error, [`Tape::clear`] drops what was saved until then.
+///
 /// An inference tape saves nothing; the arithmetic of a forward is the same on either.
 ///
 /// ```

@@ -44,11 +44,6 @@ impl Clipped {
         Self { floor: 0.0, is_hard: true }
     }
 
-    /// Whether this is the hard variant.
-    pub fn is_hard(&self) -> bool {
-        self.is_hard
-    }
-
     fn slope<T: Real>(&self, magnitude: T, limit: T) -> T {
         if magnitude <= limit {
             return T::ONE;

@@ -6,7 +6,7 @@ use ternary_core::mutant;
 
 use super::{Layer, RmsNorm, Sequences, check_rows};
 use crate::compute::Compute;
-use crate::error::{Result, check_size};
+use crate::error::{Error, Result, check_size};
 use crate::gradients::Gradients;
 use crate::input::Input;
 use crate::module::Module;
@@ -69,7 +69,8 @@ impl<T: Compute> Attention<T> {
     /// Puts the parts together.
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) for parts that do not fit each other.
+    /// [`Error::Shape`] for parts that do not fit each other, [`Error::Setting`] for heads that no
+    /// attention can have.
     pub fn new(
         name: &str,
         projections: AttentionProjections<T>,
@@ -77,8 +78,7 @@ impl<T: Compute> Attention<T> {
     ) -> Result<Self> {
         let AttentionProjections { query, key, value, gate, output } = &projections;
         let width = query.inputs();
-        let query_row = options.query_heads * options.head_width;
-        let key_row = options.key_heads * options.head_width;
+        let [query_row, key_row] = rows_of_heads(name, &options)?;
         check_size(name, "outputs of the query projection", query_row, query.outputs())?;
         check_size(name, "inputs of the key projection", width, key.inputs())?;
         check_size(name, "outputs of the key projection", key_row, key.outputs())?;
@@ -96,6 +96,9 @@ impl<T: Compute> Attention<T> {
         if let Some(norm) = &options.sub_norm {
             check_size(name, "width of the inner norm", query_row, norm.width())?;
         }
+        if let Some(table) = &options.rotary {
+            check_size(name, "head width of the angles", options.head_width, table.head_width())?;
+        }
         Ok(Self { name: name.to_owned(), projections, options })
     }
 
@@ -108,6 +111,16 @@ impl<T: Compute> Attention<T> {
             key_heads: self.options.key_heads,
             width: self.options.head_width,
         }
+    }
+
+    /// Checks that there are angles for every position.
+    fn check_positions(&self, sequences: Sequences) -> Result<()> {
+        let Some(table) = &self.options.rotary else { return Ok(()) };
+        if sequences.length <= table.positions() {
+            return Ok(());
+        }
+        let (layer, what) = (self.name.clone(), "positions of the rotary table");
+        Err(Error::Shape { layer, what, expected: sequences.length, found: table.positions() })
     }
 
     /// 1/√head_width.
@@ -165,6 +178,29 @@ impl<T: Compute> Attention<T> {
     }
 }
 
+/// Numbers in a row of queries and in a row of keys.
+fn rows_of_heads<T>(name: &str, options: &AttentionOptions<T>) -> Result<[usize; 2]> {
+    let AttentionOptions { query_heads, key_heads, head_width, .. } = *options;
+    let setting =
+        |what, expected, found| Error::Setting { layer: name.to_owned(), what, expected, found };
+    for (what, count) in [("key heads", key_heads), ("width of a head", head_width)] {
+        if count == 0 {
+            return Err(setting(what, "at least 1", count.to_string()));
+        }
+    }
+    if query_heads == 0 || !query_heads.is_multiple_of(key_heads) {
+        let found = format!("{query_heads} for {key_heads} key heads");
+        return Err(setting("query heads", "a multiple of the key heads", found));
+    }
+    let row = |heads: usize| {
+        let too_many = || format!("{heads} of width {head_width}");
+        heads
+            .checked_mul(head_width)
+            .ok_or_else(|| setting("heads", "rows that fit into memory", too_many()))
+    };
+    Ok([row(query_heads)?, row(key_heads)?])
+}
+
 impl<T: Compute> Module<T> for Attention<T> {
     fn each_part(&self, visit: &mut dyn FnMut(&dyn Module<T>)) {
         let AttentionProjections { query, key, value, gate, output } = &self.projections;
@@ -198,6 +234,7 @@ impl<T: Compute> Layer<T> for Attention<T> {
 
     fn forward(&self, x: Vec<T>, sequences: Sequences, tape: &mut Tape<T>) -> Result<Vec<T>> {
         check_rows(&self.name, "inputs", self.width(), sequences, &x)?;
+        self.check_positions(sequences)?;
         let AttentionProjections { query, key, value, gate, output } = &self.projections;
         let rows = sequences.rows();
         let mut input = Input::new(&self.name, x, self.width())?;
@@ -296,5 +333,58 @@ impl<T: Compute> Layer<T> for Attention<T> {
             tape.give(buffer);
         }
         Ok(dx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parameters::Parameters;
+    use crate::projection::Dense;
+
+    fn layer(heads: [usize; 2], rotary: RotaryTable<f32>) -> Result<Attention<f32>> {
+        let mut parameters = Parameters::new();
+        let mut dense = |name: &str, shape| -> Result<Box<dyn Projection<f32>>> {
+            Ok(Box::new(Dense::random(name, shape, 0.5, 1, &mut parameters)?))
+        };
+        let projections = AttentionProjections {
+            query: dense("q", [heads[0] * 8, 6])?,
+            key: dense("k", [heads[1] * 8, 6])?,
+            value: dense("v", [heads[1] * 8, 6])?,
+            gate: None,
+            output: dense("o", [6, heads[0] * 8])?,
+        };
+        let options = AttentionOptions {
+            query_heads: heads[0],
+            key_heads: heads[1],
+            head_width: 8,
+            rotary: Some(Arc::new(rotary)),
+            head_norms: None,
+            sub_norm: None,
+        };
+        Attention::new("block.attention", projections, options)
+    }
+
+    #[test]
+    fn heads_and_angles_that_do_not_fit_are_refused_by_name() {
+        let table = |head_width| RotaryTable::new(1e4, head_width, 4, 5).unwrap();
+        let error = |heads, width| layer(heads, table(width)).unwrap_err().to_string();
+        // Angles of half the width would take each head for two positions.
+        let expected = "block.attention: head width of the angles: expected 8, found 4";
+        assert_eq!(error([4, 2], 4), expected);
+        assert!(error([3, 2], 8).starts_with("block.attention: query heads"));
+        assert!(error([2, 0], 8).starts_with("block.attention: key heads"));
+    }
+
+    #[test]
+    fn a_sequence_beyond_the_angles_is_refused_by_name() {
+        let layer = layer([4, 2], RotaryTable::new(1e4, 8, 4, 5).unwrap()).unwrap();
+        let run = |length: usize| {
+            let sequences = Sequences { count: 2, length };
+            layer.forward(vec![0.5; 12 * length], sequences, &mut Tape::inference())
+        };
+        assert_eq!(run(5).unwrap().len(), 60);
+        let expected = "block.attention: positions of the rotary table: expected 6, found 5";
+        assert_eq!(run(6).unwrap_err().to_string(), expected);
     }
 }

@@ -43,16 +43,6 @@ impl<T: Real> RmsNorm<T> {
         self
     }
 
-    /// The gain g.
-    pub fn gain(&self) -> &[T] {
-        &self.gain
-    }
-
-    /// The gain g, to be changed.
-    pub fn gain_mut(&mut self) -> &mut [T] {
-        &mut self.gain
-    }
-
     fn factor(&self) -> Gain<'_, T> {
         if self.is_shifted { Gain::Shifted(&self.gain) } else { Gain::Plain(&self.gain) }
     }

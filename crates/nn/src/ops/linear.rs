@@ -4,7 +4,7 @@ use ternary_core::kernels::{DenseOperand, Store};
 use ternary_core::mutant;
 
 use crate::compute::Compute;
-use crate::error::{InLayer, Result};
+use crate::error::{InLayer, Result, check_size};
 
 /// The sizes of a linear map.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub fn linear<T: Compute>(shape: LinearShape, x: &[T], w: &[T], y: &mut [T]) -> 
 /// ```
 ///
 /// # Errors
-/// As [`linear`].
+/// As [`linear`], and [`Error::Shape`](crate::Error::Shape) for x and dW.
 pub fn linear_backward<T: Compute>(
     shape: LinearShape,
     x: &[T],
@@ -46,6 +46,10 @@ pub fn linear_backward<T: Compute>(
     dx: Option<&mut [T]>,
     dw: &mut [T],
 ) -> Result<()> {
+    // The product with dx writes before the one with dW looks at its operands.
+    check_size("linear", "inputs", shape.rows.saturating_mul(shape.inputs), x.len())?;
+    let weights = shape.outputs.saturating_mul(shape.inputs);
+    check_size("linear", "gradients of weights", weights, dw.len())?;
     if let Some(dx) = dx {
         linear_input_gradient(shape, w, dy, dx)?;
     }
@@ -85,4 +89,20 @@ pub fn linear_weight_gradient<T: Compute>(
         mutant!("linear/dW twice", Ok(()), T::product(dy.transposed(), x.transposed(), dw, store))
     };
     product().in_layer("linear")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_size_that_does_not_fit_is_found_before_anything_is_written() {
+        let shape = LinearShape { rows: 2, inputs: 3, outputs: 1 };
+        let (x, w, dy) = ([1.0_f64; 6], [1.0; 3], [1.0; 2]);
+        let mut dx = [0.5; 6];
+        let error = linear_backward(shape, &x, &w, &dy, Some(&mut dx), &mut [0.0; 2]).unwrap_err();
+        assert_eq!(error.to_string(), "linear: gradients of weights: expected 3, found 2");
+        assert!(linear_backward(shape, &x[1..], &w, &dy, Some(&mut dx), &mut [0.0; 3]).is_err());
+        assert_eq!(dx, [0.5; 6]);
+    }
 }

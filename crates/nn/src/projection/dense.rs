@@ -3,9 +3,9 @@
 use ternary_core::{Real, mutant};
 
 use super::bias::Bias;
-use super::{Lookup, Projection, check_backward, check_forward};
+use super::{Lookup, Projection, check_backward, check_forward, check_look_up};
 use crate::compute::Compute;
-use crate::error::{Result, check_size};
+use crate::error::{Error, Result, check_size};
 use crate::gradients::Gradients;
 use crate::input::Input;
 use crate::module::{Memory, Module, Tensor, Values, ValuesMut};
@@ -48,8 +48,7 @@ impl<T: Real> Dense<T> {
     /// Takes weights `[outputs, inputs]`, declared as `{name}.weight`.
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) for partial rows, [`Error::Parameter`](crate::Error::Parameter)
-    /// for a name that is taken.
+    /// [`Error::Shape`] for partial rows, [`Error::Parameter`] for a name that is taken.
     pub fn from_weight(
         name: &str,
         inputs: usize,
@@ -67,7 +66,7 @@ impl<T: Real> Dense<T> {
     /// parameter's place.
     ///
     /// # Errors
-    /// As [`Dense::from_weight`].
+    /// As [`Dense::from_weight`], and [`Error::Parameter`] for a shape beyond the address space.
     pub fn random(
         name: &str,
         [outputs, inputs]: [usize; 2],
@@ -75,14 +74,14 @@ impl<T: Real> Dense<T> {
         seed: u64,
         parameters: &mut Parameters,
     ) -> Result<Self> {
-        let weight = gaussian([outputs, inputs], deviation, seed, parameters);
+        let weight = gaussian(name, [outputs, inputs], deviation, seed, parameters)?;
         Self::from_weight(name, inputs, weight, parameters)
     }
 
     /// Adds a bias of zeros, declared as `{name}.bias`.
     ///
     /// # Errors
-    /// [`Error::Parameter`](crate::Error::Parameter) for a name that is taken.
+    /// [`Error::Parameter`] for a name that is taken.
     pub fn with_bias(mut self, parameters: &mut Parameters) -> Result<Self> {
         self.bias = Some(Bias::declare(&self.name, self.outputs, parameters)?);
         Ok(self)
@@ -93,31 +92,27 @@ impl<T: Real> Dense<T> {
         &self.weight
     }
 
-    /// The weights, to be changed.
-    pub fn weight_mut(&mut self) -> &mut [T] {
-        &mut self.weight
-    }
-
-    /// The bias, to be changed.
-    pub fn bias_mut(&mut self) -> Option<&mut [T]> {
-        self.bias.as_mut().map(|bias| &mut bias.values[..])
-    }
-
     fn shape(&self, rows: usize) -> LinearShape {
         LinearShape { rows, inputs: self.inputs, outputs: self.outputs }
     }
 }
 
-/// Normal numbers times `deviation` for the parameter that is declared next.
+/// Normal numbers times `deviation` for the weight of `name`, which is the parameter declared next.
 pub(super) fn gaussian<T: Real>(
+    name: &str,
     [outputs, inputs]: [usize; 2],
     deviation: f64,
     seed: u64,
     parameters: &Parameters,
-) -> Vec<T> {
-    let mut normal = vec![0.0_f32; outputs * inputs];
+) -> Result<Vec<T>> {
+    let limit = isize::MAX as usize / size_of::<f64>();
+    let Some(count) = outputs.checked_mul(inputs).filter(|&count| count <= limit) else {
+        let problem = "does not fit the address space";
+        return Err(Error::Parameter { name: format!("{name}.weight"), problem });
+    };
+    let mut normal = vec![0.0_f32; count];
     Draw::Initial.noise(seed, parameters.next(), 0).fill_normal(0, &mut normal);
-    normal.into_iter().map(|z| T::from_f64(deviation * f64::from(z))).collect()
+    Ok(normal.into_iter().map(|z| T::from_f64(deviation * f64::from(z))).collect())
 }
 
 impl<T: Real> Module<T> for Dense<T> {
@@ -194,10 +189,40 @@ impl<T: Compute> Projection<T> for Dense<T> {
 
 impl<T: Compute> Lookup<T> for Dense<T> {
     fn look_up(&self, tokens: &[u32], y: &mut [T]) -> Result<()> {
+        check_look_up(self, tokens, y)?;
         embedding(&self.weight, self.inputs, tokens, y)
     }
 
     fn weight_gradient<'a>(&self, gradients: &'a mut Gradients<T>) -> Option<&'a mut [T]> {
         Some(gradients.get_mut(self.id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::projection::{BitLinear, BitLinearOptions};
+
+    #[test]
+    fn a_token_that_the_table_does_not_have_is_named_with_the_table() {
+        let table =
+            Dense::from_weight("embed", 2, vec![0.5_f32; 6], &mut Parameters::new()).unwrap();
+        let error = table.look_up(&[2, 0, 3], &mut [0.0; 6]).unwrap_err();
+        let expected = "embed: token at position 2: expected one of 3, found 3";
+        assert_eq!(error.to_string(), expected);
+        let error = table.look_up(&[2], &mut [0.0; 3]).unwrap_err();
+        assert_eq!(error.to_string(), "embed: rows of tokens: expected 2, found 3");
+    }
+
+    #[test]
+    fn random_weights_beyond_the_address_space_are_refused() {
+        for shape in [[usize::MAX, 3], [1 << 31, 1 << 31]] {
+            let mut parameters = Parameters::new();
+            let dense = Dense::<f32>::random("w", shape, 1.0, 1, &mut parameters).map(|_| ());
+            assert!(matches!(dense, Err(Error::Parameter { .. })));
+            let options = BitLinearOptions::default();
+            let ternary = BitLinear::<f32>::random("w", shape, 1.0, 1, options, &mut parameters);
+            assert!(matches!(ternary.map(|_| ()), Err(Error::Parameter { .. })));
+        }
     }
 }

@@ -97,20 +97,33 @@ fn check_backward<T: Compute>(
     check_size(name, "gradients of inputs", rows * projection.inputs(), found)
 }
 
-/// Checks the tokens of a look-up and calls `row` with each of them and its place in `y`.
+/// Checks the tokens and the size of a look-up.
+fn check_look_up<T: Compute>(
+    projection: &(impl Projection<T> + ?Sized),
+    tokens: &[u32],
+    y: &[T],
+) -> Result<()> {
+    let (name, width) = (projection.name(), projection.inputs());
+    check_size(name, "rows of tokens", tokens.len() * width, y.len())?;
+    let vocabulary = projection.outputs();
+    match tokens.iter().position(|&token| token as usize >= vocabulary) {
+        Some(position) => {
+            let (layer, token) = (name.to_owned(), tokens[position]);
+            Err(Error::Token { layer, position, vocabulary, token })
+        }
+        None => Ok(()),
+    }
+}
+
+/// Checks a look-up and calls `row` with each token and its place in `y`.
 fn look_up_rows<T: Compute>(
     projection: &(impl Projection<T> + ?Sized),
     tokens: &[u32],
     y: &mut [T],
     row: impl Fn(usize, &mut [T]),
 ) -> Result<()> {
-    let (name, width) = (projection.name(), projection.inputs());
-    check_size(name, "rows of tokens", tokens.len() * width, y.len())?;
-    let vocabulary = projection.outputs();
-    if let Some(position) = tokens.iter().position(|&token| token as usize >= vocabulary) {
-        let (layer, token) = (name.to_owned(), tokens[position]);
-        return Err(Error::Token { layer, position, vocabulary, token });
-    }
+    check_look_up(projection, tokens, y)?;
+    let width = projection.inputs();
     for (&token, y) in tokens.iter().zip(y.chunks_exact_mut(width.max(1))) {
         row(token as usize, y);
     }

@@ -1,5 +1,8 @@
 //! A stranger who uses `nn` and nothing else: a projection of their own beside one of the crate.
 
+use std::sync::Arc;
+
+use nn::ternary_core::{Granularity, quantize::Absmean};
 use nn::{
     BitLinear, BitLinearOptions, Compute, Error, Gradients, Input, Module, Parameters, Projection,
     Tape,
@@ -69,12 +72,14 @@ pub fn run(stack: &[Box<dyn Projection<f32>>], rows: Vec<f32>) -> Result<Vec<f32
     Ok(x)
 }
 
-/// A ternary layer of the crate, from weights of one's own.
+/// A ternary layer of the crate, from weights of one's own and with a rule of one's choice.
 ///
 /// # Errors
 /// For partial rows and weights that are not finite.
 pub fn ternary(inputs: usize, weights: Vec<f32>) -> Result<Box<dyn Projection<f32>>, Error> {
-    let (options, mut parameters) = (BitLinearOptions::default(), Parameters::new());
+    let quantizer = Arc::new(Absmean::new(Granularity::Tensor));
+    let options = BitLinearOptions { quantizer, ..Default::default() };
+    let mut parameters = Parameters::new();
     Ok(Box::new(BitLinear::from_weight("ternary", inputs, weights, options, &mut parameters)?))
 }
 

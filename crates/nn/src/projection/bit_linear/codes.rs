@@ -2,7 +2,7 @@
 
 use half::bf16;
 use ternary_core::kernels::Kernels;
-use ternary_core::{Granularity, Levels, Quantizer, Result, TernaryMatrix, Weights};
+use ternary_core::{Error, Granularity, Levels, Quantizer, Result, TernaryMatrix, Weights};
 
 use super::options::BitLinearOptions;
 use crate::module::Update;
@@ -53,6 +53,26 @@ pub(super) fn fit(
         }
     }
     Ok(())
+}
+
+/// Levels for latent weights that are to be quantised into `base`.
+pub(super) fn first_fit(
+    quantizer: &dyn Quantizer,
+    weights: Weights<'_>,
+    base: &TernaryMatrix,
+) -> Result<Vec<Levels>> {
+    let describe = |granularity: Granularity, is_symmetric: bool| {
+        let signs = if is_symmetric { "symmetric" } else { "asymmetric" };
+        format!("{signs} scales per {granularity:?}")
+    };
+    let (scales, mut levels) = (base.scales(), Vec::new());
+    let expected = describe(quantizer.granularity(), quantizer.is_symmetric());
+    let found = describe(scales.granularity(), scales.is_symmetric());
+    if expected != found {
+        return Err(Error::Mismatch { what: "scales of the ternary weights", expected, found });
+    }
+    fit(quantizer, 0.0, weights, &mut levels, scales.len())?;
+    Ok(levels)
 }
 
 /// ρ·before + (1 − ρ)·now.

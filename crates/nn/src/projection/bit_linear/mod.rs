@@ -92,7 +92,8 @@ impl<P: ShadowPrecision> BitLinear<P> {
     /// Draws latent weights from a Gaussian, as [`Dense::random`](crate::Dense::random) does.
     ///
     /// # Errors
-    /// As [`BitLinear::from_weight`].
+    /// As [`BitLinear::from_weight`], and [`Error::Parameter`](crate::Error::Parameter) for a shape
+    /// beyond the address space.
     pub fn random(
         name: &str,
         [outputs, inputs]: [usize; 2],
@@ -101,7 +102,7 @@ impl<P: ShadowPrecision> BitLinear<P> {
         options: BitLinearOptions,
         parameters: &mut Parameters,
     ) -> Result<Self> {
-        let weight = gaussian::<f32>([outputs, inputs], deviation, seed, parameters);
+        let weight = gaussian::<f32>(name, [outputs, inputs], deviation, seed, parameters)?;
         let weight = weight.into_iter().map(P::from_f32).collect();
         Self::from_weight(name, inputs, weight, options, parameters)
     }
@@ -182,12 +183,15 @@ impl<P: ShadowPrecision> BitLinear<P> {
     /// codes stay as they are until the next requantisation.
     ///
     /// # Errors
-    /// [`Error::Core`](crate::Error::Core) of the rule.
+    /// [`Error::Core`](crate::Error::Core) when the rule has other scales than the ternary weights, or
+    /// refuses them: nothing has changed then.
     pub fn init_shadow_from_ternary(&mut self) -> Result<()> {
-        let weights = self.base.to_f32();
-        self.shadow = Some(weights.into_iter().map(P::from_f32).collect());
-        self.levels.clear();
-        self.fit()
+        let shadow: Vec<P> = self.base.to_f32().into_iter().map(P::from_f32).collect();
+        let weights = P::weights(&shadow);
+        let levels = codes::first_fit(&*self.options.quantizer, weights, &self.base);
+        self.levels = levels.in_layer(&self.name)?;
+        self.shadow = Some(shadow);
+        Ok(())
     }
 
     /// Forgets the latent weights: the layer is ternary, λ = 1, and frozen from now on.

@@ -24,7 +24,8 @@ impl<T: Compute, P: ShadowPrecision> Module<T> for BitLinear<P> {
         let latent = self.shadow.as_deref().map(P::weights);
         let activations = self.options.activations;
         let values = Values::Ternary { matrix: &self.base, latent, activations };
-        visit(Tensor { name: &self.weight_name, id: Some(self.id), values });
+        let id = latent.map(|_| self.id);
+        visit(Tensor { name: &self.weight_name, id, values });
         if let Some(bias) = &self.bias {
             let values = Values::Single(&bias.values);
             visit(Tensor { name: &bias.name, id: Some(bias.id), values });

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use half::bf16;
 use ste::Method;
-use ternary_core::quantize::{Absmean, FixedThreshold};
-use ternary_core::{Granularity, Quantizer};
+use ternary_core::quantize::{Absmean, FixedThreshold, Ttq};
+use ternary_core::{Granularity, Quantizer, Weights};
 
 use super::*;
 use crate::module::{Module, ValuesMut};
@@ -78,13 +78,23 @@ fn by_loops(x: &[f32], w: &[f32], bias: &[f32], dy: &[f32]) -> [Vec<f32>; 3] {
     [y, dx, dw]
 }
 
+/// Symmetric rules of every granularity, and one with a magnitude of its own for each sign and group.
+fn rules() -> Vec<Arc<dyn Quantizer>> {
+    let group = Granularity::group(8).unwrap();
+    let weights = numbers(10, SHAPE[0] * SHAPE[1]);
+    let asymmetric =
+        Ttq::initialised(group, SHAPE[0], SHAPE[1], Weights::F32(&weights), 0.3).unwrap();
+    let symmetric = [Granularity::Tensor, Granularity::Row, group];
+    let symmetric = symmetric.map(|granularity| Arc::new(Absmean::new(granularity)) as _);
+    symmetric.into_iter().chain([Arc::new(asymmetric) as _]).collect()
+}
+
 #[test]
 fn forward_and_backward_are_those_of_the_quantised_weights() {
     let rows = 3;
     let (x, dy) = (numbers(2, rows * SHAPE[1]), numbers(3, rows * SHAPE[0]));
     for activations in [Activations::Int8, Activations::Real] {
-        for granularity in [Granularity::Tensor, Granularity::Row, Granularity::group(8).unwrap()] {
-            let quantizer: Arc<dyn Quantizer> = Arc::new(Absmean::new(granularity));
+        for quantizer in rules() {
             let options = BitLinearOptions { quantizer, activations, ..Default::default() };
             let (mut layer, parameters) = layer::<f32>(options);
             layer.bias_mut().unwrap().copy_from_slice(&numbers(4, SHAPE[0]));
@@ -259,4 +269,27 @@ fn an_optimiser_sees_the_latent_weights_and_the_bias() {
         seen.push((parameters.name(id).to_owned(), values.len()));
     });
     assert_eq!(seen, [("layer.weight".to_owned(), 120), ("layer.bias".to_owned(), 5)]);
+}
+
+#[test]
+fn a_frozen_weight_has_no_identity_and_other_scales_make_no_shadow() {
+    let (mut layer, parameters) = layer::<f32>(BitLinearOptions::default());
+    let identities = |layer: &BitLinear<f32>| {
+        let mut identities = Vec::new();
+        Module::<f32>::visit(layer, &mut |tensor| identities.push(tensor.id));
+        identities
+    };
+    let ids: Vec<_> = parameters.ids().map(Some).collect();
+    assert_eq!(identities(&layer), ids);
+    layer.drop_shadow();
+    assert_eq!(identities(&layer), [None, ids[1]]);
+
+    let quantizer: Arc<dyn Quantizer> = Arc::new(Absmean::new(Granularity::Row));
+    let options = BitLinearOptions { quantizer, ..Default::default() };
+    let weight = layer.weight().clone();
+    let mut other =
+        BitLinear::<f32>::from_ternary("other", weight, options, &mut Parameters::new()).unwrap();
+    let error = other.init_shadow_from_ternary().unwrap_err().to_string();
+    assert!(error.contains("per Row") && error.contains("per Tensor"), "{error}");
+    assert!(other.shadow().is_none() && other.levels().is_empty());
 }
