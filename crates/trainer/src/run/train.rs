@@ -38,7 +38,7 @@ pub fn train(configuration: &Configuration, progress: &Progress) -> Result<Summa
     let model = build(configuration)?;
     let folder =
         RunFolder::choose(configuration.run.out.as_deref(), configuration.run.preset.name())?;
-    folder.write_configuration(&for_another_folder(configuration)?.to_toml())?;
+    let metrics = folder.begin(&for_another_folder(configuration)?.to_toml())?;
     progress.line(format_args!(
         "{} parameters, {} bytes to train on and {} held out; the run is in {}",
         model.parameters().numbers(),
@@ -52,7 +52,7 @@ pub fn train(configuration: &Configuration, progress: &Progress) -> Result<Summa
         start,
         training: Training::new(configuration, model, training, windows),
         held_out: text.held_out(),
-        metrics: Metrics::create(folder.metrics())?,
+        metrics,
         time: Duration::ZERO,
     };
     let held_out = run.all_steps()?;
