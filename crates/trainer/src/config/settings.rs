@@ -15,6 +15,9 @@ use super::value::{SettingValue, bounds_in_words};
 /// Numbers above zero.
 const POSITIVE: (Bound<f64>, Bound<f64>) = (Bound::Excluded(0.0), Bound::Unbounded);
 
+/// An ε that `f32` still tells from zero: a weight without a gradient is divided by it alone.
+const SMALLEST_EPSILON: f64 = 1e-20;
+
 settings! {
     /// What to train on, how long, and where to.
     run: Run "" {
@@ -95,7 +98,7 @@ settings! {
         /// Decay of the running mean of squared gradients
         beta2: f64 = 0.95, in 0.0..1.0;
         /// What is added to the root of the mean square
-        epsilon: f64 = 1e-8, in POSITIVE;
+        epsilon: f64 = 1e-8, in SMALLEST_EPSILON..=1.0;
         /// Decoupled weight decay; none for norms, scales, biases and embeddings
         weight_decay: f64 = 0.1, in 0.0..;
         /// Largest norm of all gradients together; longer ones are shortened to it

@@ -1,6 +1,7 @@
 //! A text and its held-out tail.
 
-use std::fs;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use crate::error::{Error, Result};
@@ -41,17 +42,36 @@ impl Text {
     }
 }
 
+/// Bytes that are read of what does not say its length, a pipe or a device: some have no end.
+const LARGEST_STREAM: u64 = 4 << 30;
+
 /// Reads a file of any bytes.
 ///
 /// # Errors
 /// [`Error::File`].
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).map_err(Error::file("read the text", path))
+    read_stream(path, LARGEST_STREAM).map_err(Error::file("read the text", path))
+}
+
+/// Reads a file whole, and up to `limit` bytes of what has no length.
+fn read_stream(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let limit = limit.max(length);
+    let mut bytes = Vec::new();
+    bytes.try_reserve_exact(usize::try_from(length).unwrap_or(usize::MAX))?;
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        let problem = format!("expected at most {limit} bytes, found more");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
+    }
+    Ok(bytes)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::temporary::TemporaryFolder;
 
     #[test]
     fn the_tail_is_held_out_and_nothing_is_lost() {
@@ -80,6 +100,22 @@ mod tests {
                 assert!(Text::split(vec![0; expected + 1], share, length).is_ok(), "{share}");
             }
         }
+    }
+
+    #[test]
+    fn a_file_is_read_whole_however_long_it_is() {
+        let folder = TemporaryFolder::new();
+        for length in [0, 1, 10, 11, 5000] {
+            let bytes: Vec<u8> = (0..=255).cycle().take(length).collect();
+            assert_eq!(read_stream(&folder.file("text", &bytes), 10).unwrap(), bytes, "{length}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_text_without_an_end_is_refused() {
+        let error = read_stream(Path::new("/dev/zero"), 1000).unwrap_err().to_string();
+        assert_eq!(error, "expected at most 1000 bytes, found more");
     }
 
     #[test]

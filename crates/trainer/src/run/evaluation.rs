@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 /// `ternary eval` report the same bits. A byte counts once for each window that predicts it.
 ///
 /// # Errors
-/// Activations that are not finite, or a window longer than the model takes.
+/// Activations or a loss that are not finite, or a window longer than the model takes.
 pub(super) fn evaluate(
     model: &Decoder<f32>,
     text: &[u8],
@@ -27,7 +27,7 @@ pub(super) fn evaluate(
     let mut tape = Tape::inference();
     let (mut nats, mut predictions) = (0.0, 0);
     let (mut tokens, mut targets) = (Vec::new(), Vec::new());
-    for window in windows {
+    for (index, window) in windows.iter().enumerate() {
         let (first, last) = (window.start, window.end - 1);
         tokens.clear();
         tokens.extend(text[first..last].iter().map(|&byte| u32::from(byte)));
@@ -36,6 +36,10 @@ pub(super) fn evaluate(
         let sequences = Sequences { count: 1, length: tokens.len() };
         let batch = Batch { sequences, tokens: &tokens, targets: &targets };
         let loss = model.loss(batch, &mut tape)?;
+        if !loss.mean.is_finite() {
+            let (layer, value) = ("evaluation".into(), loss.mean);
+            Err(nn::Error::NonFinite { layer, what: "losses of the windows", index, value })?;
+        }
         nats += loss.mean * loss.count as f64;
         predictions += loss.count as u64;
     }
@@ -116,4 +120,31 @@ pub fn evaluate_file(request: &EvaluationRequest) -> Result<Evaluation> {
     let seconds = start.elapsed().as_secs_f64();
     let data = request.data.clone();
     Ok(Evaluation { loss, windows: windows.len(), length, seconds, data })
+}
+
+#[cfg(test)]
+mod tests {
+    use models::{DecoderConfig, Initial, WeightKind};
+    use nn::{Module, Rounding};
+
+    use super::*;
+
+    /// Finite weights can be so large that products of them are not.
+    #[test]
+    fn a_loss_that_is_not_finite_is_an_error_and_no_result() {
+        let config = DecoderConfig { layers: 1, ..DecoderConfig::tiny() };
+        let mut model =
+            Decoder::build(config, &mut Initial { seed: 1, kind: WeightKind::Dense }).unwrap();
+        let windows = [0..3, 3..6];
+        assert!(evaluate(&model, b"abcdef", &windows).is_ok());
+        let norm =
+            model.parameters().ids().find(|&id| model.parameters().name(id) == "model.norm.weight");
+        model.visit_mut(&mut |id, mut values| {
+            if Some(id) == norm {
+                values.update(Rounding::Nearest, |_, gains| gains.fill(f32::MAX));
+            }
+        });
+        let error = evaluate(&model, b"abcdef", &windows).unwrap_err().to_string();
+        assert!(error.contains("losses of the windows: expected finite numbers"), "{error}");
+    }
 }

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::metrics::Metrics;
 use crate::error::{Error, Result};
 
 /// Where runs go that are not told where.
@@ -62,22 +63,22 @@ impl RunFolder {
         &self.0
     }
 
-    /// Where the metrics go.
-    pub fn metrics(&self) -> PathBuf {
-        self.0.join("metrics.jsonl")
-    }
-
     /// Where the trained model goes.
     pub fn model(&self) -> PathBuf {
         self.0.join("model")
     }
 
-    /// Writes the settings of the run.
+    /// Begins the metrics and writes the settings of the run.
+    ///
+    /// The metrics come first: only one of two runs that found the same folder empty can create that
+    /// file, and the other must not write its settings over those of the first.
     ///
     /// # Errors
     /// [`Error::File`].
-    pub fn write_configuration(&self, text: &str) -> Result<()> {
-        write_whole(&self.0.join("config.toml"), text.as_bytes())
+    pub fn begin(&self, configuration: &str) -> Result<Metrics> {
+        let metrics = Metrics::create(self.0.join("metrics.jsonl"))?;
+        write_whole(&self.0.join("config.toml"), configuration.as_bytes())?;
+        Ok(metrics)
     }
 }
 
@@ -131,13 +132,23 @@ mod tests {
     }
 
     #[test]
-    fn the_configuration_is_written_whole() {
+    fn a_run_begins_with_its_metrics_and_its_whole_configuration() {
         let folder = TemporaryFolder::new();
-        let run = RunFolder::create(folder.path()).unwrap();
-        run.write_configuration("steps = 3\n").unwrap();
-        let names: Vec<_> =
-            folder.path().read_dir().unwrap().map(|e| e.unwrap().file_name()).collect();
-        assert_eq!(names, ["config.toml"]);
+        RunFolder::create(folder.path()).unwrap().begin("steps = 3\n").unwrap();
+        let entries = folder.path().read_dir().unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["config.toml", "metrics.jsonl"]);
         assert_eq!(fs::read_to_string(folder.path().join("config.toml")).unwrap(), "steps = 3\n");
+    }
+
+    #[test]
+    fn of_two_runs_that_find_the_same_folder_empty_one_begins() {
+        let folder = TemporaryFolder::new();
+        let [first, second] = [1, 2].map(|_| RunFolder::create(folder.path()).unwrap());
+        first.begin("seed = 1\n").unwrap();
+        let error = second.begin("seed = 2\n").unwrap_err().to_string();
+        assert!(error.contains("metrics.jsonl"), "{error}");
+        assert_eq!(fs::read_to_string(folder.path().join("config.toml")).unwrap(), "seed = 1\n");
     }
 }

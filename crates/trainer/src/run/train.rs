@@ -1,5 +1,6 @@
 //! From a configuration to a trained model.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use super::evaluation::evaluate;
@@ -36,9 +37,10 @@ pub fn train(configuration: &Configuration, progress: &Progress) -> Result<Summa
     let windows = TrainingWindows::new(configuration.run.seed, training.len(), length)
         .ok_or(Error::TextTooShort { expected: length + 1, found: training.len(), length })?;
     let model = build(configuration)?;
+    let written = for_another_folder(configuration)?.to_toml();
     let folder =
         RunFolder::choose(configuration.run.out.as_deref(), configuration.run.preset.name())?;
-    folder.write_configuration(&for_another_folder(configuration)?.to_toml())?;
+    let metrics = folder.begin(&written)?;
     progress.line(format_args!(
         "{} parameters, {} bytes to train on and {} held out; the run is in {}",
         model.parameters().numbers(),
@@ -52,7 +54,7 @@ pub fn train(configuration: &Configuration, progress: &Progress) -> Result<Summa
         start,
         training: Training::new(configuration, model, training, windows),
         held_out: text.held_out(),
-        metrics: Metrics::create(folder.metrics())?,
+        metrics,
         time: Duration::ZERO,
     };
     let held_out = run.all_steps()?;
@@ -68,10 +70,18 @@ pub fn train(configuration: &Configuration, progress: &Progress) -> Result<Summa
 }
 
 /// The configuration as it can be used from anywhere: with the whole path of the text.
+///
+/// # Errors
+/// [`Error::File`] for a path that no TOML can hold: left out, it would mean the stories.
 fn for_another_folder(configuration: &Configuration) -> Result<Configuration> {
     let mut configuration = configuration.clone();
     if let Some(path) = &mut configuration.run.data {
-        *path = std::path::absolute(&path).map_err(Error::file("find", path))?;
+        let whole = std::path::absolute(&path).map_err(Error::file("find", path))?;
+        if whole.to_str().is_none() {
+            let not_unicode = io::Error::new(io::ErrorKind::InvalidInput, "it is not Unicode");
+            return Err(Error::file("write into config.toml the path", &whole)(not_unicode));
+        }
+        *path = whole;
     }
     Ok(configuration)
 }
@@ -144,5 +154,21 @@ impl Running<'_> {
         self.metrics.write(&Record::Evaluation { step, loss, seconds })?;
         self.progress.line(format_args!("held-out loss after step {step}: {loss}"));
         Ok(loss)
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    use super::*;
+
+    #[test]
+    fn a_text_whose_path_cannot_be_written_down_is_an_error_and_not_left_out() {
+        let mut configuration = Configuration::default();
+        configuration.run.data = Some(OsStr::from_bytes(b"/folder/\xff/text").into());
+        let error = for_another_folder(&configuration).unwrap_err().to_string();
+        assert!(error.contains("config.toml") && error.contains("not Unicode"), "{error}");
     }
 }

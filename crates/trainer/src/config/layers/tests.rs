@@ -68,7 +68,12 @@ fn a_bad_value_names_the_key_what_was_expected_and_what_came() {
         ("steps=", "found \"\""),
         ("float=yes", "float: expected true or false, found \"yes\""),
         ("optimiser.beta2=1", "expected a number from 0 to below 1, found 1"),
-        ("optimiser.epsilon=0", "expected a number above 0, found 0"),
+        ("optimiser.clip=0", "expected a number above 0, found 0"),
+        ("optimiser.epsilon=0", "found 0"),
+        (
+            "optimiser.epsilon=1e-300",
+            "optimiser.epsilon: expected a number from 0.00000000000000000001 to 1",
+        ),
         ("optimiser.clip=inf", "found inf"),
         ("optimiser.clip=nan", "found nan"),
         ("preset=huge", "preset: expected a preset: tiny, found \"huge\""),
