@@ -55,7 +55,7 @@ pub trait Module<T: Real> {
         result
     }
 
-    /// What it holds on the heap.
+    /// What its tensors hold on the heap.
     fn memory(&self) -> Memory {
         let mut memory = Memory::default();
         self.each_part(&mut |part| memory += part.memory());
@@ -112,12 +112,20 @@ pub struct Update {
     pub step: u32,
     /// λ of the ramp w + λ·(Q(w) − w) from latent to ternary weights; 1 is hard quantisation.
     pub lambda: f32,
+    /// Whether layers that decide codes under noise do so now.
+    pub is_noisy: bool,
 }
 
 impl Update {
     /// Hard quantisation at a step.
     pub fn hard(seed: u64, step: u32) -> Self {
-        Self { seed, step, lambda: 1.0 }
+        Self { seed, step, lambda: 1.0, is_noisy: true }
+    }
+
+    /// The same without noise: for the codes that are kept when training ends.
+    #[must_use]
+    pub fn without_noise(self) -> Self {
+        Self { is_noisy: false, ..self }
     }
 }
 

@@ -70,7 +70,7 @@ fn check_layers<P: ShadowPrecision>() {
                     &mut parameters,
                 );
                 let mut layer = layer.unwrap().with_bias(&mut parameters).unwrap();
-                layer.decide_codes(Update { seed: 1, step: 1, lambda }).unwrap();
+                layer.decide_codes(Update { lambda, ..Update::hard(1, 1) }).unwrap();
                 assert_weighs(layer.clone(), &options);
                 let latent = layer.allocated().latent;
                 assert_eq!(latent, 37 * 40 * size_of::<P>());

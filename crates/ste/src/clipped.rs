@@ -73,10 +73,6 @@ fn limit<T: Real>(levels: Levels) -> T {
 }
 
 impl<T: Real> Estimator<T> for Clipped {
-    fn name(&self) -> &'static str {
-        "clipped"
-    }
-
     fn pass(&self, latent: &[T], levels: Levels, gradient: &mut [T]) {
         assert_eq!(latent.len(), gradient.len());
         let limit =

@@ -12,9 +12,6 @@ use ternary_core::{Levels, Real};
 /// dL/dw = dL/dq · φ′(w)          φ: the surrogate
 /// ```
 pub trait Estimator<T: Real>: Debug + Send + Sync {
-    /// The family of the estimator. [`Method`](crate::Method) prints the whole.
-    fn name(&self) -> &'static str;
-
     /// Turns dL/dq into dL/dw in place, for latent weights of one scaling group.
     ///
     /// # Panics

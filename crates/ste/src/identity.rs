@@ -12,10 +12,6 @@ use crate::estimator::Estimator;
 pub struct Identity;
 
 impl<T: Real> Estimator<T> for Identity {
-    fn name(&self) -> &'static str {
-        "identity"
-    }
-
     fn pass(&self, latent: &[T], _levels: Levels, gradient: &mut [T]) {
         assert_eq!(latent.len(), gradient.len());
         mutant!("Identity/sign", { gradient.iter_mut().for_each(|g| *g = -*g) });

@@ -56,13 +56,19 @@ pub enum Error {
         /// Bytes asked for.
         length: usize,
     },
+    /// The variable that forces an instruction set names none that this processor has.
+    #[error("{}: {source}", ternary_core::kernels::ISA_VARIABLE)]
+    InstructionSet {
+        /// What was wrong.
+        source: ternary_core::Error,
+    },
     /// A model that cannot be built.
     #[error(transparent)]
     Model(#[from] models::Error),
     /// A quantiser that does not fit.
     #[error(transparent)]
     Quantiser(#[from] ternary_core::Error),
-    /// A step that failed; the weights are those before it.
+    /// A step, or the evaluation after it, that failed.
     #[error("step {step}: {source}")]
     Step {
         /// The step, counted from 1.

@@ -11,6 +11,7 @@ use std::io::{Write, stderr, stdout};
 use std::process::ExitCode;
 
 use clap::Command;
+use ternary_core::kernels::Kernels;
 
 use crate::error::{Error, Result};
 
@@ -26,18 +27,19 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return u8::try_from(help_or_error.exit_code()).unwrap_or(WRONG_USAGE).into();
         }
     };
-    let result = match matches.subcommand() {
+    let kernels = Kernels::detect().map_err(|source| Error::InstructionSet { source });
+    let result = kernels.and_then(|_| match matches.subcommand() {
         Some(("train", matches)) => train::run(matches),
         Some(("eval", matches)) => eval::run(matches),
         // Of all others, clap has made an error.
         _ => Ok(()),
-    };
+    });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             drop(writeln!(stderr(), "error: {error}"));
             match error {
-                Error::Configuration(_) => WRONG_USAGE.into(),
+                Error::Configuration(_) | Error::InstructionSet { .. } => WRONG_USAGE.into(),
                 _ => ExitCode::FAILURE,
             }
         }

@@ -47,12 +47,6 @@ impl Configuration {
             keys: "batch.windows, batch.length",
             expected: "at most 16777216 bytes in a step",
             found: format!("{windows} windows of {length}"),
-        })?;
-        let (peak, end) = (self.optimiser.learning_rate, self.optimiser.final_learning_rate);
-        ensure(end <= peak, || Error::Contradiction {
-            keys: "optimiser.final_learning_rate, optimiser.learning_rate",
-            expected: "a final learning rate that is not above the other",
-            found: format!("{end} and {peak}"),
         })
     }
 }

@@ -74,7 +74,7 @@ settings! {
         /// The share of the steps over which weights go from latent to ternary, w + λ(Q(w) − w)
         ramp: f64 = 0.0, in 0.0..=1.0;
         /// Memory of the running average of scales and thresholds; 0 takes each as it is
-        scale_average: f64 = 0.0, in 0.0..1.0;
+        scale_average: f64 = 0.0, in 0.0..=0.9999;
         /// Noise that codes near a threshold are decided under, in thresholds
         boundary_noise: f64 = 0.0, in 0.0..=10.0;
     }
@@ -89,8 +89,8 @@ settings! {
     optimiser: Optimiser "optimiser" {
         /// The learning rate after the warm-up
         learning_rate: f64 = 6e-3, in POSITIVE;
-        /// The learning rate at the last step, where the cosine ends
-        final_learning_rate: f64 = 3e-4, in 0.0..;
+        /// The share of the learning rate that the cosine ends at, at the last step
+        final_share: f64 = 0.05, in 0.0..=1.0;
         /// The share of the steps over which the learning rate rises
         warm_up: f64 = 0.05, in 0.0..=1.0;
         /// Decay of the running mean of gradients

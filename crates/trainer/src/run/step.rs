@@ -67,7 +67,7 @@ impl<'a> Training<'a> {
             gradients: Gradients::zeros(parameters),
             schedule: Cosine {
                 peak: settings.learning_rate,
-                end: settings.final_learning_rate,
+                end: settings.learning_rate * settings.final_share,
                 warm_up: (settings.warm_up * f64::from(steps)).round() as u32,
                 steps,
             },
@@ -131,11 +131,14 @@ impl<'a> Training<'a> {
         Ok((learning_rate, norm))
     }
 
-    /// Decides the codes after `updates` of them. On the ramp, λ rises from 0 to 1.
+    /// Decides the codes after `updates` of them. On the ramp, λ rises from 0 to 1; the last codes, which
+    /// are saved, are decided without noise.
     fn requantize(&mut self, updates: u32) -> models::Result<()> {
         let is_over = f64::from(updates) >= self.ramp;
         let lambda = if is_over { 1.0 } else { (f64::from(updates) / self.ramp) as f32 };
-        Ok(self.model.requantize(Update { seed: self.seed, step: updates, lambda })?)
+        let is_noisy = updates < self.schedule.steps;
+        let update = Update { seed: self.seed, step: updates, lambda, is_noisy };
+        Ok(self.model.requantize(update)?)
     }
 
     fn read_batch(&mut self, step: u32) {

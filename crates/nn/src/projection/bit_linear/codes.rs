@@ -104,7 +104,7 @@ pub(super) fn decide(
         is_symmetric: options.quantizer.is_symmetric(),
     };
     let kernels = Kernels::detect()?;
-    if options.boundary_noise == 0.0 || weights.is_empty() {
+    if options.boundary_noise == 0.0 || !update.is_noisy || weights.is_empty() {
         return kernels.requantize(weights, &rule, base);
     }
     noisy.clear();

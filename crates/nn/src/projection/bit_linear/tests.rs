@@ -104,7 +104,7 @@ fn forward_and_backward_are_those_of_the_quantised_weights() {
                 fake_quantize(&x, rows, &mut seen).unwrap();
             }
             for lambda in [1.0, 0.4, 0.0] {
-                layer.decide_codes(Update { seed: 0, step: 1, lambda }).unwrap();
+                layer.decide_codes(Update { lambda, ..Update::hard(0, 1) }).unwrap();
                 let shadow = layer.shadow().unwrap();
                 let effective: Vec<f32> = shadow
                     .iter()
@@ -144,7 +144,7 @@ fn the_ramp_mixes_the_gradients_of_both_ends() {
     let (mut layer, parameters) = layer::<f32>(options);
     let (x, dy) = (numbers(6, SHAPE[1]), numbers(7, SHAPE[0]));
     let mut at = |lambda| {
-        layer.decide_codes(Update { seed: 0, step: 1, lambda }).unwrap();
+        layer.decide_codes(Update { lambda, ..Update::hard(0, 1) }).unwrap();
         run(&layer, &parameters, &x, &dy)[2].clone()
     };
     let [latent, ternary, between] = [0.0, 1.0, 0.25].map(&mut at);
@@ -222,6 +222,10 @@ fn boundary_noise_has_no_bias_and_belongs_to_its_step() {
     let draws = count as f64 * f64::from(steps);
     assert!((ones as f64 - 0.5 * draws).abs() < 4.0 * (0.25 * draws).sqrt(), "{ones} of {draws}");
 
+    // Codes that are kept are decided without noise: on the border they are 0.
+    layer.decide_codes(Update::hard(3, 30).without_noise()).unwrap();
+    assert!(layer.weight().to_trits()[..count].iter().all(|&t| t == 0));
+
     let again = layer.clone();
     let decide = |mut layer: BitLinear<f32>, step| {
         layer.decide_codes(Update::hard(3, step)).unwrap();
@@ -239,7 +243,7 @@ fn weights_that_are_not_finite_change_nothing() {
     let error = layer.decide_codes(Update::hard(1, 1)).unwrap_err();
     assert!(matches!(&error, Error::Core { layer, .. } if layer == "layer"), "{error}");
     assert_eq!((layer.weight(), layer.levels()), (&before, &levels[..]));
-    let out_of_range = layer.decide_codes(Update { seed: 1, step: 1, lambda: 1.5 });
+    let out_of_range = layer.decide_codes(Update { lambda: 1.5, ..Update::hard(1, 1) });
     assert!(matches!(out_of_range, Err(Error::Setting { .. })));
 }
 

@@ -66,7 +66,7 @@ fn every_setting_that_should_change_the_training_does() {
         "ternary.boundary_noise=1",
         "batch.windows=3",
         "optimiser.learning_rate=1e-3",
-        "optimiser.final_learning_rate=1e-3",
+        "optimiser.final_share=0.5",
         "optimiser.warm_up=0.5",
         "optimiser.beta1=0.5",
         "optimiser.beta2=0.5",

@@ -135,7 +135,7 @@ impl Kind {
         // Weights that have moved since the levels were fitted first.
         let weights = shadow("latent");
         layer.shadow_mut().ok_or("no latent weights")?.copy_from_slice(&weights);
-        layer.decide_codes(Update { seed: 7, step: 1, lambda: self.lambda })?;
+        layer.decide_codes(Update { lambda: self.lambda, ..Update::hard(7, 1) })?;
         let values: Vec<f64> = weights.iter().map(|w| f64::from(w.to_f32())).collect();
         let each = values.len() / layer.levels().len();
         let levels = layer.levels().iter().flat_map(|&levels| vec![levels; each]).collect();
