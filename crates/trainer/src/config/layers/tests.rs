@@ -151,7 +151,6 @@ fn settings_that_do_not_go_together_are_refused() {
         (&["ternary.granularity=7"], "ternary.granularity"),
         (&["ternary.quantiser=twn3"], "ternary.quantiser"),
         (&["batch.windows=65536", "batch.length=1000"], "batch.windows, batch.length"),
-        (&["optimiser.final_share=2"], "optimiser.final_share"),
     ] {
         let error = resolve(sets, &[]).unwrap_err();
         assert!(matches!(&error, Error::Contradiction { .. }), "{error}");
