@@ -1,7 +1,7 @@
 //! Wrong formulas, planted beside the right ones, that the gradient check must catch.
 //!
 //! [`mutant!`](crate::mutant) is the right expression in every normal build. With the feature `mutants`
-//! it is the wrong one while [`activate`] names it. `cargo xtask gradcheck --mutants` reads the names
+//! it is the wrong one while `activate` names it. `cargo xtask gradcheck --mutants` reads the names
 //! from the source, activates one after the other, and fails when the check does not notice.
 
 /// `mutant!("item/what is wrong", right, wrong)`: the expression `right`, unless the build has the

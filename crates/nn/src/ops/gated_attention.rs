@@ -1,27 +1,25 @@
 //! The output of attention behind a sigmoid gate.
 
-use rayon::prelude::*;
 use ternary_core::{Real, mutant};
 
 use super::Rowwise;
-use super::blocks::numbers_per_block;
+use super::pairwise::Pairwise;
 use super::swiglu::sigmoid;
-use crate::error::{Result, check_size};
+use crate::error::Result;
 
-const OP: &str = "gated_attention";
+const OP: Pairwise = Pairwise {
+    op: "gated_attention",
+    second: "gate",
+    d_first: "gradient of the input",
+    d_second: "gradient of the gate",
+};
 
 /// y = x · σ(gate) with σ(g) = 1 / (1 + e⁻ᵍ), x being what attention gave.
 ///
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) where the sizes differ.
 pub fn gated_attention<T: Rowwise>(x: &[T], gate: &[T], y: &mut [T]) -> Result<()> {
-    check_size(OP, "gate", x.len(), gate.len())?;
-    check_size(OP, "output", x.len(), y.len())?;
-    let block = numbers_per_block(x.len());
-    (y.par_chunks_mut(block), x.par_chunks(block), gate.par_chunks(block))
-        .into_par_iter()
-        .for_each(|(y, x, gate)| T::gated_attention_numbers(x, gate, y));
-    Ok(())
+    OP.forward([x, gate], y, T::gated_attention_numbers)
 }
 
 /// Adds the gradients of [`gated_attention`]: with σ = σ(gate),
@@ -36,18 +34,7 @@ pub fn gated_attention_backward<T: Rowwise>(
     dx: &mut [T],
     d_gate: &mut [T],
 ) -> Result<()> {
-    check_size(OP, "gate", x.len(), gate.len())?;
-    check_size(OP, "gradient of the output", x.len(), dy.len())?;
-    check_size(OP, "gradient of the input", x.len(), dx.len())?;
-    check_size(OP, "gradient of the gate", x.len(), d_gate.len())?;
-    let block = numbers_per_block(x.len());
-    (dx.par_chunks_mut(block), d_gate.par_chunks_mut(block), x.par_chunks(block))
-        .into_par_iter()
-        .zip((gate.par_chunks(block), dy.par_chunks(block)))
-        .for_each(|((dx, d_gate, x), (gate, dy))| {
-            T::gated_attention_numbers_backward(x, gate, dy, dx, d_gate);
-        });
-    Ok(())
+    OP.backward([x, gate, dy], [dx, d_gate], T::gated_attention_numbers_backward)
 }
 
 pub(super) fn plain<T: Real>(x: &[T], gate: &[T], y: &mut [T]) {

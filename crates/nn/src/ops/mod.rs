@@ -37,6 +37,7 @@ mod fake_quantize;
 mod gated_attention;
 pub(crate) mod gelu;
 mod linear;
+mod pairwise;
 mod relu_squared;
 mod residual;
 mod rms_norm;

@@ -6,10 +6,16 @@ use rayon::prelude::*;
 use ternary_core::{Real, mutant};
 
 use super::blocks::numbers_per_block;
+use super::pairwise::Pairwise;
 use crate::error::{Result, check_size};
 
 const OP: &str = "relu_squared";
-const GATE: &str = "relu_squared_gate";
+const GATE: Pairwise = Pairwise {
+    op: "relu_squared_gate",
+    second: "up",
+    d_first: "gradient of the gate",
+    d_second: "gradient of up",
+};
 
 /// y = relu(x)².
 ///
@@ -52,18 +58,12 @@ pub fn relu_squared_backward<T: Real>(x: &[T], dy: &[T], dx: &mut [T]) -> Result
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) where the sizes differ.
 pub fn relu_squared_gate<T: Real>(gate: &[T], up: &[T], y: &mut [T]) -> Result<()> {
-    check_size(GATE, "up", gate.len(), up.len())?;
-    check_size(GATE, "output", gate.len(), y.len())?;
-    let block = numbers_per_block(gate.len());
-    (y.par_chunks_mut(block), gate.par_chunks(block), up.par_chunks(block))
-        .into_par_iter()
-        .for_each(|(y, gate, up)| {
-            for ((y, &gate), &up) in y.iter_mut().zip(gate).zip(up) {
-                let positive = relu(gate);
-                *y = positive * positive * up;
-            }
-        });
-    Ok(())
+    GATE.forward([gate, up], y, |gate, up, y| {
+        for ((y, &gate), &up) in y.iter_mut().zip(gate).zip(up) {
+            let positive = relu(gate);
+            *y = positive * positive * up;
+        }
+    })
 }
 
 /// Adds the gradients of [`relu_squared_gate`]: d gate += 2 · relu(gate) · up · dy and
@@ -78,26 +78,17 @@ pub fn relu_squared_gate_backward<T: Real>(
     d_gate: &mut [T],
     d_up: &mut [T],
 ) -> Result<()> {
-    check_size(GATE, "up", gate.len(), up.len())?;
-    check_size(GATE, "gradient of the output", gate.len(), dy.len())?;
-    check_size(GATE, "gradient of the gate", gate.len(), d_gate.len())?;
-    check_size(GATE, "gradient of up", gate.len(), d_up.len())?;
-    let block = numbers_per_block(gate.len());
-    (d_gate.par_chunks_mut(block), d_up.par_chunks_mut(block), gate.par_chunks(block))
-        .into_par_iter()
-        .zip((up.par_chunks(block), dy.par_chunks(block)))
-        .for_each(|((d_gate, d_up, gate), (up, dy))| {
-            let inputs = gate.iter().zip(up).zip(dy);
-            for ((d_gate, d_up), ((&gate, &up), &dy)) in d_gate.iter_mut().zip(d_up).zip(inputs) {
-                let positive = relu(gate);
-                let up = mutant!("relu_squared_gate/up left out", up, T::ONE);
-                *d_gate += mutant!("relu_squared_gate/half", twice(positive), positive) * (up * dy);
-                let gradient =
-                    mutant!("relu_squared_gate/not squared", positive * positive, positive) * dy;
-                *d_up = mutant!("relu_squared_gate/overwritten", *d_up + gradient, gradient);
-            }
-        });
-    Ok(())
+    GATE.backward([gate, up, dy], [d_gate, d_up], |gate, up, dy, d_gate, d_up| {
+        let inputs = gate.iter().zip(up).zip(dy);
+        for ((d_gate, d_up), ((&gate, &up), &dy)) in d_gate.iter_mut().zip(d_up).zip(inputs) {
+            let positive = relu(gate);
+            let up = mutant!("relu_squared_gate/up left out", up, T::ONE);
+            *d_gate += mutant!("relu_squared_gate/half", twice(positive), positive) * (up * dy);
+            let gradient =
+                mutant!("relu_squared_gate/not squared", positive * positive, positive) * dy;
+            *d_up = mutant!("relu_squared_gate/overwritten", *d_up + gradient, gradient);
+        }
+    })
 }
 
 /// max(x, 0); NaN stays NaN.

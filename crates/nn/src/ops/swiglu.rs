@@ -1,26 +1,24 @@
 //! The gate of a SwiGLU feed-forward layer (Shazeer, 2020).
 
-use rayon::prelude::*;
 use ternary_core::{Real, mutant};
 
 use super::Rowwise;
-use super::blocks::numbers_per_block;
-use crate::error::{Result, check_size};
+use super::pairwise::Pairwise;
+use crate::error::Result;
 
-const OP: &str = "swiglu";
+const OP: Pairwise = Pairwise {
+    op: "swiglu",
+    second: "up",
+    d_first: "gradient of the gate",
+    d_second: "gradient of up",
+};
 
 /// y = silu(gate) · up with silu(g) = g · σ(g), σ(g) = 1 / (1 + e⁻ᵍ).
 ///
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) where the sizes differ.
 pub fn swiglu<T: Rowwise>(gate: &[T], up: &[T], y: &mut [T]) -> Result<()> {
-    check_size(OP, "up", gate.len(), up.len())?;
-    check_size(OP, "output", gate.len(), y.len())?;
-    let block = numbers_per_block(gate.len());
-    (y.par_chunks_mut(block), gate.par_chunks(block), up.par_chunks(block))
-        .into_par_iter()
-        .for_each(|(y, gate, up)| T::swiglu_numbers(gate, up, y));
-    Ok(())
+    OP.forward([gate, up], y, T::swiglu_numbers)
 }
 
 /// Adds the gradients of [`swiglu`]: with σ = σ(gate),
@@ -35,18 +33,7 @@ pub fn swiglu_backward<T: Rowwise>(
     d_gate: &mut [T],
     d_up: &mut [T],
 ) -> Result<()> {
-    check_size(OP, "up", gate.len(), up.len())?;
-    check_size(OP, "gradient of the output", gate.len(), dy.len())?;
-    check_size(OP, "gradient of the gate", gate.len(), d_gate.len())?;
-    check_size(OP, "gradient of up", gate.len(), d_up.len())?;
-    let block = numbers_per_block(gate.len());
-    (d_gate.par_chunks_mut(block), d_up.par_chunks_mut(block), gate.par_chunks(block))
-        .into_par_iter()
-        .zip((up.par_chunks(block), dy.par_chunks(block)))
-        .for_each(|((d_gate, d_up, gate), (up, dy))| {
-            T::swiglu_numbers_backward(gate, up, dy, d_gate, d_up);
-        });
-    Ok(())
+    OP.backward([gate, up, dy], [d_gate, d_up], T::swiglu_numbers_backward)
 }
 
 /// σ(x) = 1 / (1 + e⁻ˣ).
