@@ -1,6 +1,6 @@
 //! [`Compute`]: the products that layers are made of, in `f32` and in `f64`.
 
-use ste::AnyEstimator;
+use ste::{AnyEstimator, Progress};
 use ternary_core::kernels::{DenseOperand, Kernels, QuantizedRows, Store};
 use ternary_core::{Error, Levels, Real, Result, TernaryMatrix};
 
@@ -46,6 +46,7 @@ pub trait Compute: Rowwise + AttentionKernel {
         estimator: &dyn AnyEstimator,
         latent: &[Self],
         levels: Levels,
+        progress: Progress,
         gradient: &mut [Self],
     );
 
@@ -88,9 +89,10 @@ impl Compute for f32 {
         estimator: &dyn AnyEstimator,
         latent: &[f32],
         levels: Levels,
+        progress: Progress,
         gradient: &mut [f32],
     ) {
-        estimator.pass(latent, levels, gradient);
+        estimator.pass(latent, levels, progress, gradient);
     }
 
     fn ternary_product_transposed(
@@ -146,9 +148,10 @@ impl Compute for f64 {
         estimator: &dyn AnyEstimator,
         latent: &[f64],
         levels: Levels,
+        progress: Progress,
         gradient: &mut [f64],
     ) {
-        estimator.pass(latent, levels, gradient);
+        estimator.pass(latent, levels, progress, gradient);
     }
 
     fn ternary_product_transposed(

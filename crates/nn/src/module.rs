@@ -1,6 +1,7 @@
 //! What every part of a model has in common: parameters, memory, and what happens once an update.
 
 use half::bf16;
+use ste::Progress;
 use ternary_core::{Real, TernaryMatrix, Weights};
 
 use crate::error::Result;
@@ -110,6 +111,8 @@ pub struct Update {
     pub seed: u64,
     /// Updates so far: 0 for the weights that training starts from.
     pub step: u32,
+    /// Updates of the whole run, for what changes with its progress.
+    pub total: u32,
     /// λ of the ramp w + λ·(Q(w) − w) from latent to ternary weights; 1 is hard quantisation.
     pub lambda: f32,
     /// Whether layers that decide codes under noise do so now.
@@ -117,9 +120,14 @@ pub struct Update {
 }
 
 impl Update {
-    /// Hard quantisation at a step.
+    /// Hard quantisation at a step that may be the last: every schedule has arrived.
     pub fn hard(seed: u64, step: u32) -> Self {
-        Self { seed, step, lambda: 1.0, is_noisy: true }
+        Self { seed, step, total: step, lambda: 1.0, is_noisy: true }
+    }
+
+    /// How far the run is.
+    pub fn progress(self) -> Progress {
+        Progress { step: self.step, total: self.total }
     }
 
     /// The same without noise: for the codes that are kept when training ends.

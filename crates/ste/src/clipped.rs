@@ -4,6 +4,7 @@ use ternary_core::{Levels, Real, mutant};
 
 use crate::error::{Error, Result};
 use crate::estimator::Estimator;
+use crate::progress::Progress;
 
 /// Passes the gradient whole up to twice the threshold Δ, and less of it beyond: such a weight is
 /// decided, and pushing it further changes nothing.
@@ -73,7 +74,7 @@ fn limit<T: Real>(levels: Levels) -> T {
 }
 
 impl<T: Real> Estimator<T> for Clipped {
-    fn pass(&self, latent: &[T], levels: Levels, gradient: &mut [T]) {
+    fn pass(&self, latent: &[T], levels: Levels, _: Progress, gradient: &mut [T]) {
         assert_eq!(latent.len(), gradient.len());
         let limit =
             mutant!("Clipped/limit at the threshold", limit(levels), limit::<T>(levels) * T::HALF);
@@ -83,7 +84,7 @@ impl<T: Real> Estimator<T> for Clipped {
         }
     }
 
-    fn surrogate(&self, latent: T, levels: Levels) -> T {
+    fn surrogate(&self, latent: T, levels: Levels, _: Progress) -> Option<T> {
         let (magnitude, limit) = (latent.abs(), limit::<T>(levels));
         let floor = T::from_f32(self.floor);
         let two = T::ONE + T::ONE;
@@ -98,7 +99,7 @@ impl<T: Real> Estimator<T> for Clipped {
             let attenuated = if limit > T::ZERO { fall(magnitude.min(end)) } else { T::ZERO };
             limit + attenuated + floor * (magnitude - end).max(T::ZERO)
         };
-        if latent < T::ZERO { -value } else { value }
+        Some(if latent < T::ZERO { -value } else { value })
     }
 }
 
@@ -111,10 +112,10 @@ mod tests {
         let levels = Levels::symmetric(0.5, 3.0);
         let latent = [0.2, 1.0, -1.25, 1.5, -2.5];
         let mut gradient = [2.0_f64; 5];
-        Clipped::attenuated(0.25).unwrap().pass(&latent, levels, &mut gradient);
+        Clipped::attenuated(0.25).unwrap().pass(&latent, levels, Progress::DONE, &mut gradient);
         assert_eq!(gradient, [2.0, 2.0, 1.5, 1.0, 0.5]);
         let mut gradient = [2.0_f64; 5];
-        Clipped::hard().pass(&latent, levels, &mut gradient);
+        Clipped::hard().pass(&latent, levels, Progress::DONE, &mut gradient);
         assert_eq!(gradient, [2.0, 2.0, 0.0, 0.0, 0.0]);
     }
 
@@ -122,7 +123,7 @@ mod tests {
     fn the_surrogate_is_odd_and_continuous_where_its_slope_bends() {
         let levels = Levels::symmetric(0.5, 3.0);
         for estimator in [Clipped::default(), Clipped::hard(), Clipped::attenuated(0.0).unwrap()] {
-            let surrogate = |w: f64| estimator.surrogate(w, levels);
+            let surrogate = |w: f64| estimator.surrogate(w, levels, Progress::DONE).unwrap();
             for bend in [1.0, 1.9, 2.0] {
                 let jump = surrogate(bend + 1e-9) - surrogate(bend - 1e-9);
                 assert!(jump.abs() < 1e-8, "{estimator:?} at {bend}: {jump}");
@@ -135,9 +136,11 @@ mod tests {
     fn a_threshold_of_zero_leaves_the_floor() {
         let levels = Levels::symmetric(0.0, 1.0);
         let mut gradient = [1.0_f32; 2];
-        Clipped::default().pass(&[0.0, 0.3], levels, &mut gradient);
+        Clipped::default().pass(&[0.0, 0.3], levels, Progress::DONE, &mut gradient);
         assert_eq!(gradient, [1.0, Clipped::FLOOR]);
-        assert_eq!(Estimator::<f32>::surrogate(&Clipped::default(), 0.5, levels), 0.05);
+        let surrogate =
+            Estimator::<f32>::surrogate(&Clipped::default(), 0.5, levels, Progress::DONE);
+        assert_eq!(surrogate, Some(0.05));
     }
 
     #[test]

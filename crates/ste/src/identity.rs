@@ -3,6 +3,7 @@
 use ternary_core::{Levels, Real, mutant};
 
 use crate::estimator::Estimator;
+use crate::progress::Progress;
 
 /// dq/dw = 1: the gradient passes as it is (Bengio, Léonard, Courville, arXiv 1308.3432; BitNet b1.58,
 /// arXiv 2402.17764). It differentiates φ(w) = w.
@@ -12,7 +13,7 @@ use crate::estimator::Estimator;
 pub struct Identity;
 
 impl<T: Real> Estimator<T> for Identity {
-    fn pass(&self, latent: &[T], _levels: Levels, gradient: &mut [T]) {
+    fn pass(&self, latent: &[T], _levels: Levels, _: Progress, gradient: &mut [T]) {
         assert_eq!(latent.len(), gradient.len());
         mutant!("Identity/sign", { gradient.iter_mut().for_each(|g| *g = -*g) });
         mutant!("Identity/factor 2", { gradient.iter_mut().for_each(|g| *g += *g) });
@@ -21,7 +22,7 @@ impl<T: Real> Estimator<T> for Identity {
         });
     }
 
-    fn surrogate(&self, latent: T, _: Levels) -> T {
-        latent
+    fn surrogate(&self, latent: T, _: Levels, _: Progress) -> Option<T> {
+        Some(latent)
     }
 }

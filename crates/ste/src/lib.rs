@@ -6,14 +6,15 @@
 //! check holds it to that.
 //!
 //! ```
-//! use ste::Method;
+//! use ste::{Method, Progress};
 //! use ternary_core::Levels;
 //!
 //! let method: Method = "clipped-hard".parse()?;
 //! let estimator = method.estimator();
 //! // Beyond twice the threshold, here 1, the hard variant passes nothing.
 //! let mut gradient = [3.0_f32, 3.0];
-//! ste::Estimator::pass(&*estimator, &[0.9, -1.1], Levels::symmetric(0.5, 1.0), &mut gradient);
+//! let levels = Levels::symmetric(0.5, 1.0);
+//! ste::Estimator::pass(&*estimator, &[0.9, -1.1], levels, Progress::DONE, &mut gradient);
 //! assert_eq!(gradient, [3.0, 0.0]);
 //! # Ok::<(), ste::Error>(())
 //! ```
@@ -28,10 +29,12 @@ mod error;
 mod estimator;
 mod identity;
 mod method;
+mod progress;
 
 pub use clipped::Clipped;
 pub use error::{Error, Result};
 pub use estimator::{AnyEstimator, Estimator};
 pub use identity::Identity;
 pub use method::Method;
+pub use progress::Progress;
 pub use ternary_core::Levels;

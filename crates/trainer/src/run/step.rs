@@ -137,7 +137,8 @@ impl<'a> Training<'a> {
         let is_over = f64::from(updates) >= self.ramp;
         let lambda = if is_over { 1.0 } else { (f64::from(updates) / self.ramp) as f32 };
         let is_noisy = updates < self.schedule.steps;
-        let update = Update { seed: self.seed, step: updates, lambda, is_noisy };
+        let update =
+            Update { seed: self.seed, step: updates, total: self.schedule.steps, lambda, is_noisy };
         Ok(self.model.requantize(update)?)
     }
 

@@ -1,6 +1,6 @@
 //! A stranger who uses `ste` and nothing else: gradients of a layer of their own.
 
-use ste::{Estimator, Method};
+use ste::{Estimator, Method, Progress};
 
 /// Passes gradients of quantised weights on to latent ones, by an estimator's name. The levels come
 /// with the estimator: Δ, W_n and W_p of one scaling group.
@@ -14,7 +14,7 @@ pub fn pass(
     gradient: &mut [f64],
 ) -> Result<(), ste::Error> {
     let method: Method = name.parse()?;
-    Estimator::pass(&*method.estimator(), latent, levels, gradient);
+    Estimator::pass(&*method.estimator(), latent, levels, Progress::DONE, gradient);
     Ok(())
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ste::{AnyEstimator, Clipped, Estimator, Identity};
+use ste::{AnyEstimator, Clipped, Estimator, Identity, Progress};
 use ternary_core::Levels;
 
 use crate::gradcheck::case::Case;
@@ -62,11 +62,15 @@ fn surrogate(name: String, setting: &Setting, levels: Levels) -> Box<dyn Case> {
     let latent = if is_zero { latent.zero() } else { latent };
     let (names, passes) = (setting.estimator.clone(), setting.estimator.clone());
     let forward = move |[latent]: [&[f64]; 1]| {
-        Ok([latent.iter().map(|&w| Estimator::<f64>::surrogate(&*names, w, levels)).collect()])
+        let surrogate = |&w: &f64| {
+            let names: &dyn Estimator<f64> = &*names;
+            names.surrogate(w, levels, Progress::DONE).ok_or("no surrogate")
+        };
+        Ok([latent.iter().map(surrogate).collect::<Result<_, _>>()?])
     };
     let backward = move |[latent]: [&[f64]; 1], [u]: [&[f64]; 1], [d]: [&mut [f64]; 1]| {
         let mut gradient = u.to_vec();
-        passes.pass(latent, levels, &mut gradient);
+        passes.pass(latent, levels, Progress::DONE, &mut gradient);
         d.iter_mut().zip(gradient).for_each(|(d, gradient)| *d += gradient);
         Ok(())
     };
@@ -81,8 +85,8 @@ fn single(name: String, setting: &Setting) -> Box<dyn Case> {
         let mut found: Vec<f32> = latent.iter().map(|w| 1.5 - w).collect();
         let mut expected: Vec<f64> = found.iter().map(|&u| f64::from(u)).collect();
         let magnitude = expected.clone();
-        estimator.pass(&latent, LEVELS, &mut found);
-        estimator.pass(&latent.map(f64::from), LEVELS, &mut expected);
+        estimator.pass(&latent, LEVELS, Progress::DONE, &mut found);
+        estimator.pass(&latent.map(f64::from), LEVELS, Progress::DONE, &mut expected);
         let pair = Pair::sums("latent", &found, &expected, ROUNDINGS, |i| magnitude[i].abs());
         Ok(vec![pair])
     }))

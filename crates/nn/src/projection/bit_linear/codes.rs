@@ -1,6 +1,7 @@
 //! From latent weights to codes: once an update.
 
 use half::bf16;
+use ste::{AnyEstimator, Estimator};
 use ternary_core::kernels::Kernels;
 use ternary_core::{Error, Granularity, Levels, Quantizer, Result, TernaryMatrix, Weights};
 
@@ -122,19 +123,42 @@ pub(super) fn decide(
     kernels.requantize(Weights::F32(noisy), &rule, base)
 }
 
-/// w + λ·(Q(w) − w) for every weight.
-pub(super) fn blend(
-    lambda: f32,
+/// The weights of a forward that does not compute with the ternary ones: w + λ·(q − w), where q is what
+/// the estimator relaxes Q(w) to, or Q(w). Without λ < 1 and without such an estimator there are none.
+pub(super) fn soften(
+    estimator: &dyn AnyEstimator,
+    update: Update,
     weights: Weights<'_>,
+    levels: &[Levels],
     base: &TernaryMatrix,
-    blended: &mut Vec<f32>,
+    latent: &mut Vec<f32>,
+    soft: &mut Vec<f32>,
 ) {
-    let cols = base.cols().max(1);
-    blended.clear();
-    blended.extend((0..weights.len()).map(|index| {
-        let (w, q) = (value(weights, index), base.get(index / cols, index % cols));
-        w + lambda * (q - w)
-    }));
+    let estimator: &dyn Estimator<f32> = estimator;
+    let is_relaxed = estimator.is_relaxed(update.progress());
+    if !is_relaxed && update.lambda >= 1.0 {
+        *soft = Vec::new();
+        return;
+    }
+    latent.clear();
+    latent.extend((0..weights.len()).map(|index| value(weights, index)));
+    soft.resize(latent.len(), 0.0);
+    if is_relaxed {
+        let each = latent.len().checked_div(levels.len()).unwrap_or(0).max(1);
+        let groups = latent.chunks(each).zip(soft.chunks_mut(each));
+        for ((latent, soft), &levels) in groups.zip(levels) {
+            estimator.relax(latent, levels, update.progress(), soft);
+        }
+    } else {
+        let cols = base.cols().max(1);
+        let quantized = |index| base.get(index / cols, index % cols);
+        soft.iter_mut().enumerate().for_each(|(index, soft)| *soft = quantized(index));
+    }
+    if update.lambda < 1.0 {
+        for (soft, &w) in soft.iter_mut().zip(&*latent) {
+            *soft = w + update.lambda * (*soft - w);
+        }
+    }
 }
 
 /// One latent weight.

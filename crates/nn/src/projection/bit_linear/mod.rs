@@ -7,6 +7,7 @@ mod shadow;
 #[cfg(test)]
 mod tests;
 
+use ste::Progress;
 use ternary_core::{Levels, TernaryMatrix};
 
 use super::bias::Bias;
@@ -28,8 +29,10 @@ pub use shadow::ShadowPrecision;
 /// requantise W → levels → codes                               once an update
 /// ```
 ///
-/// With λ < 1 the weights are W + λ·(Q(W) − W), in floats; then dW = (1 − λ)·dQ + λ·estimator(dQ). At
-/// λ = 1 training and inference compute the same bits: both run this forward.
+/// With λ < 1 the weights are W + λ·(Q(W) − W), in floats; then dW = (1 − λ)·dQ + λ·estimator(dQ). An
+/// estimator that relaxes the quantiser ([`Estimator::relax`](ste::Estimator::relax)) puts its own
+/// function in the place of Q. At λ = 1 and with Q itself, training and inference compute the same bits:
+/// both run this forward.
 ///
 /// Without its latent weights ([`BitLinear::drop_shadow`]) the layer is frozen, but for the bias.
 ///
@@ -57,9 +60,10 @@ pub struct BitLinear<P = f32> {
     levels: Vec<Levels>,
     options: BitLinearOptions,
     lambda: f32,
-    /// The weights of the forward while λ < 1.
-    blended: Vec<f32>,
-    /// Latent weights under boundary noise.
+    progress: Progress,
+    /// The weights of the forward while it does not compute with the ternary ones.
+    soft: Vec<f32>,
+    /// Latent weights under boundary noise, or on their way to soft ones.
     noisy: Vec<f32>,
     bias: Option<Bias<f32>>,
 }
@@ -129,7 +133,8 @@ impl<P: ShadowPrecision> BitLinear<P> {
             levels: Vec::new(),
             options,
             lambda: 1.0,
-            blended: Vec::new(),
+            progress: Progress::DONE,
+            soft: Vec::new(),
             noisy: Vec::new(),
             bias: None,
         })
@@ -179,6 +184,11 @@ impl<P: ShadowPrecision> BitLinear<P> {
         self.lambda
     }
 
+    /// Whether the forward computes with the ternary weights, as inference does.
+    pub fn is_hard(&self) -> bool {
+        self.soft.is_empty()
+    }
+
     /// Makes latent weights that equal the ternary ones, so that training can go on from them. The
     /// codes stay as they are until the next requantisation.
     ///
@@ -198,7 +208,7 @@ impl<P: ShadowPrecision> BitLinear<P> {
     pub fn drop_shadow(&mut self) {
         self.shadow = None;
         self.lambda = 1.0;
-        (self.levels, self.blended, self.noisy) = (Vec::new(), Vec::new(), Vec::new());
+        (self.levels, self.soft, self.noisy) = (Vec::new(), Vec::new(), Vec::new());
     }
 
     /// Decides the codes anew from the latent weights, if there are any.
@@ -212,16 +222,12 @@ impl<P: ShadowPrecision> BitLinear<P> {
         let weights = P::weights(shadow);
         weights.check_finite().in_layer(&self.name)?;
         self.fit()?;
-        let Self { options, id, levels, noisy, base, shadow, .. } = self;
+        let Self { options, id, levels, noisy, base, shadow, soft, .. } = self;
         let Some(shadow) = shadow else { return Ok(()) };
         let weights = P::weights(shadow);
         codes::decide(options, *id, update, weights, levels, noisy, base).in_layer(&self.name)?;
-        self.lambda = update.lambda;
-        if self.lambda < 1.0 {
-            codes::blend(self.lambda, weights, base, &mut self.blended);
-        } else {
-            self.blended = Vec::new();
-        }
+        codes::soften(&*options.estimator, update, weights, levels, base, noisy, soft);
+        (self.lambda, self.progress) = (update.lambda, update.progress());
         Ok(())
     }
 
@@ -247,7 +253,7 @@ impl<P: ShadowPrecision> BitLinear<P> {
 
     /// What the layer holds on the heap, to the byte; the options are shared and not counted.
     pub fn allocated(&self) -> Memory {
-        let floats = self.blended.capacity() + self.noisy.capacity();
+        let floats = self.soft.capacity() + self.noisy.capacity();
         let names = self.name.capacity() + self.weight_name.capacity();
         let levels = self.levels.capacity() * size_of::<Levels>();
         let bias = self.bias.as_ref().map_or(0, Bias::size_bytes);

@@ -71,7 +71,8 @@ impl<P: ShadowPrecision> BitLinear<P> {
                     *latent = T::from_f32(shadow.to_f32());
                 }
                 before.copy_from_slice(gradient);
-                T::estimate(&*self.options.estimator, latent, levels, gradient);
+                let estimator = &*self.options.estimator;
+                T::estimate(estimator, latent, levels, self.progress, gradient);
                 if self.lambda < 1.0 {
                     for (gradient, &before) in gradient.iter_mut().zip(&*before) {
                         *gradient = mutant!(
@@ -85,11 +86,11 @@ impl<P: ShadowPrecision> BitLinear<P> {
         }
     }
 
-    /// The blended weights as numbers of the layer.
-    fn blended<T: Compute>(&self, tape: &mut Tape<T>) -> Vec<T> {
-        let mut weights = tape.take(self.blended.len());
-        for (weight, &blended) in weights.iter_mut().zip(&self.blended) {
-            *weight = T::from_f32(blended);
+    /// The soft weights as numbers of the layer.
+    fn soft<T: Compute>(&self, tape: &mut Tape<T>) -> Vec<T> {
+        let mut weights = tape.take(self.soft.len());
+        for (weight, &soft) in weights.iter_mut().zip(&self.soft) {
+            *weight = T::from_f32(soft);
         }
         weights
     }
@@ -108,7 +109,7 @@ impl<P: ShadowPrecision> BitLinear<P> {
         LinearShape { rows, inputs: self.base.cols(), outputs: self.base.rows() }
     }
 
-    fn ramp_forward<T: Compute>(
+    fn soft_forward<T: Compute>(
         &self,
         input: &mut Input<T>,
         y: &mut [T],
@@ -117,7 +118,7 @@ impl<P: ShadowPrecision> BitLinear<P> {
         if self.options.activations == Activations::Int8 {
             input.quantized(&self.name, tape)?;
         }
-        let (seen, weights) = (self.seen(input, tape)?, self.blended(tape));
+        let (seen, weights) = (self.seen(input, tape)?, self.soft(tape));
         let result = linear(self.shape(input.rows()), &seen, &weights, y);
         tape.give(seen);
         tape.give(weights);
@@ -133,7 +134,7 @@ impl<P: ShadowPrecision> BitLinear<P> {
         tape: &mut Tape<T>,
     ) -> Result<()> {
         let store = mutant!("BitLinear/dx overwritten", Store::Add, Store::Set);
-        if self.lambda >= 1.0 {
+        if self.is_hard() {
             let add = |dy: &[T], dx: &mut [T], store| {
                 T::ternary_product_transposed(dy, rows, &self.base, dx, store).in_layer(&self.name)
             };
@@ -144,7 +145,7 @@ impl<P: ShadowPrecision> BitLinear<P> {
             });
             return Ok(());
         }
-        let weights = self.blended(tape);
+        let weights = self.soft(tape);
         let mut product = || {
             let dy = DenseOperand::new(dy, rows, self.base.rows())?;
             let w = DenseOperand::new(&weights, self.base.rows(), self.base.cols())?;
@@ -171,8 +172,8 @@ impl<T: Compute, P: ShadowPrecision> Projection<T> for BitLinear<P> {
 
     fn forward(&self, input: &mut Input<T>, y: &mut [T], tape: &mut Tape<T>) -> Result<()> {
         check_forward(self, input, y)?;
-        if self.lambda < 1.0 {
-            self.ramp_forward(input, y, tape)?;
+        if !self.is_hard() {
+            self.soft_forward(input, y, tape)?;
         } else {
             self.options.activations.product(&self.name, input, &self.base, y, tape)?;
         }
@@ -217,8 +218,8 @@ impl<T: Compute, P: ShadowPrecision> Lookup<T> for BitLinear<P> {
         let cols = self.base.cols();
         look_up_rows(self, tokens, y, |row, y| {
             for (col, y) in y.iter_mut().enumerate() {
-                let blended = self.blended.get(row * cols + col);
-                *y = T::from_f32(blended.copied().unwrap_or_else(|| self.base.get(row, col)));
+                let soft = self.soft.get(row * cols + col);
+                *y = T::from_f32(soft.copied().unwrap_or_else(|| self.base.get(row, col)));
             }
         })
     }

@@ -135,12 +135,14 @@ impl Kind {
         // Weights that have moved since the levels were fitted first.
         let weights = shadow("latent");
         layer.shadow_mut().ok_or("no latent weights")?.copy_from_slice(&weights);
-        layer.decide_codes(Update { lambda: self.lambda, ..Update::hard(7, 1) })?;
+        let update = Update { lambda: self.lambda, ..Update::hard(7, 1) };
+        layer.decide_codes(update)?;
         let values: Vec<f64> = weights.iter().map(|w| f64::from(w.to_f32())).collect();
         let each = values.len() / layer.levels().len();
         let levels = layer.levels().iter().flat_map(|&levels| vec![levels; each]).collect();
         let lambda = f64::from(self.lambda);
-        let latent = Latent { values, lambda, estimator: self.estimator.clone(), levels };
+        let (estimator, progress) = (self.estimator.clone(), update.progress());
+        let latent = Latent { values, lambda, estimator, progress, levels };
         if self.is_frozen {
             layer.drop_shadow();
         }

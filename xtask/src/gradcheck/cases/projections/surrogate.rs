@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nn::Activations;
 use nn::ops::fake_quantize;
-use ste::{AnyEstimator, Estimator};
+use ste::{AnyEstimator, Estimator, Progress};
 use ternary_core::Levels;
 
 use crate::gradcheck::case::Outcome;
@@ -18,6 +18,8 @@ pub(super) struct Latent {
     pub(super) lambda: f64,
     /// What names φ.
     pub(super) estimator: Arc<dyn AnyEstimator>,
+    /// When the codes were decided.
+    pub(super) progress: Progress,
     /// The levels of each weight's group.
     pub(super) levels: Vec<Levels>,
 }
@@ -26,7 +28,10 @@ impl Latent {
     /// What a weight of the product moves by when its latent one moves to `w`.
     pub(super) fn change(&self, index: usize, w: f64) -> f64 {
         let (before, levels) = (self.values[index], self.levels[index]);
-        let phi = |w: f64| Estimator::<f64>::surrogate(&*self.estimator, w, levels);
+        let phi = |w: f64| {
+            Estimator::<f64>::surrogate(&*self.estimator, w, levels, self.progress)
+                .unwrap_or(f64::NAN)
+        };
         (1.0 - self.lambda) * (w - before) + self.lambda * (phi(w) - phi(before))
     }
 }
