@@ -37,7 +37,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | here | [`Projection`]s: [`Dense`], [`TernaryLinear`], [`BitLinear`]; [`Layer`]s: [`Attention`], [`FeedForward`], [`RmsNorm`], [`Block`], [`Embedding`] |
+//! | here | [`Projection`]s: [`Dense`], [`TernaryLinear`], [`BitLinear`], [`GridLinear`]; [`Layer`]s: [`Attention`], [`FeedForward`], [`RmsNorm`], [`Block`], [`Embedding`] |
 //! | here | [`Tape`], [`Input`], [`Gradients`], [`Parameters`] and their identities, [`Module`] |
 //! | [`ops`] | the functions that layers are made of, each beside its backward |
 //! | [`ste`], [`ternary_core`] | the crates below, for estimators, quantisers and packed weights |
@@ -70,8 +70,8 @@ pub use module::{Memory, Module, Tensor, Update, Values, ValuesMut};
 pub use noise::Draw;
 pub use parameters::{ParameterId, Parameters};
 pub use projection::{
-    Activations, BitLinear, BitLinearOptions, Dense, Lookup, Projection, ShadowPrecision,
-    TernaryLinear,
+    Activations, BitLinear, BitLinearOptions, Dense, GridLinear, Lookup, Projection,
+    ShadowPrecision, TernaryLinear,
 };
 pub use tape::Tape;
 pub use update::Rounding;

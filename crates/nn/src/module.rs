@@ -102,6 +102,8 @@ pub enum ValuesMut<'a, T> {
     F32(&'a mut [f32]),
     /// Latent weights in `bf16`.
     Bf16(&'a mut [bf16]),
+    /// Ternary weights without latent ones, whose scales stay.
+    Ternary(&'a mut TernaryMatrix),
 }
 
 /// Which update a requantisation belongs to.

@@ -1,15 +1,16 @@
 //! How an optimiser's result is written back.
 
 use half::bf16;
-use ternary_core::Real;
 use ternary_core::noise::Noise;
+use ternary_core::{Real, TernaryMatrix};
 
 use crate::module::ValuesMut;
 
-/// How numbers of less than 32 bits are rounded after an update.
+/// How numbers of less than 32 bits, and ternary weights, are rounded after an update.
 #[derive(Debug, Clone, Copy)]
 pub enum Rounding<'a> {
-    /// To the nearest, ties to even. It loses every update below 2⁻⁹ of the weight.
+    /// To the nearest, ties to even. It loses every update below 2⁻⁹ of the weight, and of a ternary
+    /// weight every one below half its scale.
     Nearest,
     /// Up or down with probabilities that make it unbiased, E\[round(x)\] = x, by the random number of
     /// the weight's index.
@@ -26,6 +27,7 @@ impl<T: Real> ValuesMut<'_, T> {
             Self::Real(values) => values.len(),
             Self::F32(values) => values.len(),
             Self::Bf16(values) => values.len(),
+            Self::Ternary(matrix) => matrix.rows() * matrix.cols(),
         }
     }
 
@@ -57,7 +59,35 @@ impl<T: Real> ValuesMut<'_, T> {
                     by_chunks(values, |x| x.to_f32(), round, change);
                 }
             },
+            Self::Ternary(matrix) => by_rows(matrix, rounding, change),
         }
+    }
+}
+
+/// Ternary weights, widened and rounded back to the grid a row at a time.
+fn by_rows(
+    matrix: &mut TernaryMatrix,
+    rounding: Rounding<'_>,
+    mut change: impl FnMut(usize, &mut [f32]),
+) {
+    let cols = matrix.cols();
+    let mut weights = vec![0.0; cols];
+    for row in 0..matrix.rows() {
+        let start = row * cols;
+        matrix.row_f32(row, &mut weights).expect("a row of its own shape");
+        change(start, &mut weights);
+        let decide = |col: usize, [negative, positive]: [f32; 2]| {
+            let weight = weights[col];
+            let (trit, level) = if weight < 0.0 { (-1, negative) } else { (1, positive) };
+            let border = match rounding {
+                Rounding::Nearest => 0.5,
+                Rounding::Stochastic(noise) => noise.uniform((start + col) as u64),
+            };
+            // A level of zero is the same weight as the trit 0.
+            let share = if level == 0.0 { 0.0 } else { weight / level };
+            if border < share { trit } else { 0 }
+        };
+        matrix.decide_row(row, decide).expect("trits for a row of its own shape");
     }
 }
 
@@ -94,6 +124,8 @@ fn round_stochastically(value: f32, random: u32) -> bf16 {
 
 #[cfg(test)]
 mod tests {
+    use ternary_core::{Granularity, Packing, Scales};
+
     use super::*;
 
     const DRAWS: usize = 100_000;
@@ -135,6 +167,37 @@ mod tests {
         assert_eq!(run(Rounding::Nearest), 1.0);
         let mean = run(Rounding::Stochastic(&Noise::new(4, 5, 6)));
         assert!((mean - 1.0001).abs() < 7e-5, "{mean}");
+    }
+
+    fn grid(cols: usize) -> TernaryMatrix {
+        let scales = Scales::asymmetric(Granularity::Tensor, vec![0.5], vec![0.25]).unwrap();
+        TernaryMatrix::from_trits(1, cols, &vec![0; cols], scales, Packing::TwoBit).unwrap()
+    }
+
+    #[test]
+    fn rounding_to_the_grid_is_unbiased_between_its_levels() {
+        for x in [0.2_f32, 0.01, -0.4, -0.03, 0.0, 0.25, -0.5] {
+            let (noise, mut matrix) = (Noise::new(5, 6, 7), grid(DRAWS));
+            let mut values = ValuesMut::<f32>::Ternary(&mut matrix);
+            values.update(Rounding::Stochastic(&noise), |_, run| run.fill(x));
+            let mean = matrix.to_f32().iter().map(|&w| f64::from(w)).sum::<f64>() / DRAWS as f64;
+            let level: f64 = if x < 0.0 { 0.5 } else { 0.25 };
+            let share = f64::from(x.abs()) / level;
+            let tolerance = 4.0 * level * (share * (1.0 - share) / DRAWS as f64).sqrt();
+            assert!((mean - f64::from(x)).abs() <= tolerance, "{x}: {mean}");
+        }
+    }
+
+    #[test]
+    fn beyond_the_grid_is_its_end_and_what_is_no_number_is_zero() {
+        for rounding in [Rounding::Nearest, Rounding::Stochastic(&Noise::new(1, 2, 3))] {
+            let mut matrix = grid(5);
+            let change = [7.0, -7.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN];
+            let mut values = ValuesMut::<f32>::Ternary(&mut matrix);
+            assert_eq!(values.len(), 5);
+            values.update(rounding, |start, run| run.copy_from_slice(&change[start..]));
+            assert_eq!(matrix.to_trits(), [1, -1, 1, -1, 0]);
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@ use half::{bf16, f16};
 
 use crate::error::{Error, Result, check_length};
 use crate::kernels::Kernels;
-use crate::packing::{Layout, PackedTrits, Packing};
+use crate::packing::{Layout, PackedTrits, Packing, check_row, check_trits};
 use crate::quantize::Quantizer;
 use crate::scales::{Granularity, Scales};
 use crate::weights::Weights;
@@ -160,11 +160,36 @@ impl TernaryMatrix {
     /// # Panics
     /// When the position is outside the matrix.
     pub fn get(&self, row: usize, col: usize) -> f32 {
-        let trit = self.codes.get(row, col);
+        self.scales.value(self.scale_group(row, col), self.codes.get(row, col))
+    }
+
+    /// The scaling group of the weight at (`row`, `col`).
+    fn scale_group(&self, row: usize, col: usize) -> usize {
         let layout = self.codes.layout();
         let segment = col / layout.segment_columns();
-        let group = self.scales.granularity().index(row, segment, layout.segments());
-        self.scales.value(group, trit)
+        self.scales.granularity().index(row, segment, layout.segments())
+    }
+
+    /// Changes the trits of one row, each to what `decide` makes of its column and of the weights that
+    /// −1 and +1 stand for there. The scales stay.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] when there is no such row, [`Error::OutOfRange`] for a number that is no trit: the
+    /// row is as it was then.
+    pub fn decide_row(
+        &mut self,
+        row: usize,
+        mut decide: impl FnMut(usize, [f32; 2]) -> i8,
+    ) -> Result<()> {
+        check_row(row, self.rows())?;
+        let weights = |col| {
+            let group = self.scale_group(row, col);
+            [self.scales.value(group, -1), self.scales.value(group, 1)]
+        };
+        let trits: Vec<i8> = (0..self.cols()).map(|col| decide(col, weights(col))).collect();
+        check_trits(&trits)?;
+        self.codes.set_row(row, &trits);
+        Ok(())
     }
 
     /// Writes the weights of one row to `out`.
@@ -238,4 +263,34 @@ impl TernaryMatrix {
 
 fn layout(rows: usize, cols: usize, scales: Granularity, packing: Packing) -> Result<Layout> {
     Layout::new(rows, cols, scales.columns_per_scale(cols)?, packing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_row_is_decided_by_the_weights_of_its_own_groups() {
+        let granularity = Granularity::group(2).unwrap();
+        let scales = Scales::asymmetric(granularity, vec![1.0, 2.0, 3.0, 4.0], vec![0.5; 4]);
+        for packing in [Packing::TwoBit, Packing::FiveTrits] {
+            let scales = scales.clone().unwrap();
+            let mut matrix = TernaryMatrix::from_trits(2, 4, &[1; 8], scales, packing).unwrap();
+            let mut seen = Vec::new();
+            let decide = |col, weights| {
+                seen.push((col, weights));
+                [-1, 0, 1, -1][col]
+            };
+            matrix.decide_row(1, decide).unwrap();
+            assert_eq!(
+                seen,
+                [3.0, 3.0, 4.0, 4.0].map(|w| [-w, 0.5]).into_iter().enumerate().collect::<Vec<_>>()
+            );
+            assert_eq!(matrix.to_trits(), [1, 1, 1, 1, -1, 0, 1, -1]);
+            let before = matrix.clone();
+            assert!(matrix.decide_row(2, |_, _| 0).is_err());
+            assert!(matrix.decide_row(0, |_, _| 2).is_err());
+            assert_eq!(matrix, before);
+        }
+    }
 }

@@ -5,11 +5,13 @@
 //! | [`Dense`] | real | yes |
 //! | [`TernaryLinear`] | packed trits | frozen |
 //! | [`BitLinear`] | packed trits and their latent weights | yes |
+//! | [`GridLinear`] | packed trits without latent weights | yes |
 
 mod activations;
 mod bias;
 mod bit_linear;
 mod dense;
+mod grid_linear;
 mod ternary_linear;
 
 use std::fmt::Debug;
@@ -24,6 +26,7 @@ use crate::tape::Tape;
 pub use activations::Activations;
 pub use bit_linear::{BitLinear, BitLinearOptions, ShadowPrecision};
 pub use dense::Dense;
+pub use grid_linear::GridLinear;
 pub use ternary_linear::TernaryLinear;
 
 /// Rows of `inputs` numbers to rows of `outputs` numbers: y = x · Wᵀ (+ b).

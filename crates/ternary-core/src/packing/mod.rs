@@ -43,4 +43,4 @@ pub use packed::PackedTrits;
 
 pub(crate) use code::{FIVE_TRITS_DIGITS, encode_five};
 pub(crate) use layout::{LANES, LINE_BYTES, Line};
-pub(crate) use packed::check_trits;
+pub(crate) use packed::{check_row, check_trits};

@@ -11,6 +11,7 @@
 //! around x₀ and w₀: there it is what the layer computes, with the weights Q₀ of its forward.
 
 mod bit_linear;
+mod grid;
 mod surrogate;
 mod ternary;
 
@@ -27,6 +28,7 @@ pub(super) fn all() -> Vec<Box<dyn Case>> {
     }
     cases.extend(ternary::all());
     cases.extend(bit_linear::all());
+    cases.extend(grid::all());
     cases
 }
 
