@@ -33,7 +33,7 @@ settings! {
         out: Option<PathBuf> = None;
         /// Train the same model with float weights instead of ternary ones, as --ste none
         float: bool = false;
-        /// How weights become ternary and gradients pass
+        /// How weights become ternary and gradients pass: none, vanilla, progressive, and more
         ste: Mode = Mode::default();
         /// Steps with float weights before they become ternary [default: by --ste]
         float_steps: Option<u32> = None;
