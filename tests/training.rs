@@ -146,7 +146,7 @@ fn the_configuration_of_a_run_repeats_it_from_any_folder() {
     let (folder, elsewhere) = (Folder::new("config"), Folder::new("config-elsewhere"));
     fs::write(folder.path("text"), text_of_a_user()).unwrap();
     let set = "--set ternary.quantiser=twn0.7 --set ternary.granularity=row \
-               --set ternary.estimator=clipped --set ternary.packing=five-trits";
+               --set ste=clipped --set ternary.packing=five-trits";
     train(&folder, "first", &format!("--steps 6 --seed 3 --data text {set}"));
     fs::copy(folder.path("first/config.toml"), elsewhere.path("copy.toml")).unwrap();
     let done = elsewhere.ternary("train --config copy.toml --out second");

@@ -7,9 +7,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A name that no estimator has.
-    #[error("estimator {found:?} is unknown: expected one of {expected}")]
-    UnknownMethod {
+    /// A name that no mode has.
+    #[error("mode {found:?} is unknown: expected one of {expected}")]
+    UnknownMode {
         /// The names there are, separated by commas.
         expected: String,
         /// The name asked for.

@@ -57,12 +57,12 @@ fn flag(setting: &'static Setting) -> Arg {
         Some(value) if !setting.is_switch() => format!(" [default: {}]", plain(&value)),
         _ => String::new(),
     };
-    let flag = Arg::new(setting.name).long(setting.name);
+    let flag = Arg::new(setting.name).long(setting.flag());
     let flag = flag.help(format!("{}{default}", setting.help()));
     if setting.is_switch() {
         flag.action(ArgAction::SetTrue)
     } else {
-        flag.value_name(setting.name).allow_negative_numbers(true)
+        flag.value_name(setting.flag()).allow_negative_numbers(true)
     }
 }
 

@@ -29,14 +29,15 @@ impl Configuration {
             found: format!("{key_value_heads} and {heads}"),
         })?;
         let granularity = self.ternary.granularity;
-        for columns in [width, feed_forward].into_iter().filter(|_| !self.run.float) {
+        for columns in [width, feed_forward].into_iter().filter(|_| !self.is_float()) {
             ensure(granularity.columns_per_scale(columns).is_ok(), || Error::Contradiction {
                 keys: "ternary.granularity, model.width, model.feed_forward",
                 expected: "groups that divide the inputs of each projection",
                 found: format!("{granularity:?}, {columns} inputs"),
             })?;
         }
-        let rule = self.ternary.quantiser;
+        self.check_mode()?;
+        let rule = self.rule();
         rule.quantizer(granularity).map_err(|error| Error::Contradiction {
             keys: "ternary.quantiser",
             expected: "a number in the range of its rule",

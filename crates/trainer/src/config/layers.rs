@@ -159,8 +159,8 @@ fn closest(key: &str) -> Option<String> {
     // A name that is right in the wrong section is as good as two wrong letters.
     let distance = |known: &str| if name(known) == name(key) { 2 } else { edits(known, key) };
     keys.map(|known| (distance(&known), known))
-        .min()
         .filter(|(edits, known)| *edits <= 1 + known.len() / 4)
+        .min()
         .map(|(_, known)| known)
 }
 

@@ -25,6 +25,7 @@ mod layers;
 mod preset;
 mod setting;
 mod settings;
+mod training;
 mod value;
 
 pub use error::{Error, Source};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use models::{DecoderConfig, Shadow};
 use nn::Activations;
-use ste::Method;
+use ste::Mode;
 use ternary_core::{Granularity, Packing, Rule};
 
 use super::preset::Preset;
@@ -31,8 +31,12 @@ settings! {
         seed: u64 = 0, in 0..=i64::MAX as u64;
         /// The folder of the run, new or empty [default: the next free runs/PRESET-0001]
         out: Option<PathBuf> = None;
-        /// Train the same model with float weights instead of ternary ones
+        /// Train the same model with float weights instead of ternary ones, as --ste none
         float: bool = false;
+        /// How weights become ternary and gradients pass: none, vanilla, progressive, and more
+        ste: Mode = Mode::default();
+        /// Steps with float weights before they become ternary [default: by --ste]
+        float_steps: Option<u32> = None;
     }
     /// The shape of the decoder.
     model: Model "model" {
@@ -53,12 +57,10 @@ settings! {
     }
     /// How weights become ternary, and how gradients pass.
     ternary: Ternary "ternary" {
-        /// The rule that turns latent weights into trits and scales
-        quantiser: Rule = Rule::Absmean;
+        /// The rule that turns latent weights into trits and scales [default: by --ste, or absmean]
+        quantiser: Option<Rule> = None;
         /// Weights that share a scale: tensor, row, or the columns of a group
         granularity: Granularity = Granularity::Tensor;
-        /// How the gradient passes the quantiser
-        estimator: Method = Method::Identity;
         /// How trits are held: two-bit, or five-trits in a byte
         packing: Packing = Packing::TwoBit;
         /// How activations enter a ternary product: int8 codes for each token, or real numbers
@@ -71,8 +73,8 @@ settings! {
         embedding: bool = false;
         /// Whether an untied head is ternary
         head: bool = true;
-        /// The share of the steps over which weights go from latent to ternary, w + λ(Q(w) − w)
-        ramp: f64 = 0.0, in 0.0..=1.0;
+        /// The share of the steps over which weights go from latent to ternary, w + λ(Q(w) − w) [default: by --ste]
+        ramp: Option<f64> = None;
         /// Memory of the running average of scales and thresholds; 0 takes each as it is
         scale_average: f64 = 0.0, in 0.0..=0.9999;
         /// Noise that codes near a threshold are decided under, in thresholds

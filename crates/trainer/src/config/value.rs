@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use models::Shadow;
 use nn::Activations;
-use ste::Method;
+use ste::Mode;
 use ternary_core::{Granularity, Packing, Rule};
 use toml::Value;
 
@@ -88,18 +88,32 @@ impl SettingValue for bool {
     }
 }
 
-impl SettingValue for Option<PathBuf> {
+impl SettingValue for PathBuf {
     fn expected() -> String {
         "a path".into()
     }
 
     fn from_toml(value: &Value) -> Option<Self> {
-        let path = value.as_str()?;
-        (!path.is_empty()).then(|| Some(path.into()))
+        value.as_str().filter(|path| !path.is_empty()).map(Self::from)
     }
 
     fn to_toml(&self) -> Option<Value> {
-        Some(Value::String(self.as_ref()?.to_str()?.to_owned()))
+        Some(Value::String(self.to_str()?.to_owned()))
+    }
+}
+
+/// A setting that may be absent; once given, it is a value.
+impl<T: SettingValue> SettingValue for Option<T> {
+    fn expected() -> String {
+        T::expected()
+    }
+
+    fn from_toml(value: &Value) -> Option<Self> {
+        T::from_toml(value).map(Some)
+    }
+
+    fn to_toml(&self) -> Option<Value> {
+        self.as_ref()?.to_toml()
     }
 }
 
@@ -120,9 +134,9 @@ impl SettingValue for Rule {
     }
 }
 
-impl SettingValue for Method {
+impl SettingValue for Mode {
     fn expected() -> String {
-        format!("an estimator: {}", Self::ALL.map(Self::name).join(", "))
+        format!("a mode: {}", Self::ALL.map(Self::name).join(", "))
     }
 
     fn from_toml(value: &Value) -> Option<Self> {

@@ -15,14 +15,14 @@ use crate::randomness::Purpose;
 /// # Errors
 /// A shape that no model can have, or a quantiser that does not fit it.
 pub(super) fn build(configuration: &Configuration) -> Result<Decoder<f32>> {
-    let kind = if configuration.run.float {
+    let kind = if configuration.is_float() {
         WeightKind::Dense
     } else {
-        let Ternary { quantiser, granularity, estimator, .. } = configuration.ternary;
-        let Ternary { packing, activations, latent, embedding, head, .. } = configuration.ternary;
+        let Ternary { granularity, packing, activations, latent, .. } = configuration.ternary;
+        let Ternary { embedding, head, .. } = configuration.ternary;
         let options = BitLinearOptions {
-            quantizer: Arc::from(quantiser.quantizer(granularity)?),
-            estimator: estimator.estimator(),
+            quantizer: Arc::from(configuration.rule().quantizer(granularity)?),
+            estimator: configuration.run.ste.estimator(),
             packing,
             activations,
             scale_average: configuration.ternary.scale_average as f32,

@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use models::{Batch, Decoder};
 use nn::{Draw, Gradients, Module, Rounding, Sequences, Tape, Update};
+use ste::{Progress, Ramp};
 
-use crate::config::Configuration;
+use crate::config::{self, Configuration};
 use crate::data::TrainingWindows;
 use crate::optimiser::{AdamW, AdamWOptions, clip_factor};
 use crate::randomness::Purpose;
@@ -22,8 +23,8 @@ pub(super) struct Training<'a> {
     schedule: Cosine,
     clip: f64,
     seed: u64,
-    /// Updates over which latent weights become ternary.
-    ramp: f64,
+    /// How latent weights become ternary over the run.
+    ramp: Ramp,
     rounds_at_random: bool,
     gradients: Gradients<f32>,
     tape: Tape<f32>,
@@ -46,12 +47,15 @@ pub(super) struct Step {
 
 impl<'a> Training<'a> {
     /// Before the first step. `windows` are those of `text`.
+    ///
+    /// # Errors
+    /// A ramp that does not fit the run.
     pub(super) fn new(
         configuration: &Configuration,
         model: Decoder<f32>,
         text: &'a [u8],
         windows: TrainingWindows,
-    ) -> Self {
+    ) -> Result<Self, config::Error> {
         let settings = &configuration.optimiser;
         let options = AdamWOptions {
             beta1: settings.beta1,
@@ -62,7 +66,7 @@ impl<'a> Training<'a> {
         let parameters = model.parameters();
         let tensors = parameters.ids().map(|id| (parameters.name(id), parameters.range(id).len()));
         let steps = configuration.run.steps;
-        Self {
+        Ok(Self {
             optimiser: AdamW::new(options, tensors),
             gradients: Gradients::zeros(parameters),
             schedule: Cosine {
@@ -73,7 +77,7 @@ impl<'a> Training<'a> {
             },
             clip: settings.clip,
             seed: Purpose::Weights.seed(configuration.run.seed),
-            ramp: configuration.ternary.ramp * f64::from(steps),
+            ramp: configuration.ramp()?,
             rounds_at_random: configuration.ternary.stochastic_rounding,
             sequences: Sequences {
                 count: configuration.batch.windows,
@@ -85,7 +89,7 @@ impl<'a> Training<'a> {
             model,
             text,
             windows,
-        }
+        })
     }
 
     /// The model as it is.
@@ -131,14 +135,12 @@ impl<'a> Training<'a> {
         Ok((learning_rate, norm))
     }
 
-    /// Decides the codes after `updates` of them. On the ramp, λ rises from 0 to 1; the last codes, which
-    /// are saved, are decided without noise.
+    /// Decides the codes after `updates` of them. The last codes, which are saved, are decided without
+    /// noise, and nothing softer stands in for them: there every ramp and every estimator has arrived.
     fn requantize(&mut self, updates: u32) -> models::Result<()> {
-        let is_over = f64::from(updates) >= self.ramp;
-        let lambda = if is_over { 1.0 } else { (f64::from(updates) / self.ramp) as f32 };
-        let is_noisy = updates < self.schedule.steps;
-        let update =
-            Update { seed: self.seed, step: updates, total: self.schedule.steps, lambda, is_noisy };
+        let (step, total) = (updates, self.schedule.steps);
+        let lambda = self.ramp.lambda(Progress { step, total });
+        let update = Update { seed: self.seed, step, total, lambda, is_noisy: step < total };
         Ok(self.model.requantize(update)?)
     }
 

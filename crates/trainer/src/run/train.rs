@@ -52,7 +52,7 @@ pub fn train(configuration: &Configuration, progress: &Progress) -> Result<Summa
         configuration,
         progress,
         start,
-        training: Training::new(configuration, model, training, windows),
+        training: Training::new(configuration, model, training, windows)?,
         held_out: text.held_out(),
         metrics,
         time: Duration::ZERO,

@@ -1,20 +1,20 @@
 //! A stranger who uses `ste` and nothing else: gradients of a layer of their own.
 
-use ste::{Estimator, Method, Progress};
+use ste::{Estimator, Mode, Progress};
 
-/// Passes gradients of quantised weights on to latent ones, by an estimator's name. The levels come
+/// Passes gradients of quantised weights on to latent ones, by a mode's name. The levels come
 /// with the estimator: Δ, W_n and W_p of one scaling group.
 ///
 /// # Errors
-/// For a name that no estimator has.
+/// For a name that no mode has.
 pub fn pass(
     name: &str,
     latent: &[f64],
     levels: ste::Levels,
     gradient: &mut [f64],
 ) -> Result<(), ste::Error> {
-    let method: Method = name.parse()?;
-    Estimator::pass(&*method.estimator(), latent, levels, Progress::DONE, gradient);
+    let mode: Mode = name.parse()?;
+    Estimator::pass(&*mode.estimator(), latent, levels, Progress::DONE, gradient);
     Ok(())
 }
 
@@ -29,6 +29,6 @@ mod tests {
         pass("clipped-hard", &[0.5, 1.5], levels, &mut gradient).unwrap();
         assert_eq!(gradient, [1.0, 0.0]);
         let error = pass("clip", &[], levels, &mut []).unwrap_err();
-        assert!(error.to_string().contains("identity, clipped, clipped-hard"), "{error}");
+        assert!(error.to_string().contains("twn, clipped, clipped-hard"), "{error}");
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use half::bf16;
-use ste::Method;
+use ste::Mode;
 use ternary_core::quantize::{Absmean, FixedThreshold, Ttq};
 use ternary_core::{Granularity, Quantizer, Weights};
 
@@ -135,9 +135,9 @@ fn training_and_inference_forward_are_the_same_bits() {
 
 #[test]
 fn the_ramp_mixes_the_gradients_of_both_ends() {
-    let method: Method = "clipped-hard".parse().unwrap();
+    let mode: Mode = "clipped-hard".parse().unwrap();
     let options = BitLinearOptions {
-        estimator: method.estimator(),
+        estimator: mode.estimator(),
         quantizer: Arc::new(FixedThreshold::new(Granularity::Tensor, 0.1).unwrap()),
         ..Default::default()
     };

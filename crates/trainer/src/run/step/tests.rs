@@ -22,7 +22,7 @@ fn run<'a>(settings: &[&str], text: &'a [u8], steps: u32) -> (Training<'a>, Vec<
     let configuration = configuration(settings);
     let windows = TrainingWindows::new(configuration.run.seed, text.len(), LENGTH).unwrap();
     let model = build(&configuration).unwrap();
-    let mut training = Training::new(&configuration, model, text, windows);
+    let mut training = Training::new(&configuration, model, text, windows).unwrap();
     let steps = (0..steps).map(|step| training.step(step).unwrap()).collect();
     (training, steps)
 }
@@ -57,7 +57,8 @@ fn every_setting_that_should_change_the_training_does() {
         "ternary.quantiser=twn",
         "ternary.granularity=row",
         "ternary.granularity=16",
-        "ternary.estimator=clipped-hard",
+        "ste=clipped-hard",
+        "float_steps=2",
         "ternary.activations=real",
         "ternary.latent=bf16",
         "ternary.embedding=true",
@@ -159,4 +160,28 @@ fn a_gradient_that_is_not_finite_is_named_and_changes_nothing() {
     assert_eq!(tensors(&training.model), weights);
     assert_eq!(training.optimiser, optimiser);
     assert!(training.step(2).is_ok());
+}
+
+#[test]
+fn every_mode_learns_and_ends_with_hard_codes() {
+    let text = stories(0, 5000);
+    for mode in ste::Mode::ALL {
+        let set = format!("ste={mode}");
+        let (training, steps) = run(&["steps=20", &set], &text, 20);
+        let losses: Vec<f64> = steps.iter().map(|step| step.loss).collect();
+        let (first, last) = (losses[..3].iter().sum::<f64>(), losses[17..].iter().sum::<f64>());
+        assert!(losses.iter().all(|loss| loss.is_finite()) && last < first, "{mode}: {losses:?}");
+        let mut is_ternary = false;
+        training
+            .model()
+            .visit(&mut |tensor| is_ternary |= matches!(tensor.values, Values::Ternary { .. }));
+        assert_eq!(is_ternary, !mode.is_float(), "{mode}");
+        // A model that computes with its codes has the same loss when they are decided without any schedule.
+        let Training { mut model, sequences, tokens, targets, .. } = training;
+        let batch = Batch { sequences, tokens: &tokens, targets: &targets };
+        let loss = model.loss(batch, &mut Tape::recording()).unwrap();
+        let hard = Update { seed: 0, step: 1, total: 1, lambda: 1.0, is_noisy: false };
+        model.requantize(hard).unwrap();
+        assert_eq!(model.loss(batch, &mut Tape::recording()).unwrap(), loss, "{mode}");
+    }
 }

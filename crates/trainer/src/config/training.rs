@@ -1,0 +1,107 @@
+//! What follows from the mode of a run and the settings that override it.
+
+use std::mem::discriminant;
+
+use ste::Ramp;
+use ternary_core::Rule;
+
+use super::Configuration;
+use super::error::Error;
+
+impl Configuration {
+    /// Whether the weights stay float for the whole run.
+    pub fn is_float(&self) -> bool {
+        self.run.float || self.run.ste.is_float()
+    }
+
+    /// The rule of the ternary weights: the quantiser that is given, or the mode's, or absmean.
+    pub fn rule(&self) -> Rule {
+        self.ternary.quantiser.or(self.run.ste.rule()).unwrap_or(Rule::Absmean)
+    }
+
+    /// λ over the run: the mode's ramp, changed by what is given.
+    ///
+    /// # Errors
+    /// [`Error::Contradiction`] where float steps and transition do not fit the run.
+    pub fn ramp(&self) -> Result<Ramp, Error> {
+        let steps = self.run.steps;
+        let default = self.run.ste.ramp();
+        let float = self.run.float_steps.map(|float| f64::from(float) / f64::from(steps.max(1)));
+        let warm_up = float.unwrap_or(default.warm_up());
+        let transition = self.ternary.ramp.unwrap_or(default.transition());
+        Ramp::new(warm_up, transition, default.shape()).map_err(|_| Error::Contradiction {
+            keys: "float_steps, ternary.ramp, steps",
+            expected: "float steps and a share of the steps, together at most all of them",
+            found: format!("{warm_up:.4} and {transition:.4} of {steps} steps"),
+        })
+    }
+
+    /// Whether the quantiser is of the family that the mode is tied to; its number is free.
+    ///
+    /// # Errors
+    /// [`Error::Contradiction`].
+    pub(super) fn check_mode(&self) -> Result<(), Error> {
+        let (mode, given) = (self.run.ste, self.ternary.quantiser);
+        match given.zip(mode.rule()) {
+            Some((given, rule)) if discriminant(&given) != discriminant(&rule) => {
+                Err(Error::Contradiction {
+                    keys: "ste, ternary.quantiser",
+                    expected: "the rule that belongs to the mode, or none",
+                    found: format!("{mode}, which needs {rule}, and {given}"),
+                })
+            }
+            _ => self.ramp().map(|_| ()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ste::Shape;
+
+    use super::*;
+    use crate::config::Layers;
+
+    fn resolve(sets: &[&str]) -> Result<Configuration, Error> {
+        let mut layers = Layers::default();
+        layers.add_assignments(sets.iter().copied())?;
+        layers.resolve()
+    }
+
+    #[test]
+    fn the_mode_brings_its_rule_and_its_ramp() {
+        assert_eq!(resolve(&[]).unwrap().rule(), Rule::Absmean);
+        assert_eq!(resolve(&[]).unwrap().ramp().unwrap(), Ramp::NONE);
+        assert_eq!(resolve(&["ste=twn"]).unwrap().rule(), Rule::Twn { factor: 0.75 });
+        let given = resolve(&["ste=twn", "ternary.quantiser=twn0.7"]).unwrap().rule();
+        assert_eq!(given, Rule::Twn { factor: 0.7 });
+        assert_eq!(resolve(&["ste=progressive"]).unwrap().ramp().unwrap(), Ramp::PROGRESSIVE);
+        assert!(resolve(&["ste=none"]).unwrap().is_float());
+        assert!(resolve(&["float=true"]).unwrap().is_float() && !resolve(&[]).unwrap().is_float());
+    }
+
+    #[test]
+    fn what_is_given_overrides_the_ramp_of_the_mode() {
+        let sets = ["ste=progressive", "steps=100", "float_steps=10", "ternary.ramp=0.5"];
+        let expected = Ramp::new(0.1, 0.5, Shape::Smooth).unwrap();
+        assert_eq!(resolve(&sets).unwrap().ramp().unwrap(), expected);
+        let expected = Ramp::new(0.25, 0.0, Shape::Linear).unwrap();
+        assert_eq!(resolve(&["steps=40", "float_steps=10"]).unwrap().ramp().unwrap(), expected);
+    }
+
+    #[test]
+    fn a_rule_that_is_not_the_modes_and_phases_beyond_the_run_are_refused() {
+        for (sets, keys) in [
+            (&["ste=twn", "ternary.quantiser=absmean"][..], "ste, ternary.quantiser: "),
+            (&["ste=hestia", "ternary.quantiser=twn"], "ste, ternary.quantiser: "),
+            (&["steps=10", "float_steps=11"], "float_steps, ternary.ramp"),
+            (&["steps=10", "float_steps=5", "ternary.ramp=0.6"], "float_steps, ternary.ramp"),
+            (&["ternary.ramp=1.5"], "float_steps, ternary.ramp"),
+            (&["ternary.ramp=-0.5"], "float_steps, ternary.ramp"),
+        ] {
+            let error = resolve(sets).unwrap_err();
+            assert!(matches!(&error, Error::Contradiction { .. }), "{error}");
+            assert!(error.to_string().starts_with(keys), "{error}");
+        }
+    }
+}
