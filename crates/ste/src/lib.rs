@@ -23,10 +23,13 @@
 //! |---|---|---|
 //! | [`Identity`] | 1 | w |
 //! | [`Clipped`] | 1 up to twice the threshold, less beyond | its integral |
+//!
+//! [`Fogzo`] goes on from any of them: it measures the loss along the gradient that an estimator gives.
 
 mod clipped;
 mod error;
 mod estimator;
+mod fogzo;
 mod identity;
 mod method;
 mod progress;
@@ -34,6 +37,7 @@ mod progress;
 pub use clipped::Clipped;
 pub use error::{Error, Result};
 pub use estimator::{AnyEstimator, Estimator};
+pub use fogzo::{Fogzo, Slopes, Span};
 pub use identity::Identity;
 pub use method::Method;
 pub use progress::Progress;
