@@ -30,6 +30,7 @@ fn timeless_metrics(folder: &Folder, out: &str) -> Vec<Value> {
         let record = record.as_object_mut().unwrap();
         assert!(record.remove("seconds").is_some());
         record.remove("tokens_per_second");
+        record.remove("fogzo_seconds");
     }
     records
 }

@@ -57,7 +57,7 @@ fn flag(setting: &'static Setting) -> Arg {
         Some(value) if !setting.is_switch() => format!(" [default: {}]", plain(&value)),
         _ => String::new(),
     };
-    let flag = Arg::new(setting.name).long(setting.name);
+    let flag = Arg::new(setting.name).long(setting.flag());
     let flag = flag.help(format!("{}{default}", setting.help()));
     if setting.is_switch() {
         flag.action(ArgAction::SetTrue)

@@ -41,6 +41,11 @@ impl Setting {
         self.section.is_empty()
     }
 
+    /// The flag it would be, without the dashes: `fogzo-from`.
+    pub fn flag(&self) -> String {
+        self.name.replace('_', "-")
+    }
+
     /// Whether it is either on or off.
     pub fn is_switch(&self) -> bool {
         matches!(self.value(&Configuration::default()), Some(Value::Boolean(_)))

@@ -33,6 +33,8 @@ settings! {
         out: Option<PathBuf> = None;
         /// Train the same model with float weights instead of ternary ones
         float: bool = false;
+        /// The share of the steps after which FOGZO measures the gradients of latent weights; 1 is never
+        fogzo_from: f64 = 1.0, in 0.0..=1.0;
     }
     /// The shape of the decoder.
     model: Model "model" {
@@ -103,6 +105,13 @@ settings! {
         weight_decay: f64 = 0.1, in 0.0..;
         /// Largest norm of all gradients together; longer ones are shortened to it
         clip: f64 = 1.0, in POSITIVE;
+    }
+    /// FOGZO: gradients measured by probes of the loss, in the steps after `fogzo_from`.
+    fogzo: Fogzo "fogzo" {
+        /// Directions that a step probes, at two losses each
+        directions: u32 = 1, in 1..=1024;
+        /// Noise c of the directions: β falls from 1 to 1 − c/d for d latent weights
+        noise: f64 = 1.0, in 0.0..=1e6;
     }
     /// The loss on text that is never trained on.
     evaluation: Evaluation "evaluation" {

@@ -1,6 +1,7 @@
 //! A training run: its folder, what it tells, its steps; and the evaluation of a finished model.
 
 mod evaluation;
+mod fogzo;
 mod folder;
 mod loss;
 mod metrics;
@@ -11,6 +12,7 @@ mod summary;
 mod train;
 
 pub use evaluation::{Evaluation, EvaluationRequest, evaluate_file};
+pub use fogzo::Probed;
 pub use folder::RunFolder;
 pub use loss::HeldOutLoss;
 pub use metrics::{Metrics, Record};

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use models::{Batch, Decoder};
 use nn::{Draw, Gradients, Module, Rounding, Sequences, Tape, Update};
 
+use super::fogzo::{Probed, Probing};
 use crate::config::Configuration;
 use crate::data::TrainingWindows;
 use crate::optimiser::{AdamW, AdamWOptions, clip_factor};
@@ -29,6 +30,7 @@ pub(super) struct Training<'a> {
     tape: Tape<f32>,
     tokens: Vec<u32>,
     targets: Vec<u32>,
+    probing: Option<Probing>,
 }
 
 /// How a step went.
@@ -42,6 +44,8 @@ pub(super) struct Step {
     pub(super) gradient_norm: f64,
     /// How long it took.
     pub(super) time: Duration,
+    /// What FOGZO's probes found, in its phase.
+    pub(super) probed: Option<Probed>,
 }
 
 impl<'a> Training<'a> {
@@ -82,6 +86,7 @@ impl<'a> Training<'a> {
             tape: Tape::recording(),
             tokens: Vec::new(),
             targets: Vec::new(),
+            probing: Probing::new(configuration),
             model,
             text,
             windows,
@@ -113,14 +118,29 @@ impl<'a> Training<'a> {
         let batch =
             Batch { sequences: self.sequences, tokens: &self.tokens, targets: &self.targets };
         let loss = self.model.loss_and_gradients(batch, &mut self.tape, &mut self.gradients)?;
+        self.model.finish_gradients(&mut self.gradients)?;
+        let probed = self.probe(step)?;
         let (learning_rate, gradient_norm) = self.apply(step)?;
-        Ok(Step { loss: loss.mean, learning_rate, gradient_norm, time: start.elapsed() })
+        let time = start.elapsed();
+        Ok(Step { loss: loss.mean, learning_rate, gradient_norm, time, probed })
+    }
+
+    /// In the phase of FOGZO, measures the gradients. Those that are not finite are left for
+    /// [`Training::apply`] to name.
+    fn probe(&mut self, step: u32) -> models::Result<Option<Probed>> {
+        let update = self.moment(step);
+        let Self { probing, model, gradients, sequences, tokens, targets, .. } = self;
+        let probing = probing.as_mut().filter(|probing| probing.is_on(step));
+        let Some(probing) = probing.filter(|_| gradients.norm().is_finite()) else {
+            return Ok(None);
+        };
+        let batch = Batch { sequences: *sequences, tokens, targets };
+        probing.refine(model, gradients, batch, update).map(Some)
     }
 
     /// Turns the gradients of step `step` into new weights and new codes; returns the learning rate and
     /// the norm before the clip.
     fn apply(&mut self, step: u32) -> models::Result<(f64, f64)> {
-        self.model.finish_gradients(&mut self.gradients)?;
         let norm = self.gradients.norm();
         if !norm.is_finite() {
             self.gradients.check_finite(self.model.parameters())?;
@@ -134,12 +154,16 @@ impl<'a> Training<'a> {
     /// Decides the codes after `updates` of them. On the ramp, λ rises from 0 to 1; the last codes, which
     /// are saved, are decided without noise.
     fn requantize(&mut self, updates: u32) -> models::Result<()> {
+        let update = self.moment(updates);
+        Ok(self.model.requantize(update)?)
+    }
+
+    /// The requantisation after `updates` of them.
+    fn moment(&self, updates: u32) -> Update {
         let is_over = f64::from(updates) >= self.ramp;
         let lambda = if is_over { 1.0 } else { (f64::from(updates) / self.ramp) as f32 };
         let is_noisy = updates < self.schedule.steps;
-        let update =
-            Update { seed: self.seed, step: updates, total: self.schedule.steps, lambda, is_noisy };
-        Ok(self.model.requantize(update)?)
+        Update { seed: self.seed, step: updates, total: self.schedule.steps, lambda, is_noisy }
     }
 
     fn read_batch(&mut self, step: u32) {

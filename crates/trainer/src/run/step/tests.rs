@@ -74,6 +74,7 @@ fn every_setting_that_should_change_the_training_does() {
         "optimiser.weight_decay=100",
         "optimiser.clip=1e-6",
         "steps=5",
+        "fogzo_from=0.2",
     ] {
         let changed = losses(&[setting]);
         assert!(changed.iter().all(|loss| loss.is_finite()), "{setting}: {changed:?}");
@@ -159,4 +160,33 @@ fn a_gradient_that_is_not_finite_is_named_and_changes_nothing() {
     assert_eq!(tensors(&training.model), weights);
     assert_eq!(training.optimiser, optimiser);
     assert!(training.step(2).is_ok());
+}
+
+#[test]
+fn with_fogzo_in_its_last_phase_the_loss_still_falls_and_both_slopes_are_told() {
+    let text = stories(0, 5000);
+    let (_, steps) = run(&["steps=40", "fogzo_from=0.5"], &text, 40);
+    assert!(steps[..20].iter().all(|step| step.probed.is_none()));
+    for step in &steps[20..] {
+        let probed = step.probed.unwrap();
+        assert!(probed.promised_slope.is_finite() && probed.measured_slope.is_finite());
+        assert!(probed.fogzo_seconds > 0.0 && probed.fogzo_seconds <= step.time.as_secs_f64());
+    }
+    let mean = |steps: &[Step]| steps.iter().map(|step| step.loss).sum::<f64>() / 5.0;
+    assert!(mean(&steps[35..]) < mean(&steps[15..20]), "{steps:?}");
+    let other = losses(&["fogzo_from=0", "fogzo.noise=1000"]);
+    assert_ne!(other, losses(&["fogzo_from=0"]));
+    assert_ne!(other, losses(&["fogzo_from=0", "fogzo.noise=1000", "fogzo.directions=2"]));
+}
+
+#[test]
+fn with_fogzo_the_bits_are_the_same_on_any_number_of_threads() {
+    let text = stories(0, 5000);
+    let settings = ["fogzo_from=0", "fogzo.noise=100", "ternary.latent=bf16"];
+    let on = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| tensors(run(&settings, &text, 3).0.model()))
+    };
+    let one = on(1);
+    assert!(on(2) == one && on(3) == one);
 }
