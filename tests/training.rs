@@ -31,6 +31,7 @@ fn timeless_metrics(folder: &Folder, out: &str) -> Vec<Value> {
         assert!(record.remove("seconds").is_some());
         record.remove("tokens_per_second");
         record.remove("fogzo_seconds");
+        record.remove("mining_seconds");
     }
     records
 }

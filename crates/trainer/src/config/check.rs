@@ -43,6 +43,12 @@ impl Configuration {
             found: format!("{rule} ({error})"),
         })?;
         self.check_fogzo()?;
+        let (rate, minimum) = (self.run.ohem, self.mining.minimum);
+        ensure(rate >= minimum, || Error::Contradiction {
+            keys: "ohem, mining.minimum",
+            expected: "a share to learn from of at least the minimum",
+            found: format!("{rate}, and a minimum of {minimum}"),
+        })?;
         let Batch { windows, length } = self.batch;
         ensure(windows.saturating_mul(length) <= LARGEST_BATCH, || Error::Contradiction {
             keys: "batch.windows, batch.length",

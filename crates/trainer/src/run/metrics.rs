@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use super::fogzo::Probed;
+use super::hard::Mined;
 use super::loss::HeldOutLoss;
 use crate::error::{Error, Result};
 
@@ -29,6 +30,9 @@ pub enum Record {
         tokens_per_second: f64,
         /// Seconds since the run began.
         seconds: f64,
+        /// What mining chose, where it is asked for; `loss` is that of the whole batch.
+        #[serde(flatten, skip_serializing_if = "Option::is_none")]
+        mined: Option<Mined>,
         /// What FOGZO's probes found, in its phase.
         #[serde(flatten, skip_serializing_if = "Option::is_none")]
         probed: Option<Probed>,
@@ -95,6 +99,7 @@ mod tests {
             gradient_norm: 1.0,
             tokens_per_second: 10.0,
             seconds: 1.5,
+            mined: None,
             probed: None,
         };
         let loss = HeldOutLoss { nats_per_byte: 1.0, predictions: 7 };

@@ -3,6 +3,7 @@
 mod evaluation;
 mod fogzo;
 mod folder;
+mod hard;
 mod loss;
 mod metrics;
 mod model;
@@ -14,6 +15,7 @@ mod train;
 pub use evaluation::{Evaluation, EvaluationRequest, evaluate_file};
 pub use fogzo::Probed;
 pub use folder::RunFolder;
+pub use hard::Mined;
 pub use loss::HeldOutLoss;
 pub use metrics::{Metrics, Record};
 pub use progress::{Progress, StepNews};

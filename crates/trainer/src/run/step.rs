@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use models::{Batch, Decoder};
+use models::Decoder;
 use nn::{Draw, Gradients, Module, Rounding, Sequences, Tape, Update};
 
 use super::fogzo::{Probed, Probing};
+use super::hard::{Examples, Mined, Mining};
 use crate::config::Configuration;
 use crate::data::TrainingWindows;
 use crate::optimiser::{AdamW, AdamWOptions, clip_factor};
@@ -28,8 +29,9 @@ pub(super) struct Training<'a> {
     rounds_at_random: bool,
     gradients: Gradients<f32>,
     tape: Tape<f32>,
-    tokens: Vec<u32>,
-    targets: Vec<u32>,
+    /// What the step learns from.
+    examples: Examples,
+    mining: Option<Mining>,
     probing: Option<Probing>,
 }
 
@@ -44,6 +46,8 @@ pub(super) struct Step {
     pub(super) gradient_norm: f64,
     /// How long it took.
     pub(super) time: Duration,
+    /// What mining chose, where it is asked for.
+    pub(super) mined: Option<Mined>,
     /// What FOGZO's probes found, in its phase.
     pub(super) probed: Option<Probed>,
 }
@@ -66,6 +70,8 @@ impl<'a> Training<'a> {
         let parameters = model.parameters();
         let tensors = parameters.ids().map(|id| (parameters.name(id), parameters.range(id).len()));
         let steps = configuration.run.steps;
+        let sequences =
+            Sequences { count: configuration.batch.windows, length: configuration.batch.length };
         Self {
             optimiser: AdamW::new(options, tensors),
             gradients: Gradients::zeros(parameters),
@@ -79,13 +85,10 @@ impl<'a> Training<'a> {
             seed: Purpose::Weights.seed(configuration.run.seed),
             ramp: configuration.ternary.ramp * f64::from(steps),
             rounds_at_random: configuration.ternary.stochastic_rounding,
-            sequences: Sequences {
-                count: configuration.batch.windows,
-                length: configuration.batch.length,
-            },
+            sequences,
             tape: Tape::recording(),
-            tokens: Vec::new(),
-            targets: Vec::new(),
+            examples: Examples::none(sequences),
+            mining: Mining::new(configuration),
             probing: Probing::new(configuration),
             model,
             text,
@@ -115,27 +118,28 @@ impl<'a> Training<'a> {
         }
         self.read_batch(step);
         self.gradients.clear();
-        let batch =
-            Batch { sequences: self.sequences, tokens: &self.tokens, targets: &self.targets };
+        let Self { mining, model, examples, .. } = self;
+        let mined = mining.as_mut().map(|mining| mining.narrow(model, examples)).transpose()?;
+        let batch = self.examples.batch();
         let loss = self.model.loss_and_gradients(batch, &mut self.tape, &mut self.gradients)?;
         self.model.finish_gradients(&mut self.gradients)?;
         let probed = self.probe(step)?;
         let (learning_rate, gradient_norm) = self.apply(step)?;
         let time = start.elapsed();
-        Ok(Step { loss: loss.mean, learning_rate, gradient_norm, time, probed })
+        let loss = mined.map_or(loss.mean, |mined| mined.whole_loss);
+        Ok(Step { loss, learning_rate, gradient_norm, time, mined, probed })
     }
 
     /// In the phase of FOGZO, measures the gradients. Those that are not finite are left for
     /// [`Training::apply`] to name.
     fn probe(&mut self, step: u32) -> models::Result<Option<Probed>> {
         let update = self.moment(step);
-        let Self { probing, model, gradients, sequences, tokens, targets, .. } = self;
+        let Self { probing, model, gradients, examples, .. } = self;
         let probing = probing.as_mut().filter(|probing| probing.is_on(step));
         let Some(probing) = probing.filter(|_| gradients.norm().is_finite()) else {
             return Ok(None);
         };
-        let batch = Batch { sequences: *sequences, tokens, targets };
-        probing.refine(model, gradients, batch, update).map(Some)
+        probing.refine(model, gradients, examples.batch(), update).map(Some)
     }
 
     /// Turns the gradients of step `step` into new weights and new codes; returns the learning rate and
@@ -167,12 +171,14 @@ impl<'a> Training<'a> {
     }
 
     fn read_batch(&mut self, step: u32) {
-        self.tokens.clear();
-        self.targets.clear();
+        let Examples { sequences, tokens, targets } = &mut self.examples;
+        *sequences = self.sequences;
+        tokens.clear();
+        targets.clear();
         for example in 0..self.sequences.count as u64 {
             let bytes = &self.text[self.windows.window(step, example)];
-            self.tokens.extend(bytes[..bytes.len() - 1].iter().map(|&byte| u32::from(byte)));
-            self.targets.extend(bytes[1..].iter().map(|&byte| u32::from(byte)));
+            tokens.extend(bytes[..bytes.len() - 1].iter().map(|&byte| u32::from(byte)));
+            targets.extend(bytes[1..].iter().map(|&byte| u32::from(byte)));
         }
     }
 

@@ -16,6 +16,8 @@ pub struct Summary {
     pub seconds: f64,
     /// Bytes predicted in training, in a second of training.
     pub tokens_per_second: f64,
+    /// Seconds of it that mining took, if there was any.
+    pub mining_seconds: Option<f64>,
     /// Seconds of it that FOGZO's probes took, if there were any.
     pub fogzo_seconds: Option<f64>,
     /// The saved model.
@@ -27,8 +29,10 @@ impl fmt::Display for Summary {
         let Self { held_out, steps, seconds, tokens_per_second, .. } = self;
         write!(f, "held-out loss {held_out} after {steps} steps in {seconds:.1} s, ")?;
         write!(f, "{tokens_per_second:.0} tokens/s")?;
-        if let Some(seconds) = self.fogzo_seconds {
-            write!(f, ", {seconds:.1} s of it for FOGZO")?;
+        for (seconds, what) in [(self.mining_seconds, "mining"), (self.fogzo_seconds, "FOGZO")] {
+            if let Some(seconds) = seconds {
+                write!(f, ", {seconds:.1} s of it for {what}")?;
+            }
         }
         write!(f, "; the model is in {}", self.model.display())
     }
@@ -45,6 +49,7 @@ mod tests {
             steps: 400,
             seconds: 83.21,
             tokens_per_second: 9876.5,
+            mining_seconds: None,
             fogzo_seconds: None,
             model: "runs/tiny-0001/model".into(),
         };

@@ -56,6 +56,7 @@ pub fn train(configuration: &Configuration, progress: &Progress) -> Result<Summa
         held_out: text.held_out(),
         metrics,
         time: Duration::ZERO,
+        mining_seconds: None,
         fogzo_seconds: None,
     };
     let held_out = run.all_steps()?;
@@ -66,6 +67,7 @@ pub fn train(configuration: &Configuration, progress: &Progress) -> Result<Summa
         steps: configuration.run.steps,
         seconds: start.elapsed().as_secs_f64(),
         tokens_per_second: run.tokens_per_second(configuration.run.steps),
+        mining_seconds: run.mining_seconds,
         fogzo_seconds: run.fogzo_seconds,
         model,
     })
@@ -106,6 +108,8 @@ struct Running<'a> {
     metrics: Metrics,
     /// What all steps took together, without evaluations.
     time: Duration,
+    /// What mining took of it, if there was any.
+    mining_seconds: Option<f64>,
     /// What FOGZO's probes took of it, if there were any.
     fogzo_seconds: Option<f64>,
 }
@@ -128,8 +132,11 @@ impl Running<'_> {
     }
 
     fn tell_step(&mut self, step: u32, outcome: Step) -> Result<()> {
-        let Step { loss, learning_rate, gradient_norm, time, probed } = outcome;
+        let Step { loss, learning_rate, gradient_norm, time, mined, probed } = outcome;
         self.time += time;
+        if let Some(mined) = mined {
+            *self.mining_seconds.get_or_insert(0.0) += mined.mining_seconds;
+        }
         if let Some(probed) = probed {
             *self.fogzo_seconds.get_or_insert(0.0) += probed.fogzo_seconds;
         }
@@ -140,6 +147,7 @@ impl Running<'_> {
             gradient_norm,
             tokens_per_second: self.training.tokens_per_step() as f64 / time.as_secs_f64(),
             seconds: self.start.elapsed().as_secs_f64(),
+            mined,
             probed,
         })?;
         let tokens_per_second = self.tokens_per_second(step);
