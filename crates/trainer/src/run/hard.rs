@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::config::Configuration;
 use crate::mining::{Items, Selection};
 
-/// Tokens and targets that a step learns from.
+/// Tokens and targets that a step learns from. Before mining every target counts.
 #[derive(Debug, Clone)]
 pub(super) struct Examples {
     pub(super) sequences: Sequences,
