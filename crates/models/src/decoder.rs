@@ -142,6 +142,24 @@ impl<T: Compute> Decoder<T> {
         self.score(batch, tape, None)
     }
 
+    /// The loss −ln p(target) of every position of a batch; 0 for those that are ignored.
+    ///
+    /// # Errors
+    /// As [`Decoder::loss`].
+    pub fn losses(&self, batch: Batch<'_>, tape: &mut Tape<T>) -> Result<Vec<f64>> {
+        check("targets", batch.tokens.len(), batch.targets.len())?;
+        self.check_targets(batch.targets)?;
+        let hidden = self.hidden(batch.tokens, batch.sequences, tape)?;
+        let mut losses = vec![0.0; batch.targets.len()];
+        let rows = hidden.chunks((SCORED_ROWS * self.config.width).max(1));
+        let blocks = batch.targets.chunks(SCORED_ROWS).zip(losses.chunks_mut(SCORED_ROWS));
+        for (hidden, (targets, losses)) in rows.zip(blocks) {
+            self.score_rows(hidden, targets, losses, 1, tape, None)?;
+        }
+        tape.give(hidden);
+        Ok(losses)
+    }
+
     /// The loss of a batch, and its gradient added to `gradients`. For quantised weights that is dL/dq
     /// until [`Module::finish_gradients`].
     ///
@@ -177,7 +195,10 @@ impl<T: Compute> Decoder<T> {
             let rows = block * SCORED_ROWS * width..(block * SCORED_ROWS + targets.len()) * width;
             let d_hidden = d_hidden.as_deref_mut().map(|d| &mut d[rows.clone()]);
             let gradients = gradients.as_deref_mut().zip(d_hidden);
-            sum += self.score_rows(&hidden[rows], targets, count, tape, gradients)?;
+            let mut losses = [0.0; SCORED_ROWS];
+            let losses = &mut losses[..targets.len()];
+            self.score_rows(&hidden[rows], targets, losses, count, tape, gradients)?;
+            sum += losses.iter().sum::<f64>();
         }
         tape.give(hidden);
         if let (Some(gradients), Some(d_hidden)) = (gradients, d_hidden) {
@@ -195,23 +216,22 @@ impl<T: Compute> Decoder<T> {
         Err(nn::Error::Token { layer, position, vocabulary, token }.into())
     }
 
-    /// Adds up the losses of some rows and, with gradients, goes back to those rows at once.
+    /// Writes the losses of some rows and, with gradients, goes back to those rows at once.
     fn score_rows(
         &self,
         hidden: &[T],
         targets: &[u32],
+        losses: &mut [f64],
         count: usize,
         tape: &mut Tape<T>,
         gradients: Option<(&mut Gradients<T>, &mut [T])>,
-    ) -> Result<f64> {
+    ) -> Result<()> {
         let mut rows = tape.take(hidden.len());
         rows.copy_from_slice(hidden);
         let mut input = Input::new("head", rows, self.config.width)?;
         let mut scores = tape.take(targets.len() * self.config.vocabulary);
         self.head().forward(&mut input, &mut scores, tape)?;
         let weight = T::ONE / T::from_usize(count.max(1));
-        let mut losses = [0.0; SCORED_ROWS];
-        let losses = &mut losses[..targets.len()];
         match gradients {
             None => cross_entropy_rows(&scores, targets, T::ZERO, weight, losses, None)?,
             Some((gradients, d_hidden)) => {
@@ -224,7 +244,7 @@ impl<T: Compute> Decoder<T> {
         }
         tape.give(scores);
         tape.recycle(input);
-        Ok(losses.iter().sum())
+        Ok(())
     }
 
     fn backward(

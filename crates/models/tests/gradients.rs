@@ -178,3 +178,29 @@ fn a_batch_that_is_refused_leaves_no_gradient_and_nothing_for_the_next_one() {
     assert!(tape.is_empty());
     assert_eq!((again, gradients), (loss, expected));
 }
+
+#[test]
+fn the_losses_of_the_positions_are_those_that_the_loss_is_the_mean_of() {
+    let source = &mut Initial { seed: 4, kind: WeightKind::Dense };
+    let model = Decoder::<f64>::build(config(true, Nonlinearity::SwiGlu), source).unwrap();
+    // More rows than are scored at a time.
+    let sequences = Sequences { count: 130, length: 5 };
+    let (tokens, targets) = (TOKENS.repeat(65), TARGETS.repeat(65));
+    let batch = Batch { sequences, tokens: &tokens, targets: &targets };
+    let losses = model.losses(batch, &mut Tape::inference()).unwrap();
+    let whole = model.loss(batch, &mut Tape::inference()).unwrap();
+    assert_eq!((losses.len(), whole.count), (650, 585));
+    assert!((losses.iter().sum::<f64>() / 585.0 - whole.mean).abs() < 1e-12);
+    for (position, &found) in losses.iter().enumerate() {
+        let mut single = vec![IGNORED; targets.len()];
+        single[position] = targets[position];
+        let batch = Batch { targets: &single, ..batch };
+        if position % 97 == 0 || targets[position] == IGNORED {
+            let expected = model.loss(batch, &mut Tape::inference()).unwrap().mean;
+            assert!((found - expected).abs() < 1e-12, "{position}: {found} and {expected}");
+        }
+    }
+    assert!(
+        model.losses(Batch { targets: &targets[1..], ..batch }, &mut Tape::inference()).is_err()
+    );
+}

@@ -32,11 +32,14 @@
 //! | `tempered` | [`Tempered`] | exact | two sigmoids | the same, then Q(w) |
 //! | `hestia` | [`Hestia`] | exact, 1 at the end | a softmax over the levels | the same, then Q(w) |
 //! | `staged` | [`Staged`] | 1 | w | 8, 4 and 3 bits, then Q(w) |
+//!
+//! [`Fogzo`] goes on from any of them: it measures the loss along the gradient that an estimator gives.
 
 mod clipped;
 mod error;
 mod estimator;
 mod ewgs;
+mod fogzo;
 mod hestia;
 mod identity;
 mod mode;
@@ -53,6 +56,7 @@ pub use clipped::Clipped;
 pub use error::{Error, Result};
 pub use estimator::{AnyEstimator, Estimator};
 pub use ewgs::Ewgs;
+pub use fogzo::{Fogzo, Slopes, Span};
 pub use hestia::Hestia;
 pub use identity::Identity;
 pub use mode::Mode;

@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`config`] | every setting, defined once, and the layers its value comes from |
 //! | [`data`] | the text, its held-out tail, windows of it, and stories where there is no text |
+//! | [`mining`] | which items of a batch a step learns from |
 //! | [`optimiser`] | AdamW, the clip |
 //! | [`schedule`] | the learning rate of a step |
 //! | [`run`] | a run from its configuration to the saved model; evaluation |
@@ -26,6 +27,7 @@ pub mod command;
 pub mod config;
 pub mod data;
 mod error;
+pub mod mining;
 pub mod optimiser;
 mod randomness;
 pub mod run;

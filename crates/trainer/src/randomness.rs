@@ -11,6 +11,8 @@ pub(crate) enum Purpose {
     Text = 2,
     /// Which windows a step sees.
     Order = 3,
+    /// Directions in which the loss is probed.
+    Probes = 6,
 }
 
 impl Purpose {

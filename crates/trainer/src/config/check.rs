@@ -43,11 +43,36 @@ impl Configuration {
             expected: "a number in the range of its rule",
             found: format!("{rule} ({error})"),
         })?;
+        self.check_fogzo()?;
+        let (rate, minimum) = (self.run.ohem, self.mining.minimum);
+        ensure(rate >= minimum, || Error::Contradiction {
+            keys: "ohem, mining.minimum",
+            expected: "a share to learn from of at least the minimum",
+            found: format!("{rate}, and a minimum of {minimum}"),
+        })?;
         let Batch { windows, length } = self.batch;
         ensure(windows.saturating_mul(length) <= LARGEST_BATCH, || Error::Contradiction {
             keys: "batch.windows, batch.length",
             expected: "at most 16777216 bytes in a step",
             found: format!("{windows} windows of {length}"),
+        })
+    }
+
+    /// FOGZO moves latent weights there and back, and nothing else may remember it.
+    fn check_fogzo(&self) -> Result<(), Error> {
+        if self.run.fogzo_from >= 1.0 {
+            return Ok(());
+        }
+        ensure(!self.run.float, || Error::Contradiction {
+            keys: "fogzo_from, float",
+            expected: "ternary weights, whose gradients FOGZO measures",
+            found: "float weights".into(),
+        })?;
+        let average = self.ternary.scale_average;
+        ensure(average == 0.0, || Error::Contradiction {
+            keys: "fogzo_from, ternary.scale_average",
+            expected: "no running average of scales, into which probes would enter",
+            found: format!("an average of {average}"),
         })
     }
 }

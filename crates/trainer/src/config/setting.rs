@@ -41,7 +41,7 @@ impl Setting {
         self.section.is_empty()
     }
 
-    /// The flag it has if it is one, without its dashes.
+    /// The flag it would be, without the dashes: `fogzo-from`.
     pub fn flag(&self) -> String {
         self.name.replace('_', "-")
     }

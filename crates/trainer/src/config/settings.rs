@@ -11,6 +11,7 @@ use ternary_core::{Granularity, Packing, Rule};
 use super::preset::Preset;
 use super::setting::{Setting, settings};
 use super::value::{SettingValue, bounds_in_words};
+use crate::mining::Items;
 
 /// Numbers above zero.
 const POSITIVE: (Bound<f64>, Bound<f64>) = (Bound::Excluded(0.0), Bound::Unbounded);
@@ -37,6 +38,10 @@ settings! {
         ste: Mode = Mode::default();
         /// Steps with float weights before they become ternary [default: by --ste]
         float_steps: Option<u32> = None;
+        /// The share of the steps after which FOGZO measures the gradients of latent weights; 1 is never
+        fogzo_from: f64 = 1.0, in 0.0..=1.0;
+        /// The share of tokens (or windows), those of the highest loss, that a step learns from
+        ohem: f64 = 1.0, in (Bound::Excluded(0.0), Bound::Included(1.0));
     }
     /// The shape of the decoder.
     model: Model "model" {
@@ -105,6 +110,22 @@ settings! {
         weight_decay: f64 = 0.1, in 0.0..;
         /// Largest norm of all gradients together; longer ones are shortened to it
         clip: f64 = 1.0, in POSITIVE;
+    }
+    /// Hard examples: what a step learns from, beside `ohem`.
+    mining: Mining "mining" {
+        /// What is kept or left out as a whole: tokens, or examples, the windows of a batch
+        by: Items = Items::Tokens;
+        /// Items whose loss in nats is not above it are left out too; 0 leaves none out
+        threshold: f64 = 0.0, in 0.0..;
+        /// The share of items that is always kept; ohem must not be below it
+        minimum: f64 = 0.5, in (Bound::Excluded(0.0), Bound::Included(1.0));
+    }
+    /// FOGZO: gradients measured by probes of the loss, in the steps after `fogzo_from`.
+    fogzo: Fogzo "fogzo" {
+        /// Directions that a step probes, at two losses each
+        directions: u32 = 1, in 1..=1024;
+        /// Noise c of the directions: β falls from 1 to 1 − c/d for d latent weights
+        noise: f64 = 1.0, in 0.0..=1e6;
     }
     /// The loss on text that is never trained on.
     evaluation: Evaluation "evaluation" {

@@ -11,6 +11,7 @@ use ternary_core::{Granularity, Packing, Rule};
 use toml::Value;
 
 use super::preset::Preset;
+use crate::mining::Items;
 
 /// A type that a setting can have.
 pub(super) trait SettingValue: Sized {
@@ -199,6 +200,7 @@ macro_rules! named {
 named! {
     Packing, "a packing": "two-bit" => Packing::TwoBit, "five-trits" => Packing::FiveTrits;
     Activations, "a kind of activations": "int8" => Activations::Int8, "real" => Activations::Real;
+    Items, "what is kept as a whole": "tokens" => Items::Tokens, "examples" => Items::Examples;
     Shadow, "a precision": "f32" => Shadow::F32, "bf16" => Shadow::Bf16;
 }
 

@@ -6,11 +6,13 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use super::fogzo::Probed;
+use super::hard::Mined;
 use super::loss::HeldOutLoss;
 use crate::error::{Error, Result};
 
-/// A line of the metrics. Times are in `seconds` and `tokens_per_second`; everything else is the same
-/// whenever the run is repeated.
+/// A line of the metrics. Times are in `tokens_per_second` and in what ends in `seconds`; everything else is
+/// the same whenever the run is repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Record {
@@ -28,6 +30,12 @@ pub enum Record {
         tokens_per_second: f64,
         /// Seconds since the run began.
         seconds: f64,
+        /// What mining chose, where it is asked for; `loss` is that of the whole batch.
+        #[serde(flatten, skip_serializing_if = "Option::is_none")]
+        mined: Option<Mined>,
+        /// What FOGZO's probes found, in its phase.
+        #[serde(flatten, skip_serializing_if = "Option::is_none")]
+        probed: Option<Probed>,
     },
     /// The loss on the held-out text.
     Evaluation {
@@ -91,6 +99,8 @@ mod tests {
             gradient_norm: 1.0,
             tokens_per_second: 10.0,
             seconds: 1.5,
+            mined: None,
+            probed: None,
         };
         let loss = HeldOutLoss { nats_per_byte: 1.0, predictions: 7 };
         metrics.write(&step).unwrap();
@@ -100,6 +110,7 @@ mod tests {
             text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(lines.len(), 2);
         assert_eq!((&lines[0]["kind"], &lines[0]["loss"]), (&"step".into(), &2.5.into()));
+        assert!(lines[0].get("fogzo_seconds").is_none());
         let evaluation = &lines[1];
         assert_eq!(evaluation["kind"], "evaluation");
         assert_eq!(

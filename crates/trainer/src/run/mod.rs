@@ -1,7 +1,9 @@
 //! A training run: its folder, what it tells, its steps; and the evaluation of a finished model.
 
 mod evaluation;
+mod fogzo;
 mod folder;
+mod hard;
 mod loss;
 mod metrics;
 mod model;
@@ -11,7 +13,9 @@ mod summary;
 mod train;
 
 pub use evaluation::{Evaluation, EvaluationRequest, evaluate_file};
+pub use fogzo::Probed;
 pub use folder::RunFolder;
+pub use hard::Mined;
 pub use loss::HeldOutLoss;
 pub use metrics::{Metrics, Record};
 pub use progress::{Progress, StepNews};

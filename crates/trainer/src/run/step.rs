@@ -2,10 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use models::{Batch, Decoder};
+use models::Decoder;
 use nn::{Draw, Gradients, Module, Rounding, Sequences, Tape, Update};
 use ste::{Progress, Ramp};
 
+use super::fogzo::{Probed, Probing};
+use super::hard::{Examples, Mined, Mining};
 use crate::config::{self, Configuration};
 use crate::data::TrainingWindows;
 use crate::optimiser::{AdamW, AdamWOptions, clip_factor};
@@ -28,8 +30,10 @@ pub(super) struct Training<'a> {
     rounds_at_random: bool,
     gradients: Gradients<f32>,
     tape: Tape<f32>,
-    tokens: Vec<u32>,
-    targets: Vec<u32>,
+    /// What the step learns from.
+    examples: Examples,
+    mining: Option<Mining>,
+    probing: Option<Probing>,
 }
 
 /// How a step went.
@@ -43,6 +47,10 @@ pub(super) struct Step {
     pub(super) gradient_norm: f64,
     /// How long it took.
     pub(super) time: Duration,
+    /// What mining chose, where it is asked for.
+    pub(super) mined: Option<Mined>,
+    /// What FOGZO's probes found, in its phase.
+    pub(super) probed: Option<Probed>,
 }
 
 impl<'a> Training<'a> {
@@ -66,6 +74,8 @@ impl<'a> Training<'a> {
         let parameters = model.parameters();
         let tensors = parameters.ids().map(|id| (parameters.name(id), parameters.range(id).len()));
         let steps = configuration.run.steps;
+        let sequences =
+            Sequences { count: configuration.batch.windows, length: configuration.batch.length };
         Ok(Self {
             optimiser: AdamW::new(options, tensors),
             gradients: Gradients::zeros(parameters),
@@ -79,13 +89,11 @@ impl<'a> Training<'a> {
             seed: Purpose::Weights.seed(configuration.run.seed),
             ramp: configuration.ramp()?,
             rounds_at_random: configuration.ternary.stochastic_rounding,
-            sequences: Sequences {
-                count: configuration.batch.windows,
-                length: configuration.batch.length,
-            },
+            sequences,
             tape: Tape::recording(),
-            tokens: Vec::new(),
-            targets: Vec::new(),
+            examples: Examples::none(sequences),
+            mining: Mining::new(configuration),
+            probing: Probing::new(configuration),
             model,
             text,
             windows,
@@ -114,17 +122,33 @@ impl<'a> Training<'a> {
         }
         self.read_batch(step);
         self.gradients.clear();
-        let batch =
-            Batch { sequences: self.sequences, tokens: &self.tokens, targets: &self.targets };
+        let Self { mining, model, examples, .. } = self;
+        let mined = mining.as_mut().map(|mining| mining.narrow(model, examples)).transpose()?;
+        let batch = self.examples.batch();
         let loss = self.model.loss_and_gradients(batch, &mut self.tape, &mut self.gradients)?;
+        self.model.finish_gradients(&mut self.gradients)?;
+        let probed = self.probe(step)?;
         let (learning_rate, gradient_norm) = self.apply(step)?;
-        Ok(Step { loss: loss.mean, learning_rate, gradient_norm, time: start.elapsed() })
+        let time = start.elapsed();
+        let loss = mined.map_or(loss.mean, |mined| mined.whole_loss);
+        Ok(Step { loss, learning_rate, gradient_norm, time, mined, probed })
+    }
+
+    /// In the phase of FOGZO, measures the gradients. Those that are not finite are left for
+    /// [`Training::apply`] to name.
+    fn probe(&mut self, step: u32) -> models::Result<Option<Probed>> {
+        let update = self.moment(step);
+        let Self { probing, model, gradients, examples, .. } = self;
+        let probing = probing.as_mut().filter(|probing| probing.is_on(step));
+        let Some(probing) = probing.filter(|_| gradients.norm().is_finite()) else {
+            return Ok(None);
+        };
+        probing.refine(model, gradients, examples.batch(), update).map(Some)
     }
 
     /// Turns the gradients of step `step` into new weights and new codes; returns the learning rate and
     /// the norm before the clip.
     fn apply(&mut self, step: u32) -> models::Result<(f64, f64)> {
-        self.model.finish_gradients(&mut self.gradients)?;
         let norm = self.gradients.norm();
         if !norm.is_finite() {
             self.gradients.check_finite(self.model.parameters())?;
@@ -138,19 +162,26 @@ impl<'a> Training<'a> {
     /// Decides the codes after `updates` of them. The last codes, which are saved, are decided without
     /// noise, and nothing softer stands in for them: there every ramp and every estimator has arrived.
     fn requantize(&mut self, updates: u32) -> models::Result<()> {
-        let (step, total) = (updates, self.schedule.steps);
-        let lambda = self.ramp.lambda(Progress { step, total });
-        let update = Update { seed: self.seed, step, total, lambda, is_noisy: step < total };
+        let update = self.moment(updates);
         Ok(self.model.requantize(update)?)
     }
 
+    /// The requantisation after `updates` of them.
+    fn moment(&self, updates: u32) -> Update {
+        let (step, total) = (updates, self.schedule.steps);
+        let lambda = self.ramp.lambda(Progress { step, total });
+        Update { seed: self.seed, step, total, lambda, is_noisy: step < total }
+    }
+
     fn read_batch(&mut self, step: u32) {
-        self.tokens.clear();
-        self.targets.clear();
+        let Examples { sequences, tokens, targets } = &mut self.examples;
+        *sequences = self.sequences;
+        tokens.clear();
+        targets.clear();
         for example in 0..self.sequences.count as u64 {
             let bytes = &self.text[self.windows.window(step, example)];
-            self.tokens.extend(bytes[..bytes.len() - 1].iter().map(|&byte| u32::from(byte)));
-            self.targets.extend(bytes[1..].iter().map(|&byte| u32::from(byte)));
+            tokens.extend(bytes[..bytes.len() - 1].iter().map(|&byte| u32::from(byte)));
+            targets.extend(bytes[1..].iter().map(|&byte| u32::from(byte)));
         }
     }
 

@@ -16,15 +16,25 @@ pub struct Summary {
     pub seconds: f64,
     /// Bytes predicted in training, in a second of training.
     pub tokens_per_second: f64,
+    /// Seconds of it that mining took, if there was any.
+    pub mining_seconds: Option<f64>,
+    /// Seconds of it that FOGZO's probes took, if there were any.
+    pub fogzo_seconds: Option<f64>,
     /// The saved model.
     pub model: PathBuf,
 }
 
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { held_out, steps, seconds, tokens_per_second, model } = self;
+        let Self { held_out, steps, seconds, tokens_per_second, .. } = self;
         write!(f, "held-out loss {held_out} after {steps} steps in {seconds:.1} s, ")?;
-        write!(f, "{tokens_per_second:.0} tokens/s; the model is in {}", model.display())
+        write!(f, "{tokens_per_second:.0} tokens/s")?;
+        for (seconds, what) in [(self.mining_seconds, "mining"), (self.fogzo_seconds, "FOGZO")] {
+            if let Some(seconds) = seconds {
+                write!(f, ", {seconds:.1} s of it for {what}")?;
+            }
+        }
+        write!(f, "; the model is in {}", self.model.display())
     }
 }
 
@@ -39,6 +49,8 @@ mod tests {
             steps: 400,
             seconds: 83.21,
             tokens_per_second: 9876.5,
+            mining_seconds: None,
+            fogzo_seconds: None,
             model: "runs/tiny-0001/model".into(),
         };
         assert_eq!(
@@ -46,5 +58,7 @@ mod tests {
             "held-out loss 1.0000 nats/byte (1.4427 bits/byte, perplexity 2.718) after 400 steps in \
              83.2 s, 9876 tokens/s; the model is in runs/tiny-0001/model"
         );
+        let told = Summary { fogzo_seconds: Some(20.04), ..summary }.to_string();
+        assert!(told.contains("tokens/s, 20.0 s of it for FOGZO; the model"), "{told}");
     }
 }

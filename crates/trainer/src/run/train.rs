@@ -56,6 +56,8 @@ pub fn train(configuration: &Configuration, progress: &Progress) -> Result<Summa
         held_out: text.held_out(),
         metrics,
         time: Duration::ZERO,
+        mining_seconds: None,
+        fogzo_seconds: None,
     };
     let held_out = run.all_steps()?;
     let model = folder.model();
@@ -65,6 +67,8 @@ pub fn train(configuration: &Configuration, progress: &Progress) -> Result<Summa
         steps: configuration.run.steps,
         seconds: start.elapsed().as_secs_f64(),
         tokens_per_second: run.tokens_per_second(configuration.run.steps),
+        mining_seconds: run.mining_seconds,
+        fogzo_seconds: run.fogzo_seconds,
         model,
     })
 }
@@ -104,6 +108,10 @@ struct Running<'a> {
     metrics: Metrics,
     /// What all steps took together, without evaluations.
     time: Duration,
+    /// What mining took of it, if there was any.
+    mining_seconds: Option<f64>,
+    /// What FOGZO's probes took of it, if there were any.
+    fogzo_seconds: Option<f64>,
 }
 
 impl Running<'_> {
@@ -124,8 +132,14 @@ impl Running<'_> {
     }
 
     fn tell_step(&mut self, step: u32, outcome: Step) -> Result<()> {
-        let Step { loss, learning_rate, gradient_norm, time } = outcome;
+        let Step { loss, learning_rate, gradient_norm, time, mined, probed } = outcome;
         self.time += time;
+        if let Some(mined) = mined {
+            *self.mining_seconds.get_or_insert(0.0) += mined.mining_seconds;
+        }
+        if let Some(probed) = probed {
+            *self.fogzo_seconds.get_or_insert(0.0) += probed.fogzo_seconds;
+        }
         self.metrics.write(&Record::Step {
             step,
             loss,
@@ -133,6 +147,8 @@ impl Running<'_> {
             gradient_norm,
             tokens_per_second: self.training.tokens_per_step() as f64 / time.as_secs_f64(),
             seconds: self.start.elapsed().as_secs_f64(),
+            mined,
+            probed,
         })?;
         let tokens_per_second = self.tokens_per_second(step);
         let news = StepNews { step, loss, learning_rate, gradient_norm, tokens_per_second };

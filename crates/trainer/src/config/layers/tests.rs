@@ -152,6 +152,9 @@ fn settings_that_do_not_go_together_are_refused() {
         (&["model.key_value_heads=3"], "model.key_value_heads"),
         (&["ternary.granularity=7"], "ternary.granularity"),
         (&["ternary.quantiser=twn3"], "ternary.quantiser"),
+        (&["fogzo_from=0.7", "float=true"], "fogzo_from, float"),
+        (&["fogzo_from=0.7", "ternary.scale_average=0.9"], "fogzo_from, ternary.scale_average"),
+        (&["ohem=0.3"], "ohem, mining.minimum"),
         (&["batch.windows=65536", "batch.length=1000"], "batch.windows, batch.length"),
     ] {
         let error = resolve(sets, &[]).unwrap_err();

@@ -75,6 +75,9 @@ fn every_setting_that_should_change_the_training_does() {
         "optimiser.weight_decay=100",
         "optimiser.clip=1e-6",
         "steps=5",
+        "fogzo_from=0.2",
+        "ohem=0.7",
+        "mining.threshold=5.5",
     ] {
         let changed = losses(&[setting]);
         assert!(changed.iter().all(|loss| loss.is_finite()), "{setting}: {changed:?}");
@@ -177,11 +180,76 @@ fn every_mode_learns_and_ends_with_hard_codes() {
             .visit(&mut |tensor| is_ternary |= matches!(tensor.values, Values::Ternary { .. }));
         assert_eq!(is_ternary, !mode.is_float(), "{mode}");
         // A model that computes with its codes has the same loss when they are decided without any schedule.
-        let Training { mut model, sequences, tokens, targets, .. } = training;
-        let batch = Batch { sequences, tokens: &tokens, targets: &targets };
+        let Training { mut model, examples, .. } = training;
+        let batch = examples.batch();
         let loss = model.loss(batch, &mut Tape::recording()).unwrap();
         let hard = Update { seed: 0, step: 1, total: 1, lambda: 1.0, is_noisy: false };
         model.requantize(hard).unwrap();
         assert_eq!(model.loss(batch, &mut Tape::recording()).unwrap(), loss, "{mode}");
+    }
+}
+
+#[test]
+fn with_fogzo_in_its_last_phase_the_loss_still_falls_and_both_slopes_are_told() {
+    let text = stories(0, 5000);
+    let (_, steps) = run(&["steps=40", "fogzo_from=0.5"], &text, 40);
+    assert!(steps[..20].iter().all(|step| step.probed.is_none()));
+    for step in &steps[20..] {
+        let probed = step.probed.unwrap();
+        assert!(probed.promised_slope.is_finite() && probed.measured_slope.is_finite());
+        assert!(probed.fogzo_seconds > 0.0 && probed.fogzo_seconds <= step.time.as_secs_f64());
+    }
+    let mean = |steps: &[Step]| steps.iter().map(|step| step.loss).sum::<f64>() / 5.0;
+    assert!(mean(&steps[35..]) < mean(&steps[15..20]), "{steps:?}");
+    let other = losses(&["fogzo_from=0", "fogzo.noise=1000"]);
+    assert_ne!(other, losses(&["fogzo_from=0"]));
+    assert_ne!(other, losses(&["fogzo_from=0", "fogzo.noise=1000", "fogzo.directions=2"]));
+}
+
+#[test]
+fn with_fogzo_the_bits_are_the_same_on_any_number_of_threads() {
+    let text = stories(0, 5000);
+    let settings = ["fogzo_from=0", "fogzo.noise=100", "ternary.latent=bf16"];
+    let on = |threads| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        pool.install(|| tensors(run(&settings, &text, 3).0.model()))
+    };
+    let one = on(1);
+    assert!(on(2) == one && on(3) == one);
+}
+
+#[test]
+fn with_mining_the_loss_of_the_whole_batch_is_told_and_falls() {
+    let text = stories(0, 5000);
+    let first = losses(&[])[0];
+    for (by, kept) in [("mining.by=tokens", 45), ("mining.by=examples", 1)] {
+        let (_, steps) = run(&["steps=40", "ohem=0.7", by], &text, 40);
+        assert!((steps[0].loss - first).abs() < 1e-12, "{by}");
+        assert!(steps.iter().all(|step| step.mined.unwrap().kept == kept), "{by}");
+        let mean = |steps: &[Step]| steps.iter().map(|step| step.loss).sum::<f64>() / 5.0;
+        assert!(mean(&steps[35..]) < mean(&steps[..5]) - 0.5, "{by}: {steps:?}");
+    }
+}
+
+#[test]
+fn a_mining_that_keeps_everything_trains_the_same_model() {
+    let text = stories(0, 5000);
+    let expected = tensors(run(&[], &text, 5).0.model());
+    for settings in [["ohem=1.0", "mining.by=tokens"], ["mining.threshold=1e-9", "ohem=1"]] {
+        assert!(tensors(run(&settings, &text, 5).0.model()) == expected, "{settings:?}");
+    }
+}
+
+#[test]
+fn fogzo_probes_what_mining_kept_and_both_give_the_same_bits_on_any_number_of_threads() {
+    let text = stories(0, 5000);
+    for by in ["mining.by=tokens", "mining.by=examples"] {
+        let settings = ["fogzo_from=0", "ohem=0.6", "batch.windows=3", by];
+        let on = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| tensors(run(&settings, &text, 3).0.model()))
+        };
+        let one = on(1);
+        assert!(on(2) == one && on(3) == one, "{by}");
     }
 }

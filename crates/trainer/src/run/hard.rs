@@ -1,0 +1,120 @@
+//! The batch of a step, and what is left of it once the easy part is taken out.
+
+use std::time::Instant;
+
+use models::{Batch, Decoder};
+use nn::ops::IGNORED;
+use nn::{Sequences, Tape};
+use serde::Serialize;
+
+use crate::config::Configuration;
+use crate::mining::{Items, Selection};
+
+/// Tokens and targets that a step learns from. Before mining every target counts.
+#[derive(Debug, Clone)]
+pub(super) struct Examples {
+    pub(super) sequences: Sequences,
+    pub(super) tokens: Vec<u32>,
+    pub(super) targets: Vec<u32>,
+}
+
+impl Examples {
+    pub(super) fn none(sequences: Sequences) -> Self {
+        Self { sequences, tokens: Vec::new(), targets: Vec::new() }
+    }
+
+    pub(super) fn batch(&self) -> Batch<'_> {
+        Batch { sequences: self.sequences, tokens: &self.tokens, targets: &self.targets }
+    }
+}
+
+/// Mining of hard examples ([`crate::mining`]): a forward over the whole batch chooses what is learnt from.
+#[derive(Debug)]
+pub(super) struct Mining {
+    selection: Selection,
+    items: Items,
+    tape: Tape<f32>,
+}
+
+/// What mining chose, and what it cost.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Mined {
+    /// Tokens or windows that the step learns from.
+    pub kept: usize,
+    /// Seconds that the choice took, most of them a forward.
+    pub mining_seconds: f64,
+    /// Mean loss of the whole batch, in nats per byte; it is told as the loss of the step.
+    #[serde(skip)]
+    pub(super) whole_loss: f64,
+}
+
+impl Mining {
+    /// The mining that a configuration asks for; none where everything is kept.
+    pub(super) fn new(configuration: &Configuration) -> Option<Self> {
+        let mining = &configuration.mining;
+        let (threshold, minimum) = (mining.threshold, mining.minimum);
+        let selection = Selection { rate: configuration.run.ohem, threshold, minimum };
+        let items = mining.by;
+        selection.is_on().then(|| Self { selection, items, tape: Tape::inference() })
+    }
+
+    /// Leaves in `examples` what is to be learnt from. The choice is made over the whole batch, before any
+    /// backward.
+    ///
+    /// # Errors
+    /// An error of the model, and losses that are not finite.
+    pub(super) fn narrow(
+        &mut self,
+        model: &Decoder<f32>,
+        examples: &mut Examples,
+    ) -> models::Result<Mined> {
+        let start = Instant::now();
+        let losses = model.losses(examples.batch(), &mut self.tape)?;
+        let kept = match self.items {
+            Items::Tokens => keep_tokens(self.selection, &losses, examples)?,
+            Items::Examples => keep_windows(self.selection, &losses, examples)?,
+        };
+        Ok(Mined {
+            kept,
+            mining_seconds: start.elapsed().as_secs_f64(),
+            whole_loss: losses.iter().sum::<f64>() / losses.len().max(1) as f64,
+        })
+    }
+}
+
+/// Ignores the targets of all other tokens.
+fn keep_tokens(
+    selection: Selection,
+    losses: &[f64],
+    examples: &mut Examples,
+) -> models::Result<usize> {
+    let kept = selection.select(losses)?;
+    let mut targets = vec![IGNORED; examples.targets.len()];
+    kept.iter().for_each(|&token| targets[token] = examples.targets[token]);
+    examples.targets = targets;
+    Ok(kept.len())
+}
+
+/// Takes out all other windows.
+fn keep_windows(
+    selection: Selection,
+    losses: &[f64],
+    examples: &mut Examples,
+) -> models::Result<usize> {
+    let length = examples.sequences.length;
+    let mean = |window: &[f64]| window.iter().sum::<f64>() / length as f64;
+    let kept = selection.select(&losses.chunks(length).map(mean).collect::<Vec<_>>())?;
+    let of_kept = |from: &[u32]| -> Vec<u32> {
+        kept.iter()
+            .flat_map(|&window| &from[window * length..(window + 1) * length])
+            .copied()
+            .collect()
+    };
+    examples.tokens = of_kept(&examples.tokens);
+    examples.targets = of_kept(&examples.targets);
+    examples.sequences.count = kept.len();
+    Ok(kept.len())
+}
+
+#[cfg(test)]
+mod tests;
