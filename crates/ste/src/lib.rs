@@ -23,18 +23,31 @@
 //! |---|---|---|
 //! | [`Identity`] | 1 | w |
 //! | [`Clipped`] | 1 up to twice the threshold, less beyond | its integral |
+//! | [`Seq`], [`Lsq`] | 1 up to the clip | the clip |
+//! | [`Ttq`] | W_n, 1, W_p by the trit | its integral |
+//!
+//! The last three belong to quantisers that learn their levels, and give the gradients of those too
+//! ([`ParameterGradient`]).
 
 mod clipped;
 mod error;
 mod estimator;
 mod identity;
+mod learned;
+mod lsq;
 mod method;
 mod progress;
+mod seq;
+mod ttq;
 
 pub use clipped::Clipped;
 pub use error::{Error, Result};
 pub use estimator::{AnyEstimator, Estimator};
 pub use identity::Identity;
+pub use learned::{Group, ParameterGradient, Point};
+pub use lsq::Lsq;
 pub use method::Method;
 pub use progress::Progress;
+pub use seq::Seq;
 pub use ternary_core::Levels;
+pub use ttq::Ttq;
