@@ -34,11 +34,7 @@ fn alpha<T: Real>(levels: Levels) -> T {
 fn slope<T: Real>(point: Point<T>) -> (T, bool) {
     let ratio = point.latent / alpha(point.levels);
     let level = T::from_f64(f64::from(point.trit) / STRETCH);
-    if ratio.abs() <= T::from_f64(CLIP) {
-        (level - ratio, true)
-    } else {
-        (level, false)
-    }
+    if ratio.abs() <= T::from_f64(CLIP) { (level - ratio, true) } else { (level, false) }
 }
 
 impl<T: Real> Estimator<T> for Seq {
@@ -68,15 +64,16 @@ impl<T: Real> ParameterGradient<T> for Seq {
 
     fn add(&self, group: &Group<'_, T>, sums: &mut [f64]) {
         for (point, upstream) in group.points() {
-            let (slope, is_inside) = slope(point);
             let slope = mutant!(
                 "Seq/one beyond the clip",
-                slope,
-                if is_inside { slope } else { T::from_f64(f64::from(point.trit)) }
+                slope(point).0,
+                match slope(point) {
+                    (residual, true) => residual,
+                    (_, false) => T::from_f64(f64::from(point.trit)),
+                }
             );
-            let _ = is_inside;
             let slope = mutant!(
-                "Seq/rounding of the gradient of α",
+                "Seq/latent weight left out of the gradient of α",
                 slope,
                 T::from_f64(f64::from(point.trit) / STRETCH)
             );

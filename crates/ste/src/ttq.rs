@@ -126,14 +126,17 @@ impl<T: Real> ParameterGradient<T> for Ttq {
             }
             threshold += (upstream * threshold_slope(point)).to_f64();
         }
-        let count = group.latent.len().max(1) as f64;
-        sums[0] += mutant!("Ttq/mean instead of the sum", positive, positive / count);
-        let _ = count;
+        sums[0] += mutant!(
+            "Ttq/mean instead of the sum",
+            positive,
+            positive / group.latent.len().max(1) as f64
+        );
         sums[1] += mutant!("Ttq/sign of W_n", negative, -negative);
-        let largest = f64::from(group.largest);
-        sums[2] +=
-            mutant!("Ttq/threshold without the largest weight", threshold * largest, threshold);
-        let _ = largest;
+        sums[2] += mutant!(
+            "Ttq/threshold without the largest weight",
+            threshold * f64::from(group.largest),
+            threshold
+        );
     }
 
     fn surrogate(&self, point: Point<T>, parameters: &[T]) -> T {

@@ -23,6 +23,7 @@ pub(super) fn build(configuration: &Configuration) -> Result<Decoder<f32>> {
         let options = BitLinearOptions {
             quantizer: Arc::from(quantiser.quantizer(granularity)?),
             estimator: estimator.estimator(),
+            learned: None,
             packing,
             activations,
             scale_average: configuration.ternary.scale_average as f32,

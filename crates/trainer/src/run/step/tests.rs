@@ -36,7 +36,7 @@ fn tensors(model: &Decoder<f32>) -> (Vec<f32>, Vec<TernaryMatrix>) {
     let (mut real, mut ternary) = (Vec::new(), Vec::new());
     model.visit(&mut |tensor| match tensor.values {
         Values::Real(values) => real.extend_from_slice(values),
-        Values::Single(values) => real.extend_from_slice(values),
+        Values::Single(values) | Values::Training(values) => real.extend_from_slice(values),
         Values::Ternary { matrix, .. } => ternary.push(matrix.clone()),
     });
     (real, ternary)
