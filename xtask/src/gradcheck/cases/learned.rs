@@ -274,6 +274,7 @@ impl Ready {
             let own = &shadow[group * each..(group + 1) * each];
             let largest = own.iter().fold(0.0_f64, |max, w| max.max(w.abs())) as f32;
             let point = Point { latent, trit, levels: self.layer.levels()[group], largest };
+            // The factor belongs to the gradient that is declared, not to the weight.
             let at: Vec<f64> = parameters.iter().map(|values| values[group]).collect();
             latent + lambda * (rule.factor(shadow.len()) * gradient.surrogate(point, &at) - latent)
         };
@@ -318,21 +319,27 @@ fn layer(rule: &Rule, setting: Setting) -> Box<dyn Case> {
     Box::new(Gradient::of_arrays(name, &["BitLinear", rule.item], arrays, forward, backward))
 }
 
-/// W_p and W_n of a whole layer against the layer itself: no surrogate.
+/// W_p and W_n of a whole layer against the layer itself, in `f64`: its codes do not depend on them.
 fn magnitudes() -> Box<dyn Case> {
     let [rows, outputs, inputs] = SHAPE;
     let name = "BitLinear, W_p and W_n";
     let rule = LearnedRule::Ttq { threshold: 0.3, is_threshold_learned: false };
     let setting = Setting { lambda: 1.0, noise: 0.0, granularity: Granularity::Row };
-    // Numbers that f32 holds at every step.
     let magnitude = |from: f64| (0..outputs).map(|row| from + row as f64 / 8.0).collect();
-    let array = |what, from| Array::new(what, &[outputs], magnitude(from)).step(1.0 / 8.0);
+    let array = |what, from| Array::new(what, &[outputs], magnitude(from));
     let arrays = vec![array("positive_scale", 0.5), array("negative_scale", 0.75)];
     let x = signed(&format!("{name}/x"), rows * inputs);
     let forward_x = x.clone();
     let forward = move |values: &[Vec<f64>]| {
         let ready = Ready::new(name, rule, setting, values)?;
-        Ok(vec![ready.forward(&forward_x, &mut Tape::inference())?])
+        let weight = |(index, code): (usize, i8)| match code {
+            1 => values[0][index / inputs],
+            -1 => -values[1][index / inputs],
+            _ => 0.0,
+        };
+        let trits = ready.layer.weight().to_trits();
+        let weights: Vec<f64> = trits.into_iter().enumerate().map(weight).collect();
+        Ok(vec![product(&forward_x, &weights)])
     };
     let backward = move |values: &[Vec<f64>], upstream: &[Vec<f64>], d: &mut [Vec<f64>]| {
         Ready::new(name, rule, setting, values)?.backward(&x, &upstream[0], d)

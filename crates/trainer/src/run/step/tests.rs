@@ -63,6 +63,8 @@ fn every_setting_that_should_change_the_training_does() {
         "ternary.embedding=true",
         "ternary.ramp=1",
         "ternary.scale_average=0.9",
+        "ternary.quantiser=lsq",
+        "ternary.quantiser=ttq",
         "ternary.boundary_noise=1",
         "batch.windows=3",
         "optimiser.learning_rate=1e-3",
@@ -159,4 +161,31 @@ fn a_gradient_that_is_not_finite_is_named_and_changes_nothing() {
     assert_eq!(tensors(&training.model), weights);
     assert_eq!(training.optimiser, optimiser);
     assert!(training.step(2).is_ok());
+}
+
+#[test]
+fn quantisers_that_learn_their_levels_train() {
+    let text = stories(0, 5000);
+    for settings in [
+        &["ternary.quantiser=ttq", "ternary.threshold_learned=true"][..],
+        &["ternary.quantiser=ttq0.1", "optimiser.scale_rate=0.1", "ternary.latent=bf16"],
+        &["ternary.quantiser=seq", "ternary.granularity=row"],
+        &["ternary.quantiser=lsq"],
+    ] {
+        let settings: Vec<&str> = settings.iter().copied().chain(["steps=60"]).collect();
+        let (training, steps) = run(&settings, &text, 60);
+        let mean = |steps: &[Step]| steps.iter().map(|step| step.loss).sum::<f64>() / 10.0;
+        let (first, last) = (mean(&steps[..10]), mean(&steps[50..]));
+        assert!(last < first - 0.2, "{settings:?}: {first} to {last}");
+        training.model().visit(&mut |tensor| match tensor.values {
+            Values::Training(values) if tensor.name.ends_with("threshold") => {
+                assert!(values.iter().all(|t| (0.0..1.0).contains(t)), "{}", tensor.name);
+            }
+            Values::Training(values) => assert!(values.iter().all(|&w| w > 0.0), "{}", tensor.name),
+            Values::Ternary { matrix, .. } => {
+                assert!(matrix.to_trits().iter().any(|&trit| trit != 0), "{}", tensor.name);
+            }
+            _ => {}
+        });
+    }
 }
