@@ -14,7 +14,7 @@ const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
 
 /// Writes a model to a directory, over the one that may be there. The weights are those that the model
-/// computes with; latent weights are left out, and a layer on a ramp (λ < 1) is saved as the ternary
+/// computes with; latent weights and learned levels are left out, and a layer on a ramp (λ < 1) is saved as the ternary
 /// weights at its end.
 ///
 /// Whenever this fails or is killed, the directory holds the old model or the new one.
@@ -64,6 +64,7 @@ fn collect(model: &Decoder<f32>) -> Result<(Tensors, Option<Activations>), Probl
                 let shape = model.parameters().shape(tensor.id.ok_or_else(unshaped)?);
                 tensors.insert_real(tensor.name, shape, values.to_vec())
             }
+            Values::Training(_) => Ok(()),
             Values::Ternary { matrix, activations, .. } => {
                 let expected = *common.get_or_insert(activations);
                 if activations != expected {

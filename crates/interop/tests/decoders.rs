@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use models::{Decoder, DecoderConfig, Initial, Shadow, WeightKind};
-use nn::{Activations, BitLinearOptions, Nonlinearity, Sequences, Tape};
+use nn::{
+    Activations, BitLinearOptions, LearnedLevels, LearnedRule, Nonlinearity, Sequences, Tape,
+};
 use ternary_core::quantize::{Absmean, Ttq, TtqParameters};
 use ternary_core::{Granularity, Packing};
 
@@ -59,6 +61,17 @@ fn a_model_that_was_saved_and_loaded_gives_the_same_bits() {
         ternary(
             BitLinearOptions {
                 quantizer: Arc::new(Ttq::new(Granularity::Tensor, vec![apart]).unwrap()),
+                ..BitLinearOptions::default()
+            },
+            false,
+            true,
+        ),
+        ternary(
+            BitLinearOptions {
+                learned: Some(LearnedLevels {
+                    rule: LearnedRule::Ttq { threshold: 0.05, is_threshold_learned: true },
+                    granularity: Granularity::Tensor,
+                }),
                 ..BitLinearOptions::default()
             },
             false,

@@ -70,8 +70,8 @@ pub use module::{Memory, Module, Tensor, Update, Values, ValuesMut};
 pub use noise::Draw;
 pub use parameters::{ParameterId, Parameters};
 pub use projection::{
-    Activations, BitLinear, BitLinearOptions, Dense, GridLinear, Lookup, Projection,
-    ShadowPrecision, TernaryLinear,
+    Activations, BitLinear, BitLinearOptions, Dense, GridLinear, LearnedLevels, LearnedRule,
+    Lookup, Projection, ShadowPrecision, TernaryLinear,
 };
 pub use tape::Tape;
 pub use update::Rounding;

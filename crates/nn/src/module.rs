@@ -82,6 +82,8 @@ pub enum Values<'a, T> {
     Real(&'a [T]),
     /// Numbers kept in `f32` in a model of any type.
     Single(&'a [f32]),
+    /// Numbers in `f32` that only training needs: what they decide is in the weights.
+    Training(&'a [f32]),
     /// A quantised weight: its codes and scales, and the latent weights while they are kept.
     Ternary {
         /// What the forward computes with.

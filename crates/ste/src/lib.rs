@@ -32,8 +32,12 @@
 //! | `tempered` | [`Tempered`] | exact | two sigmoids | the same, then Q(w) |
 //! | `hestia` | [`Hestia`] | exact, 1 at the end | a softmax over the levels | the same, then Q(w) |
 //! | `staged` | [`Staged`] | 1 | w | 8, 4 and 3 bits, then Q(w) |
+//! | `seq`, `lsq` | [`Seq`], [`Lsq`] | 1 up to the clip | the clip | Q(w) |
+//! | `ttq` | [`Ttq`] | W_n, 1, W_p by the trit | its integral | Q(w) |
 //!
 //! [`Fogzo`] goes on from any of them: it measures the loss along the gradient that an estimator gives.
+//! The last three belong to quantisers that learn their levels, and give the gradients of those too
+//! ([`ParameterGradient`]).
 
 mod clipped;
 mod error;
@@ -42,14 +46,18 @@ mod ewgs;
 mod fogzo;
 mod hestia;
 mod identity;
+mod learned;
+mod lsq;
 mod mode;
 mod progress;
 mod ramp;
 mod reste;
 mod scale;
+mod seq;
 mod staged;
 mod tempered;
 mod trust_mask;
+mod ttq;
 mod unscaled;
 
 pub use clipped::Clipped;
@@ -59,12 +67,16 @@ pub use ewgs::Ewgs;
 pub use fogzo::{Fogzo, Slopes, Span};
 pub use hestia::Hestia;
 pub use identity::Identity;
+pub use learned::{Group, ParameterGradient, Point};
+pub use lsq::Lsq;
 pub use mode::Mode;
 pub use progress::Progress;
 pub use ramp::{Ramp, Shape};
 pub use reste::Reste;
+pub use seq::Seq;
 pub use staged::Staged;
 pub use tempered::Tempered;
 pub use ternary_core::Levels;
 pub use trust_mask::TrustMask;
+pub use ttq::Ttq;
 pub use unscaled::Unscaled;

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use ternary_core::Rule;
+use ternary_core::quantize::{TtqParameters, Twn};
 
 use crate::clipped::Clipped;
 use crate::error::{Error, Result};
@@ -12,11 +13,14 @@ use crate::estimator::AnyEstimator;
 use crate::ewgs::Ewgs;
 use crate::hestia::Hestia;
 use crate::identity::Identity;
+use crate::lsq::Lsq;
 use crate::ramp::Ramp;
 use crate::reste::Reste;
+use crate::seq::Seq;
 use crate::staged::Staged;
 use crate::tempered::Tempered;
 use crate::trust_mask::TrustMask;
+use crate::ttq::Ttq;
 use crate::unscaled::Unscaled;
 
 /// A way to train through a quantiser, by its name on a command line or in a configuration: an
@@ -51,6 +55,12 @@ pub enum Mode {
     Hestia,
     /// [`Staged`].
     Staged,
+    /// [`Seq`], under its rule, whose α is learned.
+    Seq,
+    /// [`Lsq`], under its rule, whose α is learned.
+    Lsq,
+    /// [`Ttq`], under its rule, whose W_n and W_p are learned.
+    Ttq,
 }
 
 /// The older name of [`Mode::Vanilla`].
@@ -58,7 +68,7 @@ const IDENTITY: &str = "identity";
 
 impl Mode {
     /// Every mode.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::None,
         Self::Vanilla,
         Self::Twn,
@@ -72,6 +82,9 @@ impl Mode {
         Self::Trust,
         Self::Hestia,
         Self::Staged,
+        Self::Seq,
+        Self::Lsq,
+        Self::Ttq,
     ];
 
     /// The name, as [`Mode::from_str`] reads it.
@@ -90,6 +103,9 @@ impl Mode {
             Self::Trust => "trust",
             Self::Hestia => "hestia",
             Self::Staged => "staged",
+            Self::Seq => "seq",
+            Self::Lsq => "lsq",
+            Self::Ttq => "ttq",
         }
     }
 
@@ -111,14 +127,20 @@ impl Mode {
             Self::Trust => Arc::new(TrustMask::default()),
             Self::Hestia => Arc::new(Hestia::default()),
             Self::Staged => Arc::new(Staged::default()),
+            Self::Seq => Arc::new(Seq),
+            Self::Lsq => Arc::new(Lsq),
+            Self::Ttq => Arc::new(Ttq),
         }
     }
 
     /// The rule that belongs to the mode; None where any will do.
     pub fn rule(self) -> Option<Rule> {
         match self {
-            Self::Twn => Some(Rule::Twn { factor: ternary_core::quantize::Twn::DEFAULT_FACTOR }),
+            Self::Twn => Some(Rule::Twn { factor: Twn::DEFAULT_FACTOR }),
             Self::Hestia => Some(Rule::Absmean),
+            Self::Seq => Some(Rule::Seq),
+            Self::Lsq => Some(Rule::Lsq),
+            Self::Ttq => Some(Rule::Ttq { threshold: TtqParameters::DEFAULT_THRESHOLD }),
             _ => None,
         }
     }

@@ -24,7 +24,7 @@ use crate::module::Module;
 use crate::tape::Tape;
 
 pub use activations::Activations;
-pub use bit_linear::{BitLinear, BitLinearOptions, ShadowPrecision};
+pub use bit_linear::{BitLinear, BitLinearOptions, LearnedLevels, LearnedRule, ShadowPrecision};
 pub use dense::Dense;
 pub use grid_linear::GridLinear;
 pub use ternary_linear::TernaryLinear;

@@ -1,5 +1,7 @@
 //! Settings that must go together.
 
+use ternary_core::{Granularity, Rule, Weights};
+
 use super::error::Error;
 use super::{Batch, Configuration, Model};
 
@@ -38,10 +40,26 @@ impl Configuration {
         }
         self.check_mode()?;
         let rule = self.rule();
-        rule.quantizer(granularity).map_err(|error| Error::Contradiction {
-            keys: "ternary.quantiser",
-            expected: "a number in the range of its rule",
-            found: format!("{rule} ({error})"),
+        // A learned rule is started from weights: any weight shows whether its number is in range.
+        rule.initialised(Granularity::Tensor, 1, 1, Weights::F32(&[1.0])).map_err(|error| {
+            Error::Contradiction {
+                keys: "ternary.quantiser",
+                expected: "a number in the range of its rule",
+                found: format!("{rule} ({error})"),
+            }
+        })?;
+        // From the largest weight of a whole tensor, nine tenths of the weights would become zero.
+        let is_seq_of_tensor = rule == Rule::Seq && granularity == Granularity::Tensor;
+        ensure(!is_seq_of_tensor, || Error::Contradiction {
+            keys: "ternary.quantiser, ternary.granularity",
+            expected: "granularity row, or a group, for seq",
+            found: "tensor".into(),
+        })?;
+        let average = self.ternary.scale_average;
+        ensure(!rule.is_learned() || average == 0.0, || Error::Contradiction {
+            keys: "ternary.quantiser, ternary.scale_average",
+            expected: "no running average of levels that are learned",
+            found: format!("{rule}, {average}"),
         })?;
         self.check_fogzo()?;
         let (rate, minimum) = (self.run.ohem, self.mining.minimum);

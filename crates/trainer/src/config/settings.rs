@@ -64,6 +64,8 @@ settings! {
     ternary: Ternary "ternary" {
         /// The rule that turns latent weights into trits and scales [default: by --ste, or absmean]
         quantiser: Option<Rule> = None;
+        /// Whether ttq learns its threshold too; in the paper it does not
+        threshold_learned: bool = false;
         /// Weights that share a scale: tensor, row, or the columns of a group
         granularity: Granularity = Granularity::Tensor;
         /// How trits are held: two-bit, or five-trits in a byte
@@ -96,6 +98,10 @@ settings! {
     optimiser: Optimiser "optimiser" {
         /// The learning rate after the warm-up
         learning_rate: f64 = 6e-3, in POSITIVE;
+        /// The learning rate of learned scales, as a multiple of the learning rate
+        scale_rate: f64 = 1.0, in 0.0..=1e6;
+        /// The learning rate of learned thresholds, as a multiple of the learning rate
+        threshold_rate: f64 = 1.0, in 0.0..=1e6;
         /// The share of the learning rate that the cosine ends at, at the last step
         final_share: f64 = 0.05, in 0.0..=1.0;
         /// The share of the steps over which the learning rate rises

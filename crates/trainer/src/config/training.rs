@@ -2,7 +2,7 @@
 
 use std::mem::discriminant;
 
-use ste::Ramp;
+use ste::{Mode, Ramp};
 use ternary_core::Rule;
 
 use super::Configuration;
@@ -50,7 +50,18 @@ impl Configuration {
                     found: format!("{mode}, which needs {rule}, and {given}"),
                 })
             }
-            _ => self.ramp().map(|_| ()),
+            Some(_) => self.ramp().map(|_| ()),
+            // Rules that learn their levels bring the estimator that their gradients go with.
+            None if self.rule().is_learned()
+                && !matches!(mode, Mode::Vanilla | Mode::Progressive) =>
+            {
+                Err(Error::Contradiction {
+                    keys: "ste, ternary.quantiser",
+                    expected: "the mode of a rule that is learned, vanilla or progressive",
+                    found: format!("{mode} and {}", self.rule()),
+                })
+            }
+            None => self.ramp().map(|_| ()),
         }
     }
 }

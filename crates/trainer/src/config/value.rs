@@ -118,16 +118,14 @@ impl<T: SettingValue> SettingValue for Option<T> {
     }
 }
 
-/// Rules whose parameters training would change are not among them: nothing trains those yet.
 impl SettingValue for Rule {
     fn expected() -> String {
-        let fixed = Self::DEFAULTS.iter().filter(|rule| !rule.is_learned());
-        let names: Vec<String> = fixed.map(ToString::to_string).collect();
-        format!("a quantiser: {}, or twn0.7 or fixed0.02 with any number", names.join(", "))
+        let names = Self::DEFAULTS.map(|rule| rule.to_string());
+        format!("a quantiser: {}, or twn0.7, fixed0.02 or ttq0.1 with any number", names.join(", "))
     }
 
     fn from_toml(value: &Value) -> Option<Self> {
-        value.as_str()?.parse().ok().filter(|rule: &Self| !rule.is_learned())
+        value.as_str()?.parse().ok()
     }
 
     fn to_toml(&self) -> Option<Value> {

@@ -1,12 +1,23 @@
 //! Which tensors the weight decay is for.
 
 /// Parts of names whose tensors are never decayed.
-const NOT_DECAYED: [&str; 4] = ["norm", "bias", "scale", "embed"];
+const NOT_DECAYED: [&str; 5] = ["norm", "bias", "scale", "threshold", "embed"];
 
-/// Whether weight decay is for a tensor of this name: for all but norms, scales, biases and embeddings,
+/// Whether weight decay is for a tensor of this name: for all but norms, scales, thresholds, biases and
+/// embeddings,
 /// whose size is no measure of complexity. A head that is tied to the embedding goes with it.
 pub fn is_decayed(name: &str) -> bool {
     !NOT_DECAYED.iter().any(|part| name.contains(part))
+}
+
+/// The learning rate of a tensor of this name as a multiple of the model's: learned scales and learned
+/// thresholds of quantisers have their own.
+pub fn rate(name: &str, of_scales: f64, of_thresholds: f64) -> f64 {
+    match name.rsplit('.').next() {
+        Some("scale" | "positive_scale" | "negative_scale") => of_scales,
+        Some("threshold") => of_thresholds,
+        _ => 1.0,
+    }
 }
 
 #[cfg(test)]

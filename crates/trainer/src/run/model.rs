@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use models::{Decoder, DecoderConfig, Initial, WeightKind};
-use nn::BitLinearOptions;
+use nn::{BitLinearOptions, LearnedLevels, LearnedRule};
+use ternary_core::Rule;
 
 use crate::config::{Configuration, Model, Ternary};
 use crate::data::VOCABULARY;
@@ -20,9 +21,15 @@ pub(super) fn build(configuration: &Configuration) -> Result<Decoder<f32>> {
     } else {
         let Ternary { granularity, packing, activations, latent, .. } = configuration.ternary;
         let Ternary { embedding, head, .. } = configuration.ternary;
+        let learned = learned(configuration);
         let options = BitLinearOptions {
-            quantizer: Arc::from(configuration.rule().quantizer(granularity)?),
+            quantizer: match learned {
+                // It stands aside.
+                Some(_) => BitLinearOptions::default().quantizer,
+                None => Arc::from(configuration.rule().quantizer(granularity)?),
+            },
             estimator: configuration.run.ste.estimator(),
+            learned,
             packing,
             activations,
             scale_average: configuration.ternary.scale_average as f32,
@@ -32,6 +39,20 @@ pub(super) fn build(configuration: &Configuration) -> Result<Decoder<f32>> {
     };
     let seed = Purpose::Weights.seed(configuration.run.seed);
     Ok(Decoder::build(shape(configuration), &mut Initial { seed, kind })?)
+}
+
+/// The levels that layers learn, for a rule that has such.
+fn learned(configuration: &Configuration) -> Option<LearnedLevels> {
+    let ternary = &configuration.ternary;
+    let rule = match configuration.rule() {
+        Rule::Seq => LearnedRule::Seq,
+        Rule::Lsq => LearnedRule::Lsq,
+        Rule::Ttq { threshold } => {
+            LearnedRule::Ttq { threshold, is_threshold_learned: ternary.threshold_learned }
+        }
+        _ => return None,
+    };
+    Some(LearnedLevels { rule, granularity: ternary.granularity })
 }
 
 fn shape(configuration: &Configuration) -> DecoderConfig {

@@ -10,7 +10,7 @@ use super::fogzo::{Probed, Probing};
 use super::hard::{Examples, Mined, Mining};
 use crate::config::{self, Configuration};
 use crate::data::TrainingWindows;
-use crate::optimiser::{AdamW, AdamWOptions, clip_factor};
+use crate::optimiser::{AdamW, AdamWOptions, clip_factor, rate};
 use crate::randomness::Purpose;
 use crate::schedule::Cosine;
 
@@ -22,6 +22,8 @@ pub(super) struct Training<'a> {
     windows: TrainingWindows,
     sequences: Sequences,
     optimiser: AdamW,
+    /// The learning rate of each tensor, as a multiple of the schedule's.
+    rates: Vec<f64>,
     schedule: Cosine,
     clip: f64,
     seed: u64,
@@ -73,10 +75,12 @@ impl<'a> Training<'a> {
         };
         let parameters = model.parameters();
         let tensors = parameters.ids().map(|id| (parameters.name(id), parameters.range(id).len()));
+        let of = |id| rate(parameters.name(id), settings.scale_rate, settings.threshold_rate);
         let steps = configuration.run.steps;
         let sequences =
             Sequences { count: configuration.batch.windows, length: configuration.batch.length };
         Ok(Self {
+            rates: parameters.ids().map(of).collect(),
             optimiser: AdamW::new(options, tensors),
             gradients: Gradients::zeros(parameters),
             schedule: Cosine {
@@ -186,9 +190,10 @@ impl<'a> Training<'a> {
     }
 
     fn update(&mut self, updates: u32, learning_rate: f64, gradient_factor: f64) {
-        let Self { model, optimiser, gradients, seed, rounds_at_random, .. } = self;
+        let Self { model, optimiser, rates, gradients, seed, rounds_at_random, .. } = self;
         model.visit_mut(&mut |id, mut values| {
             let gradient = gradients.get(id);
+            let learning_rate = learning_rate * rates[id.index()];
             let mut tensor = optimiser.begin(id.index(), learning_rate, gradient_factor);
             let noise = Draw::Rounding.noise(*seed, id, updates);
             let rounding =

@@ -2,6 +2,7 @@
 
 mod estimators;
 mod layers;
+mod learned;
 mod op;
 mod ops;
 mod part;
@@ -11,7 +12,7 @@ use super::case::Case;
 
 /// All of them.
 pub(crate) fn all() -> Vec<Box<dyn Case>> {
-    [estimators::all(), ops::all(), projections::all(), layers::all()]
+    [estimators::all(), learned::all(), ops::all(), projections::all(), layers::all()]
         .into_iter()
         .flatten()
         .collect()

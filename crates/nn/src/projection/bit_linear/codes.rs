@@ -1,10 +1,13 @@
 //! From latent weights to codes: once an update.
 
+use std::sync::Arc;
+
 use half::bf16;
 use ste::{AnyEstimator, Estimator};
 use ternary_core::kernels::Kernels;
 use ternary_core::{Error, Granularity, Levels, Quantizer, Result, TernaryMatrix, Weights};
 
+use super::learned::{Learned, MOST};
 use super::options::BitLinearOptions;
 use crate::module::Update;
 use crate::noise::Draw;
@@ -56,6 +59,17 @@ pub(super) fn fit(
     Ok(())
 }
 
+/// The rule of a layer whose learned levels, if it has some, start from these values.
+pub(super) fn rule(
+    options: &BitLinearOptions,
+    start: Option<[Vec<f32>; MOST]>,
+) -> Result<Arc<dyn Quantizer>> {
+    match options.learned.zip(start) {
+        Some((learned, start)) => Ok(Learned::quantizer(learned, start)?.into()),
+        None => Ok(options.quantizer.clone()),
+    }
+}
+
 /// Levels for latent weights that are to be quantised into `base`.
 pub(super) fn first_fit(
     quantizer: &dyn Quantizer,
@@ -99,11 +113,8 @@ pub(super) fn decide(
     noisy: &mut Vec<f32>,
     base: &mut TernaryMatrix,
 ) -> Result<()> {
-    let rule = Known {
-        levels,
-        granularity: options.quantizer.granularity(),
-        is_symmetric: options.quantizer.is_symmetric(),
-    };
+    let (granularity, is_symmetric) = (base.scales().granularity(), base.scales().is_symmetric());
+    let rule = Known { levels, granularity, is_symmetric };
     let kernels = Kernels::detect()?;
     if options.boundary_noise == 0.0 || !update.is_noisy || weights.is_empty() {
         return kernels.requantize(weights, &rule, base);
@@ -162,7 +173,7 @@ pub(super) fn soften(
 }
 
 /// One latent weight.
-pub(super) fn value(weights: Weights<'_>, index: usize) -> f32 {
+fn value(weights: Weights<'_>, index: usize) -> f32 {
     match weights {
         Weights::F32(values) => values[index],
         Weights::Bf16(values) => bf16::to_f32(values[index]),

@@ -1,13 +1,14 @@
 //! [`BitLinear`]: a ternary projection that trains.
 
 mod codes;
+mod learned;
 mod options;
 mod projection;
 mod shadow;
 #[cfg(test)]
 mod tests;
 
-use ste::Progress;
+use ste::{AnyEstimator, Progress};
 use ternary_core::{Levels, TernaryMatrix};
 
 use super::bias::Bias;
@@ -15,7 +16,9 @@ use super::dense::gaussian;
 use crate::error::{InLayer, Result, check_size};
 use crate::module::{Memory, Update};
 use crate::parameters::{ParameterId, Parameters};
+use learned::Learned;
 
+pub use learned::{LearnedLevels, LearnedRule};
 pub use options::BitLinearOptions;
 pub use shadow::ShadowPrecision;
 
@@ -33,6 +36,9 @@ pub use shadow::ShadowPrecision;
 /// estimator that relaxes the quantiser ([`Estimator::relax`](ste::Estimator::relax)) puts its own
 /// function in the place of Q. At λ = 1 and with Q itself, training and inference compute the same bits:
 /// both run this forward.
+///
+/// Levels are fitted to the latent weights, or learned ([`BitLinearOptions::learned`]): parameters of
+/// their own, whose gradients `finish` takes from dQ, and which requantisation puts back into their range.
 ///
 /// Without its latent weights ([`BitLinear::drop_shadow`]) the layer is frozen, but for the bias.
 ///
@@ -58,6 +64,7 @@ pub struct BitLinear<P = f32> {
     base: TernaryMatrix,
     shadow: Option<Vec<P>>,
     levels: Vec<Levels>,
+    learned: Option<Learned>,
     options: BitLinearOptions,
     lambda: f32,
     progress: Progress,
@@ -85,10 +92,17 @@ impl<P: ShadowPrecision> BitLinear<P> {
     ) -> Result<Self> {
         let outputs = weight.len().checked_div(inputs).unwrap_or(0);
         check_size(name, "numbers in rows of weights", outputs * inputs, weight.len())?;
-        let (rule, packing) = (&*options.quantizer, options.packing);
-        let base = TernaryMatrix::quantize(outputs, inputs, P::weights(&weight), rule, packing);
+        let weights = P::weights(&weight);
+        let start =
+            options.learned.map(|learned| Learned::start(learned, outputs, inputs, weights));
+        let start = start.transpose().in_layer(name)?;
+        let rule = codes::rule(&options, start.clone()).in_layer(name)?;
+        let base = TernaryMatrix::quantize(outputs, inputs, weights, &*rule, options.packing);
         let mut layer = Self::from_ternary(name, base.in_layer(name)?, options, parameters)?;
         layer.shadow = Some(weight);
+        if let (Some(learned), Some(start)) = (&mut layer.learned, start) {
+            learned.set(start);
+        }
         layer.fit()?;
         Ok(layer)
     }
@@ -124,6 +138,13 @@ impl<P: ShadowPrecision> BitLinear<P> {
         options.check(name)?;
         let weight_name = format!("{name}.weight");
         let id = parameters.declare(weight_name.clone(), &[weight.rows(), weight.cols()])?;
+        let learned = match options.learned {
+            Some(learned) => {
+                let groups = learned.granularity.count(weight.rows(), weight.cols());
+                Some(Learned::declare(name, learned, groups.in_layer(name)?, parameters)?)
+            }
+            None => None,
+        };
         Ok(Self {
             name: name.to_owned(),
             weight_name,
@@ -131,6 +152,7 @@ impl<P: ShadowPrecision> BitLinear<P> {
             base: weight,
             shadow: None,
             levels: Vec::new(),
+            learned,
             options,
             lambda: 1.0,
             progress: Progress::DONE,
@@ -198,8 +220,14 @@ impl<P: ShadowPrecision> BitLinear<P> {
     pub fn init_shadow_from_ternary(&mut self) -> Result<()> {
         let shadow: Vec<P> = self.base.to_f32().into_iter().map(P::from_f32).collect();
         let weights = P::weights(&shadow);
-        let levels = codes::first_fit(&*self.options.quantizer, weights, &self.base);
+        let start = |learned| Learned::start_from_ternary(learned, self.base.scales());
+        let start = self.options.learned.map(start);
+        let rule = codes::rule(&self.options, start.clone()).in_layer(&self.name)?;
+        let levels = codes::first_fit(&*rule, weights, &self.base);
         self.levels = levels.in_layer(&self.name)?;
+        if let (Some(learned), Some(start)) = (&mut self.learned, start) {
+            learned.set(start);
+        }
         self.shadow = Some(shadow);
         Ok(())
     }
@@ -207,6 +235,9 @@ impl<P: ShadowPrecision> BitLinear<P> {
     /// Forgets the latent weights: the layer is ternary, λ = 1, and frozen from now on.
     pub fn drop_shadow(&mut self) {
         self.shadow = None;
+        if let Some(learned) = &mut self.learned {
+            learned.clear();
+        }
         self.lambda = 1.0;
         (self.levels, self.soft, self.noisy) = (Vec::new(), Vec::new(), Vec::new());
     }
@@ -214,7 +245,8 @@ impl<P: ShadowPrecision> BitLinear<P> {
     /// Decides the codes anew from the latent weights, if there are any.
     ///
     /// # Errors
-    /// [`Error::Core`](crate::Error::Core) for latent weights that are not finite: nothing has changed then;
+    /// [`Error::Core`](crate::Error::Core) for latent weights or learned levels that are not finite: nothing
+    /// has changed then;
     /// [`Error::Setting`](crate::Error::Setting) for a λ outside 0 ..= 1.
     pub fn decide_codes(&mut self, update: Update) -> Result<()> {
         self.check_lambda(update.lambda)?;
@@ -222,11 +254,12 @@ impl<P: ShadowPrecision> BitLinear<P> {
         let weights = P::weights(shadow);
         weights.check_finite().in_layer(&self.name)?;
         self.fit()?;
-        let Self { options, id, levels, noisy, base, shadow, soft, .. } = self;
+        let Self { options, id, levels, learned, noisy, base, shadow, soft, .. } = self;
         let Some(shadow) = shadow else { return Ok(()) };
         let weights = P::weights(shadow);
         codes::decide(options, *id, update, weights, levels, noisy, base).in_layer(&self.name)?;
-        codes::soften(&*options.estimator, update, weights, levels, base, noisy, soft);
+        let estimator = estimator(options, learned.as_ref());
+        codes::soften(estimator, update, weights, levels, base, noisy, soft);
         (self.lambda, self.progress) = (update.lambda, update.progress());
         Ok(())
     }
@@ -235,8 +268,16 @@ impl<P: ShadowPrecision> BitLinear<P> {
     fn fit(&mut self) -> Result<()> {
         let Some(shadow) = &self.shadow else { return Ok(()) };
         let groups = self.base.scales().len();
-        let (rule, average) = (&*self.options.quantizer, self.options.scale_average);
+        let learned =
+            self.learned.as_mut().map(Learned::current).transpose().in_layer(&self.name)?;
+        let rule = learned.as_deref().unwrap_or(&*self.options.quantizer);
+        let average = self.options.scale_average;
         codes::fit(rule, average, P::weights(shadow), &mut self.levels, groups).in_layer(&self.name)
+    }
+
+    /// What stands in for the derivative of the rule.
+    fn estimator(&self) -> &dyn AnyEstimator {
+        estimator(&self.options, self.learned.as_ref())
     }
 
     fn check_lambda(&self, lambda: f32) -> Result<()> {
@@ -257,10 +298,21 @@ impl<P: ShadowPrecision> BitLinear<P> {
         let names = self.name.capacity() + self.weight_name.capacity();
         let levels = self.levels.capacity() * size_of::<Levels>();
         let bias = self.bias.as_ref().map_or(0, Bias::size_bytes);
+        let learned = self.learned.as_ref().map_or(0, Learned::size_bytes);
         Memory {
             packed: self.base.size_bytes(),
             latent: self.shadow.as_ref().map_or(0, |shadow| shadow.capacity() * size_of::<P>()),
-            other: floats * size_of::<f32>() + names + levels + bias,
+            other: floats * size_of::<f32>() + names + levels + learned + bias,
         }
+    }
+}
+
+fn estimator<'a>(
+    options: &'a BitLinearOptions,
+    learned: Option<&'a Learned>,
+) -> &'a dyn AnyEstimator {
+    match learned {
+        Some(learned) => learned.estimator(),
+        None => &*options.estimator,
     }
 }

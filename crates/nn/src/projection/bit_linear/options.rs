@@ -6,6 +6,7 @@ use ste::{AnyEstimator, Identity};
 use ternary_core::quantize::Absmean;
 use ternary_core::{Granularity, Packing, Quantizer};
 
+use super::learned::LearnedLevels;
 use crate::error::{Error, Result};
 use crate::projection::Activations;
 
@@ -16,6 +17,8 @@ pub struct BitLinearOptions {
     pub quantizer: Arc<dyn Quantizer>,
     /// What stands in for the derivative of that rule.
     pub estimator: Arc<dyn AnyEstimator>,
+    /// Levels that each layer learns, with their own estimator, in place of those two.
+    pub learned: Option<LearnedLevels>,
     /// How activations enter the product.
     pub activations: Activations,
     /// How trits are packed.
@@ -34,6 +37,7 @@ impl Default for BitLinearOptions {
         Self {
             quantizer: Arc::new(Absmean::new(Granularity::Tensor)),
             estimator: Arc::new(Identity),
+            learned: None,
             activations: Activations::Int8,
             packing: Packing::TwoBit,
             scale_average: 0.0,
@@ -55,6 +59,10 @@ impl BitLinearOptions {
         };
         if !(0.0..1.0).contains(&self.scale_average) {
             return setting("running average of the scale", "0 up to below 1", self.scale_average);
+        }
+        if self.learned.is_some() && self.scale_average != 0.0 {
+            let what = "running average of a learned scale";
+            return setting(what, "0: what an optimiser changes is no average", self.scale_average);
         }
         if !(self.boundary_noise >= 0.0 && self.boundary_noise.is_finite()) {
             return setting("boundary noise", "a finite number of at least 0", self.boundary_noise);

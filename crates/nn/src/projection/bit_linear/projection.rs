@@ -3,6 +3,7 @@
 use ternary_core::kernels::{DenseOperand, Store};
 use ternary_core::mutant;
 
+use super::learned::Learned;
 use super::{BitLinear, ShadowPrecision};
 use crate::compute::{Compute, dequantize_rows};
 use crate::error::{InLayer, Result};
@@ -26,6 +27,11 @@ impl<T: Compute, P: ShadowPrecision> Module<T> for BitLinear<P> {
         let values = Values::Ternary { matrix: &self.base, latent, activations };
         let id = latent.map(|_| self.id);
         visit(Tensor { name: &self.weight_name, id, values });
+        let learned = self.learned.iter().filter(|_| self.shadow.is_some());
+        for parameter in learned.flat_map(Learned::parameters) {
+            let values = Values::Training(&parameter.values);
+            visit(Tensor { name: &parameter.name, id: Some(parameter.id), values });
+        }
         if let Some(bias) = &self.bias {
             let values = Values::Single(&bias.values);
             visit(Tensor { name: &bias.name, id: Some(bias.id), values });
@@ -35,6 +41,9 @@ impl<T: Compute, P: ShadowPrecision> Module<T> for BitLinear<P> {
     fn visit_mut(&mut self, visit: &mut dyn FnMut(ParameterId, ValuesMut<'_, T>)) {
         if let Some(shadow) = &mut self.shadow {
             visit(self.id, P::values_mut(shadow));
+            for parameter in self.learned.iter_mut().flat_map(Learned::parameters_mut) {
+                visit(parameter.id, ValuesMut::F32(&mut parameter.values));
+            }
         }
         if let Some(bias) = &mut self.bias {
             visit(bias.id, ValuesMut::F32(&mut bias.values));
@@ -43,6 +52,12 @@ impl<T: Compute, P: ShadowPrecision> Module<T> for BitLinear<P> {
 
     fn finish_gradients(&self, gradients: &mut Gradients<T>) -> Result<()> {
         if let Some(shadow) = &self.shadow {
+            if let Some(learned) =
+                mutant!("BitLinear/learned levels left out", &self.learned, &None)
+            {
+                let (levels, base) = (&self.levels, &self.base);
+                learned.add_gradients(self.id, shadow, levels, base, self.lambda, gradients);
+            }
             self.pass(shadow, gradients.get_mut(self.id));
         }
         Ok(())
@@ -71,8 +86,7 @@ impl<P: ShadowPrecision> BitLinear<P> {
                     *latent = T::from_f32(shadow.to_f32());
                 }
                 before.copy_from_slice(gradient);
-                let estimator = &*self.options.estimator;
-                T::estimate(estimator, latent, levels, self.progress, gradient);
+                T::estimate(self.estimator(), latent, levels, self.progress, gradient);
                 if self.lambda < 1.0 {
                     for (gradient, &before) in gradient.iter_mut().zip(&*before) {
                         *gradient = mutant!(

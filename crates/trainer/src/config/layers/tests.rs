@@ -80,7 +80,7 @@ fn a_bad_value_names_the_key_what_was_expected_and_what_came() {
         ("optimiser.clip=nan", "found nan"),
         ("preset=huge", "preset: expected a preset: tiny, found \"huge\""),
         ("ternary.quantiser=absmaen", "expected a quantiser: absmean"),
-        ("ternary.quantiser=lsq", "found \"lsq\""),
+        ("ternary.quantiser=lsqs", "found \"lsqs\""),
         ("ste=straight", "ste: expected a mode: none, vanilla"),
         ("ternary.granularity=0", "ternary.granularity: expected tensor, row"),
         ("ternary.packing=3", "expected a packing: two-bit, five-trits, found 3"),

@@ -28,6 +28,7 @@ fn weights(model: &mut Decoder<f32>) -> (Vec<u32>, Vec<TernaryMatrix>) {
             bits.extend(values.iter().map(|w| w.to_bits()));
         }
         ValuesMut::Bf16(values) => bits.extend(values.iter().map(|w| u32::from(w.to_bits()))),
+        ValuesMut::Ternary(_) => {}
     });
     model.visit(&mut |tensor| {
         if let Values::Ternary { matrix, .. } = tensor.values {

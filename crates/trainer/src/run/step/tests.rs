@@ -36,7 +36,7 @@ fn tensors(model: &Decoder<f32>) -> (Vec<f32>, Vec<TernaryMatrix>) {
     let (mut real, mut ternary) = (Vec::new(), Vec::new());
     model.visit(&mut |tensor| match tensor.values {
         Values::Real(values) => real.extend_from_slice(values),
-        Values::Single(values) => real.extend_from_slice(values),
+        Values::Single(values) | Values::Training(values) => real.extend_from_slice(values),
         Values::Ternary { matrix, .. } => ternary.push(matrix.clone()),
     });
     (real, ternary)
@@ -64,6 +64,8 @@ fn every_setting_that_should_change_the_training_does() {
         "ternary.embedding=true",
         "ternary.ramp=1",
         "ternary.scale_average=0.9",
+        "ternary.quantiser=lsq",
+        "ternary.quantiser=ttq",
         "ternary.boundary_noise=1",
         "batch.windows=3",
         "optimiser.learning_rate=1e-3",
@@ -170,7 +172,9 @@ fn every_mode_learns_and_ends_with_hard_codes() {
     let text = stories(0, 5000);
     for mode in ste::Mode::ALL {
         let set = format!("ste={mode}");
-        let (training, steps) = run(&["steps=20", &set], &text, 20);
+        let granularity = if mode == ste::Mode::Seq { "row" } else { "tensor" };
+        let granularity = format!("ternary.granularity={granularity}");
+        let (training, steps) = run(&["steps=20", &set, &granularity], &text, 20);
         let losses: Vec<f64> = steps.iter().map(|step| step.loss).collect();
         let (first, last) = (losses[..3].iter().sum::<f64>(), losses[17..].iter().sum::<f64>());
         assert!(losses.iter().all(|loss| loss.is_finite()) && last < first, "{mode}: {losses:?}");
@@ -251,5 +255,32 @@ fn fogzo_probes_what_mining_kept_and_both_give_the_same_bits_on_any_number_of_th
         };
         let one = on(1);
         assert!(on(2) == one && on(3) == one, "{by}");
+    }
+}
+
+#[test]
+fn quantisers_that_learn_their_levels_train() {
+    let text = stories(0, 5000);
+    for settings in [
+        &["ternary.quantiser=ttq", "ternary.threshold_learned=true"][..],
+        &["ternary.quantiser=ttq0.1", "optimiser.scale_rate=0.1", "ternary.latent=bf16"],
+        &["ternary.quantiser=seq", "ternary.granularity=row"],
+        &["ternary.quantiser=lsq"],
+    ] {
+        let settings: Vec<&str> = settings.iter().copied().chain(["steps=60"]).collect();
+        let (training, steps) = run(&settings, &text, 60);
+        let mean = |steps: &[Step]| steps.iter().map(|step| step.loss).sum::<f64>() / 10.0;
+        let (first, last) = (mean(&steps[..10]), mean(&steps[50..]));
+        assert!(last < first - 0.2, "{settings:?}: {first} to {last}");
+        training.model().visit(&mut |tensor| match tensor.values {
+            Values::Training(values) if tensor.name.ends_with("threshold") => {
+                assert!(values.iter().all(|t| (0.0..1.0).contains(t)), "{}", tensor.name);
+            }
+            Values::Training(values) => assert!(values.iter().all(|&w| w > 0.0), "{}", tensor.name),
+            Values::Ternary { matrix, .. } => {
+                assert!(matrix.to_trits().iter().any(|&trit| trit != 0), "{}", tensor.name);
+            }
+            _ => {}
+        });
     }
 }
