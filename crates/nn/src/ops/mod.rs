@@ -3,6 +3,7 @@
 //! | op | forward | parameters |
 //! |---|---|---|
 //! | [`attention`] | softmax(q·kᵀ)·v, causal, by heads | |
+//! | [`balance_loss`], [`z_loss`] | how uneven a router is, and how large its scores are | |
 //! | [`bias`] | y += b | b |
 //! | [`cross_entropy`] | mean of −ln softmax(x)ₜ | |
 //! | [`embedding`] | row `token` of a table | the table |
@@ -17,6 +18,7 @@
 //! | [`rope`] | pairs turned by angles of the position | |
 //! | [`softmax`] | eˣ / Σ eˣ | |
 //! | [`swiglu`] | gate · σ(gate) · up | |
+//! | [`top_k`] | the k likeliest experts of a row, and their weights | |
 //!
 //! An op takes slices of whole rows and writes slices. It checks their sizes and returns a typed
 //! [`Error`](crate::Error) before it has written anything. A backward takes what its forward took (or
@@ -42,9 +44,11 @@ mod relu_squared;
 mod residual;
 mod rms_norm;
 mod rope;
+mod router_losses;
 mod rowwise;
 mod softmax;
 mod swiglu;
+mod top_k;
 
 pub use attention::{AttentionKernel, AttentionShape, attention, attention_backward};
 pub use bias::{bias, bias_backward};
@@ -62,6 +66,10 @@ pub use relu_squared::{
 pub use residual::{residual, residual_backward};
 pub use rms_norm::{Gain, rms_norm, rms_norm_backward};
 pub use rope::{RotaryTable, rope, rope_backward};
+pub use router_losses::{
+    balance_loss, balance_loss_backward, routed_shares, z_loss, z_loss_backward,
+};
 pub use rowwise::Rowwise;
 pub use softmax::{softmax, softmax_backward};
 pub use swiglu::{swiglu, swiglu_backward};
+pub use top_k::{Routes, top_k, top_k_backward};

@@ -4,14 +4,14 @@ mod attention;
 mod linear;
 mod loss;
 mod numbers;
+mod routing;
 mod rows;
 
 use crate::gradcheck::case::Case;
 
 /// The cases of all ops.
 pub(super) fn all() -> Vec<Box<dyn Case>> {
-    [attention::all(), linear::all(), loss::all(), numbers::all(), rows::all()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let cases =
+        [attention::all(), linear::all(), loss::all(), numbers::all(), routing::all(), rows::all()];
+    cases.into_iter().flatten().collect()
 }
