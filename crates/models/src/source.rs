@@ -2,7 +2,8 @@
 
 use half::bf16;
 use nn::{
-    BitLinear, BitLinearOptions, Compute, Dense, Lookup, Parameters, Projection, ShadowPrecision,
+    BitLinear, BitLinearOptions, Compute, Dense, GridLinear, Lookup, Parameters, Projection,
+    ShadowPrecision,
 };
 
 use crate::error::{Error, Result};
@@ -68,6 +69,8 @@ pub enum Shadow {
     F32,
     /// 16 bits.
     Bf16,
+    /// There are none: ternary weights train as they are ([`GridLinear`]).
+    None,
 }
 
 /// Random weights to train from: Gaussian with deviation 1/√inputs, and gains of 1.
@@ -92,6 +95,16 @@ impl Initial {
     ) -> nn::Result<BitLinear<P>> {
         let options = options.clone();
         BitLinear::random(name, shape, deviation(shape), self.seed, options, parameters)
+    }
+
+    fn grid(
+        &self,
+        name: &str,
+        shape: [usize; 2],
+        options: &BitLinearOptions,
+        parameters: &mut Parameters,
+    ) -> nn::Result<GridLinear> {
+        GridLinear::random(name, shape, deviation(shape), self.seed, options, parameters)
     }
 
     fn dense<T: Compute>(
@@ -127,6 +140,7 @@ impl<T: Compute> WeightSource<T> for Initial {
                     Shadow::Bf16 => {
                         Box::new(self.bit_linear::<bf16>(name, shape, options, parameters)?)
                     }
+                    Shadow::None => Box::new(self.grid(name, shape, options, parameters)?),
                 })
             }
             _ => Ok(Box::new(self.dense::<T>(name, shape, parameters)?)),
@@ -145,6 +159,7 @@ impl<T: Compute> WeightSource<T> for Initial {
                 Shadow::Bf16 => {
                     Box::new(self.bit_linear::<bf16>(name, shape, options, parameters)?)
                 }
+                Shadow::None => Box::new(self.grid(name, shape, options, parameters)?),
             }),
             _ => Ok(Box::new(self.dense::<T>(name, shape, parameters)?)),
         }

@@ -1,9 +1,11 @@
 //! Settings that must go together.
 
+use models::Shadow;
+use ste::{Mode, Ramp};
 use ternary_core::{Granularity, Rule, Weights};
 
 use super::error::Error;
-use super::{Batch, Configuration, Model};
+use super::{Batch, Configuration, Model, Ternary};
 
 /// Bytes that one step may predict: beyond it, buffers would not fit any machine.
 const LARGEST_BATCH: usize = 1 << 24;
@@ -61,6 +63,7 @@ impl Configuration {
             expected: "no running average of levels that are learned",
             found: format!("{rule}, {average}"),
         })?;
+        self.check_dqt()?;
         self.check_fogzo()?;
         let (rate, minimum) = (self.run.ohem, self.mining.minimum);
         ensure(rate >= minimum, || Error::Contradiction {
@@ -77,11 +80,38 @@ impl Configuration {
     }
 
     /// FOGZO moves latent weights there and back, and nothing else may remember it.
+    /// Without latent weights there is nothing for an estimator, a ramp, a learned rule or FOGZO to act on.
+    fn check_dqt(&self) -> Result<(), Error> {
+        let Ternary { stochastic_rounding, boundary_noise, scale_average, .. } = self.ternary;
+        let is_float = self.is_float();
+        let is_plain = self.run.ste == Mode::Vanilla && self.ramp()? == Ramp::NONE;
+        let is_steady = boundary_noise == 0.0 && scale_average == 0.0;
+        for (holds, keys, expected) in [
+            (!is_float, "dqt, float", "ternary weights"),
+            (
+                is_plain,
+                "dqt, ste, float_steps, ternary.ramp",
+                "no estimator and no ramp: ste vanilla",
+            ),
+            (!self.rule().is_learned(), "dqt, ternary.quantiser", "a rule that is not learned"),
+            (is_steady, "dqt, ternary.boundary_noise, ternary.scale_average", "both 0"),
+            (stochastic_rounding, "dqt, ternary.stochastic_rounding", "rounding at random"),
+            (self.run.fogzo_from >= 1.0, "dqt, fogzo_from", "no FOGZO, which moves latent weights"),
+        ] {
+            ensure(holds || self.latent() != Shadow::None, || Error::Contradiction {
+                keys,
+                expected,
+                found: "training without latent weights".into(),
+            })?;
+        }
+        Ok(())
+    }
+
     fn check_fogzo(&self) -> Result<(), Error> {
         if self.run.fogzo_from >= 1.0 {
             return Ok(());
         }
-        ensure(!self.run.float, || Error::Contradiction {
+        ensure(!self.is_float(), || Error::Contradiction {
             keys: "fogzo_from, float",
             expected: "ternary weights, whose gradients FOGZO measures",
             found: "float weights".into(),

@@ -38,6 +38,8 @@ settings! {
         ste: Mode = Mode::default();
         /// Steps with float weights before they become ternary [default: by --ste]
         float_steps: Option<u32> = None;
+        /// Train ternary weights as they are, without latent ones, rounding each step at random (DQT)
+        dqt: bool = false;
         /// The share of the steps after which FOGZO measures the gradients of latent weights; 1 is never
         fogzo_from: f64 = 1.0, in 0.0..=1.0;
         /// The share of tokens (or windows), those of the highest loss, that a step learns from
@@ -72,7 +74,7 @@ settings! {
         packing: Packing = Packing::TwoBit;
         /// How activations enter a ternary product: int8 codes for each token, or real numbers
         activations: Activations = Activations::Int8;
-        /// The precision of the latent weights: f32, or bf16
+        /// The precision of the latent weights: f32, bf16, or none, as --dqt
         latent: Shadow = Shadow::F32;
         /// Round updates of bf16 weights up or down at random, without bias, instead of to the nearest
         stochastic_rounding: bool = true;
@@ -98,6 +100,8 @@ settings! {
     optimiser: Optimiser "optimiser" {
         /// The learning rate after the warm-up
         learning_rate: f64 = 6e-3, in POSITIVE;
+        /// Learning rate of ternary weights without latent ones, in learning rates of the others
+        dqt_rate: f64 = 0.02, in POSITIVE;
         /// The learning rate of learned scales, as a multiple of the learning rate
         scale_rate: f64 = 1.0, in 0.0..=1e6;
         /// The learning rate of learned thresholds, as a multiple of the learning rate

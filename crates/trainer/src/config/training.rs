@@ -2,6 +2,7 @@
 
 use std::mem::discriminant;
 
+use models::Shadow;
 use ste::{Mode, Ramp};
 use ternary_core::Rule;
 
@@ -17,6 +18,11 @@ impl Configuration {
     /// The rule of the ternary weights: the quantiser that is given, or the mode's, or absmean.
     pub fn rule(&self) -> Rule {
         self.ternary.quantiser.or(self.run.ste.rule()).unwrap_or(Rule::Absmean)
+    }
+
+    /// How latent weights are kept: by the setting, or not at all under DQT.
+    pub fn latent(&self) -> Shadow {
+        if self.run.dqt { Shadow::None } else { self.ternary.latent }
     }
 
     /// λ over the run: the mode's ramp, changed by what is given.

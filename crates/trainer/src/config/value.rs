@@ -199,7 +199,7 @@ named! {
     Packing, "a packing": "two-bit" => Packing::TwoBit, "five-trits" => Packing::FiveTrits;
     Activations, "a kind of activations": "int8" => Activations::Int8, "real" => Activations::Real;
     Items, "what is kept as a whole": "tokens" => Items::Tokens, "examples" => Items::Examples;
-    Shadow, "a precision": "f32" => Shadow::F32, "bf16" => Shadow::Bf16;
+    Shadow, "a precision": "f32" => Shadow::F32, "bf16" => Shadow::Bf16, "none" => Shadow::None;
 }
 
 impl SettingValue for Preset {

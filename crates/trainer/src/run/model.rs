@@ -19,7 +19,7 @@ pub(super) fn build(configuration: &Configuration) -> Result<Decoder<f32>> {
     let kind = if configuration.is_float() {
         WeightKind::Dense
     } else {
-        let Ternary { granularity, packing, activations, latent, .. } = configuration.ternary;
+        let Ternary { granularity, packing, activations, .. } = configuration.ternary;
         let Ternary { embedding, head, .. } = configuration.ternary;
         let learned = learned(configuration);
         let options = BitLinearOptions {
@@ -35,7 +35,7 @@ pub(super) fn build(configuration: &Configuration) -> Result<Decoder<f32>> {
             scale_average: configuration.ternary.scale_average as f32,
             boundary_noise: configuration.ternary.boundary_noise as f32,
         };
-        WeightKind::Ternary { options, shadow: latent, embedding, head }
+        WeightKind::Ternary { options, shadow: configuration.latent(), embedding, head }
     };
     let seed = Purpose::Weights.seed(configuration.run.seed);
     Ok(Decoder::build(shape(configuration), &mut Initial { seed, kind })?)

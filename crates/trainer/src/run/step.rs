@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use models::Decoder;
-use nn::{Draw, Gradients, Module, Rounding, Sequences, Tape, Update};
+use nn::{Draw, Gradients, Module, Rounding, Sequences, Tape, Update, ValuesMut};
 use ste::{Progress, Ramp};
 
 use super::fogzo::{Probed, Probing};
@@ -24,6 +24,8 @@ pub(super) struct Training<'a> {
     optimiser: AdamW,
     /// The learning rate of each tensor, as a multiple of the schedule's.
     rates: Vec<f64>,
+    /// The same for ternary weights without latent ones.
+    dqt_rate: f64,
     schedule: Cosine,
     clip: f64,
     seed: u64,
@@ -81,6 +83,7 @@ impl<'a> Training<'a> {
             Sequences { count: configuration.batch.windows, length: configuration.batch.length };
         Ok(Self {
             rates: parameters.ids().map(of).collect(),
+            dqt_rate: settings.dqt_rate,
             optimiser: AdamW::new(options, tensors),
             gradients: Gradients::zeros(parameters),
             schedule: Cosine {
@@ -190,10 +193,13 @@ impl<'a> Training<'a> {
     }
 
     fn update(&mut self, updates: u32, learning_rate: f64, gradient_factor: f64) {
-        let Self { model, optimiser, rates, gradients, seed, rounds_at_random, .. } = self;
+        let Self { model, optimiser, rates, dqt_rate, gradients, seed, rounds_at_random, .. } =
+            self;
         model.visit_mut(&mut |id, mut values| {
             let gradient = gradients.get(id);
-            let learning_rate = learning_rate * rates[id.index()];
+            let own =
+                if matches!(values, ValuesMut::Ternary(_)) { *dqt_rate } else { rates[id.index()] };
+            let learning_rate = learning_rate * own;
             let mut tensor = optimiser.begin(id.index(), learning_rate, gradient_factor);
             let noise = Draw::Rounding.noise(*seed, id, updates);
             let rounding =

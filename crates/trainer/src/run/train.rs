@@ -3,6 +3,8 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use nn::{Memory, Module};
+
 use super::evaluation::evaluate;
 use super::folder::RunFolder;
 use super::loss::HeldOutLoss;
@@ -47,6 +49,11 @@ pub fn train(configuration: &Configuration, progress: &Progress) -> Result<Summa
         training.len(),
         text.held_out().len(),
         folder.path().display(),
+    ));
+    let Memory { packed, latent, other } = model.memory();
+    progress.line(format_args!(
+        "the weights take {} bytes: {packed} packed, {latent} latent, {other} other",
+        packed + latent + other,
     ));
     let mut run = Running {
         configuration,

@@ -259,6 +259,28 @@ fn fogzo_probes_what_mining_kept_and_both_give_the_same_bits_on_any_number_of_th
 }
 
 #[test]
+fn without_latent_weights_it_learns_and_weighs_less() {
+    let text = stories(0, 5000);
+    let train = |settings: &[&str]| {
+        let (training, steps) = run(settings, &text, 60);
+        let mean = |steps: &[Step]| steps.iter().map(|step| step.loss).sum::<f64>() / 10.0;
+        (
+            training.model().memory(),
+            mean(&steps[..10]),
+            mean(&steps[50..]),
+            tensors(training.model()),
+        )
+    };
+    let (memory, first, last, weights) = train(&["steps=60", "dqt=true"]);
+    assert!(last < first - 0.2, "{first} to {last}");
+    assert_eq!(memory.latent, 0);
+    assert!(train(&["steps=60", "dqt=true"]).3 == weights);
+    assert!(train(&["steps=60"]).0.latent > 4 * memory.packed);
+    let (_, _, _, slower) = train(&["steps=60", "dqt=true", "optimiser.dqt_rate=0.01"]);
+    assert!(slower != weights);
+}
+
+#[test]
 fn quantisers_that_learn_their_levels_train() {
     let text = stories(0, 5000);
     for settings in [
