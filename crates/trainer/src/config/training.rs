@@ -72,6 +72,12 @@ impl Configuration {
     }
 }
 
+/// Whether a mode has no estimator but that of a rule which learns its levels.
+fn goes_with_learned(mode: Mode) -> bool {
+    let plain = matches!(mode, Mode::Vanilla | Mode::Progressive);
+    plain || mode.rule().is_some_and(Rule::is_learned)
+}
+
 #[cfg(test)]
 mod tests {
     use ste::Shape;
@@ -93,6 +99,7 @@ mod tests {
         let given = resolve(&["ste=twn", "ternary.quantiser=twn0.7"]).unwrap().rule();
         assert_eq!(given, Rule::Twn { factor: 0.7 });
         assert_eq!(resolve(&["ste=progressive"]).unwrap().ramp().unwrap(), Ramp::PROGRESSIVE);
+        assert_eq!(resolve(&["ste=lsq"]).unwrap().rule(), Rule::Lsq);
         assert!(resolve(&["ste=none"]).unwrap().is_float());
         assert!(resolve(&["float=true"]).unwrap().is_float() && !resolve(&[]).unwrap().is_float());
     }
@@ -111,6 +118,8 @@ mod tests {
         for (sets, keys) in [
             (&["ste=twn", "ternary.quantiser=absmean"][..], "ste, ternary.quantiser: "),
             (&["ste=hestia", "ternary.quantiser=twn"], "ste, ternary.quantiser: "),
+            (&["ste=ttq", "ternary.quantiser=lsq"], "ste, ternary.quantiser: "),
+            (&["ste=ewgs", "ternary.quantiser=lsq"], "ste, ternary.quantiser: "),
             (&["steps=10", "float_steps=11"], "float_steps, ternary.ramp"),
             (&["steps=10", "float_steps=5", "ternary.ramp=0.6"], "float_steps, ternary.ramp"),
             (&["ternary.ramp=1.5"], "float_steps, ternary.ramp"),

@@ -4,8 +4,7 @@
 const NOT_DECAYED: [&str; 5] = ["norm", "bias", "scale", "threshold", "embed"];
 
 /// Whether weight decay is for a tensor of this name: for all but norms, scales, thresholds, biases and
-/// embeddings,
-/// whose size is no measure of complexity. A head that is tied to the embedding goes with it.
+/// embeddings, whose size is no measure of complexity. A head that is tied to the embedding goes with it.
 pub fn is_decayed(name: &str) -> bool {
     !NOT_DECAYED.iter().any(|part| name.contains(part))
 }
