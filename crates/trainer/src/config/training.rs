@@ -58,9 +58,7 @@ impl Configuration {
             }
             Some(_) => self.ramp().map(|_| ()),
             // Rules that learn their levels bring the estimator that their gradients go with.
-            None if self.rule().is_learned()
-                && !matches!(mode, Mode::Vanilla | Mode::Progressive) =>
-            {
+            None if self.rule().is_learned() && !goes_with_learned(mode) => {
                 Err(Error::Contradiction {
                     keys: "ste, ternary.quantiser",
                     expected: "the mode of a rule that is learned, vanilla or progressive",
