@@ -79,7 +79,6 @@ impl Configuration {
         })
     }
 
-    /// FOGZO moves latent weights there and back, and nothing else may remember it.
     /// Without latent weights there is nothing for an estimator, a ramp, a learned rule or FOGZO to act on.
     fn check_dqt(&self) -> Result<(), Error> {
         let Ternary { stochastic_rounding, boundary_noise, scale_average, .. } = self.ternary;
@@ -107,6 +106,7 @@ impl Configuration {
         Ok(())
     }
 
+    /// FOGZO moves latent weights there and back, and nothing else may remember it.
     fn check_fogzo(&self) -> Result<(), Error> {
         if self.run.fogzo_from >= 1.0 {
             return Ok(());

@@ -56,7 +56,6 @@ impl Configuration {
                     found: format!("{mode}, which needs {rule}, and {given}"),
                 })
             }
-            Some(_) => self.ramp().map(|_| ()),
             // Rules that learn their levels bring the estimator that their gradients go with.
             None if self.rule().is_learned() && !goes_with_learned(mode) => {
                 Err(Error::Contradiction {
@@ -65,7 +64,7 @@ impl Configuration {
                     found: format!("{mode} and {}", self.rule()),
                 })
             }
-            None => self.ramp().map(|_| ()),
+            _ => self.ramp().map(|_| ()),
         }
     }
 }
