@@ -5,6 +5,7 @@
 //! | [`RmsNorm`] | x / rms(x) · gain |
 //! | [`Attention`] | projections, rotary angles, causal attention with grouped heads, output projection |
 //! | [`FeedForward`] | SwiGLU, squared ReLU or GELU between projections |
+//! | [`BitMoe`], [`TernaryMoe`] | a router, and a few experts for each row |
 //! | [`Block`] | x + attention(norm(x)), then x + feed-forward(norm(x)) |
 //! | [`Embedding`] | tokens to rows; its table may serve as the head |
 
@@ -12,6 +13,7 @@ mod attention;
 mod block;
 mod embedding;
 mod feed_forward;
+mod mixture;
 mod norm;
 
 use std::fmt::Debug;
@@ -26,6 +28,7 @@ pub use attention::{Attention, AttentionOptions, AttentionProjections};
 pub use block::Block;
 pub use embedding::Embedding;
 pub use feed_forward::{FeedForward, FeedForwardProjections, Nonlinearity};
+pub use mixture::{BitMoe, ExpertWeights, MixtureOptions, SharedExpert, TernaryExpert, TernaryMoe};
 pub use norm::RmsNorm;
 
 /// How the rows of a batch divide into sequences: all of one length.
