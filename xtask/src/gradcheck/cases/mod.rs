@@ -3,6 +3,7 @@
 mod estimators;
 mod layers;
 mod learned;
+mod mixture;
 mod op;
 mod ops;
 mod part;
@@ -12,8 +13,15 @@ use super::case::Case;
 
 /// All of them.
 pub(crate) fn all() -> Vec<Box<dyn Case>> {
-    [estimators::all(), learned::all(), ops::all(), projections::all(), layers::all()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        estimators::all(),
+        learned::all(),
+        ops::all(),
+        projections::all(),
+        layers::all(),
+        mixture::all(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
