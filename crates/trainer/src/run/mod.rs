@@ -8,6 +8,7 @@ mod loss;
 mod metrics;
 mod model;
 mod progress;
+mod start;
 mod step;
 mod summary;
 mod train;
