@@ -26,9 +26,8 @@ fn saved(sets: &[&str]) -> (TemporaryFolder, Decoder<f32>) {
 }
 
 fn start(folder: &TemporaryFolder, sets: &[&str]) -> Result<Decoder<f32>> {
-    let mut configuration = configuration(sets);
-    configuration.run.from = Some(folder.path().join("model"));
-    build(&configuration)
+    let from = format!("from={}", folder.path().join("model").display());
+    build(&configuration(&[sets, &[&from]].concat()))
 }
 
 fn scores(model: &Decoder<f32>) -> Vec<f32> {
