@@ -40,4 +40,4 @@ mod source;
 pub use config::{DecoderConfig, Mixture};
 pub use decoder::{Batch, Decoder};
 pub use error::{Error, Result};
-pub use source::{Initial, Shadow, Start, WeightKind, WeightSource};
+pub use source::{GivenValues, Initial, Shadow, Start, WeightKind, WeightSource};

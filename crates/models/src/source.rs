@@ -98,8 +98,11 @@ pub struct Start<'a, E> {
     /// Where there are none, and how all are kept.
     pub initial: Initial,
     /// The values of a tensor by its name and shape, or nothing.
-    pub values: &'a mut dyn FnMut(&str, &[usize]) -> Result<Option<Vec<f32>>, E>,
+    pub values: &'a mut GivenValues<'a, E>,
 }
+
+/// The values of a tensor by its name and shape, or nothing for random ones.
+pub type GivenValues<'a, E> = dyn FnMut(&str, &[usize]) -> Result<Option<Vec<f32>>, E> + 'a;
 
 /// The name of an untied head.
 pub(crate) const HEAD: &str = "lm_head";

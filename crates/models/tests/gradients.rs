@@ -1,6 +1,6 @@
 //! The gradient of a whole decoder is the slope of its loss.
 
-use models::{Batch, Decoder, DecoderConfig, Initial, Shadow, WeightKind};
+use models::{Batch, Decoder, DecoderConfig, Initial, Mixture, Shadow, WeightKind};
 use nn::ops::IGNORED;
 use nn::{BitLinearOptions, Gradients, Module, Nonlinearity, Sequences, Tape, Update, ValuesMut};
 
@@ -28,6 +28,12 @@ fn loss(model: &Decoder<f64>) -> f64 {
     model.loss(BATCH, &mut Tape::inference()).unwrap().mean
 }
 
+/// What is minimised: the loss, and those of the routers.
+fn objective(model: &Decoder<f64>) -> f64 {
+    let mut tape = Tape::recording();
+    model.loss(BATCH, &mut tape).unwrap().mean + tape.auxiliary_loss()
+}
+
 /// Adds `change` to number `index` of the values, counted over all parameters in order.
 fn nudge(model: &mut Decoder<f64>, index: usize, change: f64) {
     let parameters = model.parameters().clone();
@@ -41,22 +47,28 @@ fn nudge(model: &mut Decoder<f64>, index: usize, change: f64) {
 
 #[test]
 fn every_gradient_of_a_dense_decoder_is_the_slope_of_its_loss() {
-    let shapes = [(true, Nonlinearity::SwiGlu), (false, Nonlinearity::Gelu)];
-    for (tied_head, nonlinearity) in shapes {
+    let mixture = Mixture { experts: 3, used: 2, shared: true, balance: 0.5, z: 0.25 };
+    let shapes = [
+        config(true, Nonlinearity::SwiGlu),
+        config(false, Nonlinearity::Gelu),
+        DecoderConfig { mixture: Some(mixture), ..config(true, Nonlinearity::SwiGlu) },
+    ];
+    for shape in shapes {
         let mut source = Initial { seed: 3, kind: WeightKind::Dense };
-        let mut model =
-            Decoder::<f64>::build(config(tied_head, nonlinearity), &mut source).unwrap();
+        let has_router = shape.mixture.is_some();
+        let mut model = Decoder::<f64>::build(shape, &mut source).unwrap();
         let mut gradients = Gradients::zeros(model.parameters());
         let found = model.loss_and_gradients(BATCH, &mut Tape::recording(), &mut gradients);
         let found = found.unwrap();
         assert_eq!((found.mean, found.count), (loss(&model), 9));
+        assert_eq!(objective(&model) > found.mean + 0.5, has_router);
         let largest = gradients.values().iter().fold(0.0_f64, |max, g| max.max(g.abs()));
         let step = 1e-5;
         for index in (0..gradients.values().len()).step_by(7) {
             nudge(&mut model, index, step);
-            let above = loss(&model);
+            let above = objective(&model);
             nudge(&mut model, index, -2.0 * step);
-            let below = loss(&model);
+            let below = objective(&model);
             nudge(&mut model, index, step);
             let (slope, found) = ((above - below) / (2.0 * step), gradients.values()[index]);
             assert!((slope - found).abs() < 1e-7 * largest.max(1.0), "{index}: {slope}, {found}");
