@@ -5,7 +5,8 @@
 //! | [`RmsNorm`] | x / rms(x) · gain |
 //! | [`Attention`] | projections, rotary angles, causal attention with grouped heads, output projection |
 //! | [`FeedForward`] | SwiGLU, squared ReLU or GELU between projections |
-//! | [`Block`] | x + attention(norm(x)), then x + feed-forward(norm(x)) |
+//! | [`PerLayerEmbedding`] | a row of each token, gated by the stream, between projections |
+//! | [`Block`] | x + attention(norm(x)), then x + feed-forward(norm(x)), then the per-layer embedding |
 //! | [`Embedding`] | tokens to rows; its table may serve as the head |
 
 mod attention;
@@ -13,6 +14,7 @@ mod block;
 mod embedding;
 mod feed_forward;
 mod norm;
+mod per_layer;
 
 use std::fmt::Debug;
 
@@ -27,6 +29,7 @@ pub use block::Block;
 pub use embedding::Embedding;
 pub use feed_forward::{FeedForward, FeedForwardProjections, Nonlinearity};
 pub use norm::RmsNorm;
+pub use per_layer::PerLayerEmbedding;
 
 /// How the rows of a batch divide into sequences: all of one length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -177,7 +177,7 @@ impl<'a> Training<'a> {
     fn moment(&self, updates: u32) -> Update {
         let (step, total) = (updates, self.schedule.steps);
         let lambda = self.ramp.lambda(Progress { step, total });
-        Update { seed: self.seed, step, total, lambda, is_noisy: step < total }
+        Update { seed: self.seed, step, total, lambda, is_noisy: step < total, levels: None }
     }
 
     fn read_batch(&mut self, step: u32) {

@@ -7,13 +7,21 @@ mod op;
 mod ops;
 mod part;
 mod projections;
+mod shared_levels;
 
 use super::case::Case;
 
 /// All of them.
 pub(crate) fn all() -> Vec<Box<dyn Case>> {
-    [estimators::all(), learned::all(), ops::all(), projections::all(), layers::all()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        estimators::all(),
+        learned::all(),
+        shared_levels::all(),
+        ops::all(),
+        projections::all(),
+        layers::all(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

@@ -1,24 +1,22 @@
 //! [`BitLinear`]: a ternary projection that trains.
 
-mod codes;
-mod learned;
+pub(super) mod codes;
 mod options;
 mod projection;
 mod shadow;
 #[cfg(test)]
 mod tests;
 
-use ste::{AnyEstimator, Progress};
-use ternary_core::{Levels, TernaryMatrix};
+use ste::Progress;
+use ternary_core::{Levels, TernaryMatrix, Weights};
 
 use super::bias::Bias;
 use super::dense::gaussian;
+use super::learned::Learned;
 use crate::error::{InLayer, Result, check_size};
 use crate::module::{Memory, Update};
 use crate::parameters::{ParameterId, Parameters};
-use learned::Learned;
 
-pub use learned::{LearnedLevels, LearnedRule};
 pub use options::BitLinearOptions;
 pub use shadow::ShadowPrecision;
 
@@ -39,6 +37,7 @@ pub use shadow::ShadowPrecision;
 ///
 /// Levels are fitted to the latent weights, or learned ([`BitLinearOptions::learned`]): parameters of
 /// their own, whose gradients `finish` takes from dQ, and which requantisation puts back into their range.
+/// Or they are those of a group of matrices ([`SharedLevels`](crate::SharedLevels)).
 ///
 /// Without its latent weights ([`BitLinear::drop_shadow`]) the layer is frozen, but for the bias.
 ///
@@ -98,12 +97,14 @@ impl<P: ShadowPrecision> BitLinear<P> {
         let start = start.transpose().in_layer(name)?;
         let rule = codes::rule(&options, start.clone()).in_layer(name)?;
         let base = TernaryMatrix::quantize(outputs, inputs, weights, &*rule, options.packing);
-        let mut layer = Self::from_ternary(name, base.in_layer(name)?, options, parameters)?;
+        let (base, mut levels) = (base.in_layer(name)?, Vec::new());
+        codes::fit(&*rule, 0.0, weights, &mut levels, base.scales().len()).in_layer(name)?;
+        let mut layer = Self::from_ternary(name, base, options, parameters)?;
+        layer.levels = levels;
         layer.shadow = Some(weight);
         if let (Some(learned), Some(start)) = (&mut layer.learned, start) {
             learned.set(start);
         }
-        layer.fit()?;
         Ok(layer)
     }
 
@@ -139,11 +140,11 @@ impl<P: ShadowPrecision> BitLinear<P> {
         let weight_name = format!("{name}.weight");
         let id = parameters.declare(weight_name.clone(), &[weight.rows(), weight.cols()])?;
         let learned = match options.learned {
-            Some(learned) => {
+            Some(learned) if !options.is_shared => {
                 let groups = learned.granularity.count(weight.rows(), weight.cols());
                 Some(Learned::declare(name, learned, groups.in_layer(name)?, parameters)?)
             }
-            None => None,
+            _ => None,
         };
         Ok(Self {
             name: name.to_owned(),
@@ -179,6 +180,11 @@ impl<P: ShadowPrecision> BitLinear<P> {
     /// The latent weights, while they are kept.
     pub fn shadow(&self) -> Option<&[P]> {
         self.shadow.as_deref()
+    }
+
+    /// The latent weights as a quantiser reads them.
+    fn latent(&self) -> Weights<'_> {
+        P::weights(self.shadow.as_deref().unwrap_or_default())
     }
 
     /// The latent weights, to be changed; [`BitLinear::decide_codes`] makes the change count.
@@ -247,18 +253,23 @@ impl<P: ShadowPrecision> BitLinear<P> {
     /// # Errors
     /// [`Error::Core`](crate::Error::Core) for latent weights or learned levels that are not finite: nothing
     /// has changed then;
-    /// [`Error::Setting`](crate::Error::Setting) for a λ outside 0 ..= 1.
+    /// [`Error::Setting`](crate::Error::Setting) for a λ outside 0 ..= 1, or without the levels of the
+    /// group that it shares them with.
     pub fn decide_codes(&mut self, update: Update) -> Result<()> {
         self.check_lambda(update.lambda)?;
         let Some(shadow) = &self.shadow else { return Ok(()) };
         let weights = P::weights(shadow);
         weights.check_finite().in_layer(&self.name)?;
-        self.fit()?;
-        let Self { options, id, levels, learned, noisy, base, shadow, soft, .. } = self;
+        match update.levels {
+            _ if !self.options.is_shared => self.fit()?,
+            Some(levels) => self.levels.fill(levels),
+            None => return Err(self.without_group()),
+        }
+        let Self { options, id, levels, noisy, base, shadow, soft, .. } = self;
         let Some(shadow) = shadow else { return Ok(()) };
         let weights = P::weights(shadow);
         codes::decide(options, *id, update, weights, levels, noisy, base).in_layer(&self.name)?;
-        let estimator = estimator(options, learned.as_ref());
+        let estimator = options.estimator();
         codes::soften(estimator, update, weights, levels, base, noisy, soft);
         (self.lambda, self.progress) = (update.lambda, update.progress());
         Ok(())
@@ -275,9 +286,13 @@ impl<P: ShadowPrecision> BitLinear<P> {
         codes::fit(rule, average, P::weights(shadow), &mut self.levels, groups).in_layer(&self.name)
     }
 
-    /// What stands in for the derivative of the rule.
-    fn estimator(&self) -> &dyn AnyEstimator {
-        estimator(&self.options, self.learned.as_ref())
+    fn without_group(&self) -> crate::Error {
+        crate::Error::Setting {
+            layer: self.name.clone(),
+            what: "levels of an update",
+            expected: "those that a group shares (SharedLevels)",
+            found: "none".into(),
+        }
     }
 
     fn check_lambda(&self, lambda: f32) -> Result<()> {
@@ -304,15 +319,5 @@ impl<P: ShadowPrecision> BitLinear<P> {
             latent: self.shadow.as_ref().map_or(0, |shadow| shadow.capacity() * size_of::<P>()),
             other: floats * size_of::<f32>() + names + levels + learned + bias,
         }
-    }
-}
-
-fn estimator<'a>(
-    options: &'a BitLinearOptions,
-    learned: Option<&'a Learned>,
-) -> &'a dyn AnyEstimator {
-    match learned {
-        Some(learned) => learned.estimator(),
-        None => &*options.estimator,
     }
 }

@@ -3,7 +3,6 @@
 use ternary_core::kernels::{DenseOperand, Store};
 use ternary_core::mutant;
 
-use super::learned::Learned;
 use super::{BitLinear, ShadowPrecision};
 use crate::compute::{Compute, dequantize_rows};
 use crate::error::{InLayer, Result};
@@ -12,6 +11,7 @@ use crate::input::Input;
 use crate::module::{Memory, Module, Tensor, Update, Values, ValuesMut};
 use crate::ops::{LinearShape, linear, linear_weight_gradient};
 use crate::parameters::ParameterId;
+use crate::projection::learned::Learned;
 use crate::projection::{
     Activations, Lookup, Projection, check_backward, check_forward, look_up_rows,
 };
@@ -56,7 +56,8 @@ impl<T: Compute, P: ShadowPrecision> Module<T> for BitLinear<P> {
                 mutant!("BitLinear/learned levels left out", &self.learned, &None)
             {
                 let (levels, base) = (&self.levels, &self.base);
-                learned.add_gradients(self.id, shadow, levels, base, self.lambda, gradients);
+                let latent = self.latent();
+                learned.add_gradients(self.id, latent, levels, base, self.lambda, gradients);
             }
             self.pass(shadow, gradients.get_mut(self.id));
         }
@@ -65,6 +66,10 @@ impl<T: Compute, P: ShadowPrecision> Module<T> for BitLinear<P> {
 
     fn requantize(&mut self, update: Update) -> Result<()> {
         self.decide_codes(update)
+    }
+
+    fn drop_latent(&mut self) {
+        self.drop_shadow();
     }
 
     fn memory(&self) -> Memory {
@@ -86,7 +91,7 @@ impl<P: ShadowPrecision> BitLinear<P> {
                     *latent = T::from_f32(shadow.to_f32());
                 }
                 before.copy_from_slice(gradient);
-                T::estimate(self.estimator(), latent, levels, self.progress, gradient);
+                T::estimate(self.options.estimator(), latent, levels, self.progress, gradient);
                 if self.lambda < 1.0 {
                     for (gradient, &before) in gradient.iter_mut().zip(&*before) {
                         *gradient = mutant!(

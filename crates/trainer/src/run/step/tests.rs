@@ -187,7 +187,8 @@ fn every_mode_learns_and_ends_with_hard_codes() {
         let Training { mut model, examples, .. } = training;
         let batch = examples.batch();
         let loss = model.loss(batch, &mut Tape::recording()).unwrap();
-        let hard = Update { seed: 0, step: 1, total: 1, lambda: 1.0, is_noisy: false };
+        let hard =
+            Update { seed: 0, step: 1, total: 1, lambda: 1.0, is_noisy: false, levels: None };
         model.requantize(hard).unwrap();
         assert_eq!(model.loss(batch, &mut Tape::recording()).unwrap(), loss, "{mode}");
     }
