@@ -30,6 +30,7 @@ pub(super) fn build(configuration: &Configuration) -> Result<Decoder<f32>> {
             },
             estimator: configuration.run.ste.estimator(),
             learned,
+            is_shared: false,
             packing,
             activations,
             scale_average: configuration.ternary.scale_average as f32,
