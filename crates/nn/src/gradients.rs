@@ -12,35 +12,48 @@ use crate::parameters::{ParameterId, Parameters};
 /// Between a backward and [`Module::finish_gradients`](crate::Module::finish_gradients) the entries of
 /// a quantised weight are dL/dq, so that gradients of several batches add up exactly; afterwards they are
 /// those of the latent weight.
+///
+/// A parameter is *touched* once a backward asked for its gradient to add to ([`Gradients::get_mut`]). One that is
+/// not (those of an expert without rows) has a gradient of exactly zero, and is to be left as it is: no decay, no
+/// moments.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gradients<T> {
     values: Vec<T>,
     ranges: Vec<Range<usize>>,
+    is_touched: Vec<bool>,
 }
 
 impl<T: Real> Gradients<T> {
     /// Zeros for these parameters.
     pub fn zeros(parameters: &Parameters) -> Self {
         let ranges = parameters.ids().map(|id| parameters.range(id)).collect();
-        Self { values: vec![T::ZERO; parameters.numbers()], ranges }
+        let is_touched = vec![false; parameters.len()];
+        Self { values: vec![T::ZERO; parameters.numbers()], ranges, is_touched }
     }
 
-    /// Sets every number to zero.
+    /// Sets every number to zero; no parameter is touched then.
     pub fn clear(&mut self) {
         self.values.fill(T::ZERO);
+        self.is_touched.fill(false);
     }
 
     /// The gradient of one parameter.
     ///
     /// # Panics
-    /// For an identity of other parameters, as is the next.
+    /// For an identity of other parameters, as are the others.
     pub fn get(&self, id: ParameterId) -> &[T] {
         &self.values[self.ranges[id.index()].clone()]
     }
 
-    /// The gradient of one parameter, to add to.
+    /// The gradient of one parameter, to add to: it is touched from then on.
     pub fn get_mut(&mut self, id: ParameterId) -> &mut [T] {
+        self.is_touched[id.index()] = true;
         &mut self.values[self.ranges[id.index()].clone()]
+    }
+
+    /// Whether a backward has added to the gradient of this parameter.
+    pub fn is_touched(&self, id: ParameterId) -> bool {
+        self.is_touched[id.index()]
     }
 
     /// All numbers, parameter after parameter.
@@ -94,5 +107,17 @@ mod tests {
         assert_eq!(gradients.norm(), 5.0);
         gradients.clear();
         assert_eq!(gradients.values(), [0.0; 5]);
+    }
+
+    #[test]
+    fn a_parameter_is_touched_by_whoever_adds_to_it_until_the_next_step() {
+        let mut parameters = Parameters::new();
+        let [a, b] = ["a", "b"].map(|name| parameters.declare(name, &[2]).unwrap());
+        let mut gradients = Gradients::<f32>::zeros(&parameters);
+        gradients.get_mut(b);
+        gradients.values_mut()[0] = 1.0;
+        assert!(!gradients.is_touched(a) && gradients.is_touched(b));
+        gradients.clear();
+        assert!(!gradients.is_touched(b));
     }
 }

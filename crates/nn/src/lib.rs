@@ -37,7 +37,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | here | [`Projection`]s: [`Dense`], [`TernaryLinear`], [`BitLinear`], [`GridLinear`]; [`Layer`]s: [`Attention`], [`FeedForward`], [`RmsNorm`], [`Block`], [`Embedding`], [`PerLayerEmbedding`] |
+//! | here | [`Projection`]s: [`Dense`], [`TernaryLinear`], [`BitLinear`], [`GridLinear`]; [`Layer`]s: [`Attention`], [`FeedForward`], [`BitMoe`], [`TernaryMoe`], [`RmsNorm`], [`Block`], [`Embedding`], [`PerLayerEmbedding`] |
 //! | here | [`Tape`], [`Input`], [`Gradients`], [`Parameters`] and their identities, [`Module`], [`SharedLevels`] |
 //! | [`ops`] | the functions that layers are made of, each beside its backward |
 //! | [`ste`], [`ternary_core`] | the crates below, for estimators, quantisers and packed weights |
@@ -63,8 +63,9 @@ pub use error::{Error, Result};
 pub use gradients::Gradients;
 pub use input::Input;
 pub use layers::{
-    Attention, AttentionOptions, AttentionProjections, Block, Embedding, FeedForward,
-    FeedForwardProjections, Layer, Nonlinearity, PerLayerEmbedding, RmsNorm, Sequences,
+    Attention, AttentionOptions, AttentionProjections, BitMoe, Block, Embedding, ExpertWeights,
+    FeedForward, FeedForwardProjections, Layer, MixtureOptions, Nonlinearity, PerLayerEmbedding,
+    RmsNorm, Sequences, SharedExpert, TernaryExpert, TernaryMoe,
 };
 pub use module::{Memory, Module, Tensor, Update, Values, ValuesMut};
 pub use noise::Draw;

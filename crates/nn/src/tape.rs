@@ -43,6 +43,8 @@ pub struct Tape<T> {
     values: Vec<Vec<T>>,
     tokens: Vec<Vec<u32>>,
     codes: Vec<QuantizedRows>,
+    auxiliary_loss: f64,
+    auxiliary_weight: f64,
 }
 
 impl<T: Real> Tape<T> {
@@ -63,6 +65,8 @@ impl<T: Real> Tape<T> {
             values: Vec::new(),
             tokens: Vec::new(),
             codes: Vec::new(),
+            auxiliary_loss: 0.0,
+            auxiliary_weight: 1.0,
         }
     }
 
@@ -76,8 +80,9 @@ impl<T: Real> Tape<T> {
         self.saved.is_empty()
     }
 
-    /// Drops what was saved (a forward without its backward, say), keeping the buffers.
+    /// Drops what was saved (a forward without its backward, say) and the auxiliary loss, keeping the buffers.
     pub fn clear(&mut self) {
+        self.auxiliary_loss = 0.0;
         while let Some(saved) = self.saved.pop() {
             match saved {
                 Saved::Values(values) => self.give(values),
@@ -135,13 +140,38 @@ impl<T: Real> Tape<T> {
         }
     }
 
+    /// What layers added to the loss of the model since [`Tape::clear`].
+    pub fn auxiliary_loss(&self) -> f64 {
+        self.auxiliary_loss
+    }
+
+    /// Adds to the loss of the model what a layer is to be trained for besides.
+    pub fn add_auxiliary_loss(&mut self, loss: f64) {
+        self.auxiliary_loss += loss;
+    }
+
+    /// The gradient of what is minimised with respect to the auxiliary losses, for backwards: 1 unless set.
+    pub fn auxiliary_weight(&self) -> f64 {
+        self.auxiliary_weight
+    }
+
+    /// Sets [`Tape::auxiliary_weight`], say to 1/n where the gradients of n batches are averaged.
+    pub fn set_auxiliary_weight(&mut self, weight: f64) {
+        self.auxiliary_weight = weight;
+    }
+
+    /// A buffer of `len` token ids or indices left over from earlier uses.
+    pub fn take_tokens(&mut self, len: usize) -> Vec<u32> {
+        let mut buffer = best_fit(&mut self.tokens, len, Vec::capacity).unwrap_or_default();
+        buffer.resize(len, 0);
+        buffer
+    }
+
     /// Saves token ids for the backward.
     pub fn save_tokens(&mut self, tokens: &[u32]) {
         if self.is_recording {
-            let mut copy =
-                best_fit(&mut self.tokens, tokens.len(), Vec::capacity).unwrap_or_default();
-            copy.clear();
-            copy.extend_from_slice(tokens);
+            let mut copy = self.take_tokens(tokens.len());
+            copy.copy_from_slice(tokens);
             self.saved.push(Saved::Tokens(copy));
         }
     }

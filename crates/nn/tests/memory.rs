@@ -7,12 +7,13 @@ use std::sync::Arc;
 use half::bf16;
 use nn::ops::RotaryTable;
 use nn::{
-    Attention, AttentionOptions, AttentionProjections, BitLinear, BitLinearOptions, Block, Dense,
-    FeedForward, FeedForwardProjections, Gradients, Layer, Memory, Module, Nonlinearity,
-    Parameters, Projection, RmsNorm, Sequences, ShadowPrecision, Tape, Update,
+    Activations, Attention, AttentionOptions, AttentionProjections, BitLinear, BitLinearOptions,
+    BitMoe, Block, Dense, ExpertWeights, FeedForward, FeedForwardProjections, Gradients, Layer,
+    Memory, MixtureOptions, Module, Nonlinearity, Parameters, Projection, RmsNorm, Sequences,
+    ShadowPrecision, SharedExpert, Tape, TernaryExpert, TernaryMoe, Update,
 };
 use ternary_core::quantize::Absmean;
-use ternary_core::{Granularity, Packing, Quantizer};
+use ternary_core::{Granularity, Packing, Quantizer, Weights};
 
 struct Counting;
 
@@ -144,8 +145,55 @@ fn block(options: &Option<BitLinearOptions>, parameters: &mut Parameters) -> Blo
     Block::new("block", mixer, channels).unwrap()
 }
 
+const ROUTING: MixtureOptions = MixtureOptions { used: 2, balance: 0.01, z: 0.001 };
+
+fn mixture(options: &Option<BitLinearOptions>, parameters: &mut Parameters) -> BitMoe<f32> {
+    let mut expert = |name: &str| {
+        let mut project =
+            |part: &str, shape| projection(&format!("{name}.{part}"), shape, options, parameters);
+        let projections = FeedForwardProjections {
+            gate: Some(project("gate", [40, WIDTH])),
+            up: project("up", [40, WIDTH]),
+            down: project("down", [WIDTH, 40]),
+        };
+        FeedForward::new(name, Nonlinearity::SwiGlu, projections, None).unwrap()
+    };
+    let experts = ["e0", "e1", "e2"].map(&mut expert).into();
+    let shared = expert("shared");
+    let router = projection("router", [3, WIDTH], &None, parameters);
+    let gate = projection("shared_gate", [1, WIDTH], &None, parameters);
+    let shared = Some(SharedExpert { expert: shared, gate });
+    BitMoe::new("mixture", router, experts, shared, ROUTING).unwrap()
+}
+
+#[test]
+fn a_ternary_mixture_reports_what_it_allocates_and_keeps_no_floats() {
+    let floats = vec![0.25_f32; 24 * WIDTH];
+    for packing in [Packing::TwoBit, Packing::FiveTrits] {
+        for granularity in [Granularity::Tensor, Granularity::Row] {
+            let mut parameters = Parameters::new();
+            let expert = |name: &str| {
+                let of = || Weights::F32(&floats);
+                let weights = ExpertWeights { gate: Some(of()), up: of(), down: of() };
+                let (relu, widths) = (Nonlinearity::ReluSquared, [WIDTH, 24]);
+                let (rule, int8) = (Absmean::new(granularity), Activations::Int8);
+                TernaryExpert::quantize(name, relu, widths, weights, &rule, packing, int8).unwrap()
+            };
+            let experts = vec![expert("mixture.experts.0"), expert("mixture.experts.1")];
+            let router = projection("mixture.gate", [2, WIDTH], &None, &mut parameters);
+            let layer: TernaryMoe<f32> =
+                BitMoe::new("mixture", router, experts, None, ROUTING).unwrap();
+            let Memory { packed, latent, other } = layer.memory();
+            let before = LIVE.get();
+            drop(layer);
+            assert_eq!(packed + latent + other, (before - LIVE.get()) as usize);
+            assert!(packed < 6 * floats.len() && latent == 0);
+        }
+    }
+}
+
 /// One step of training on this thread: forward, backward, estimator, requantisation.
-fn step(block: &mut Block<f32>, tape: &mut Tape<f32>, gradients: &mut Gradients<f32>, at: u32) {
+fn step(block: &mut dyn Layer<f32>, tape: &mut Tape<f32>, gradients: &mut Gradients<f32>, at: u32) {
     gradients.clear();
     let mut x = tape.zeros(SEQUENCES.rows() * WIDTH);
     x.iter_mut().enumerate().for_each(|(i, x)| *x = ((i * 37 + at as usize) % 19) as f32 - 9.0);
@@ -170,18 +218,24 @@ fn a_steady_state_of_training_allocates_nothing() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
         pool.install(|| {
             let mut parameters = Parameters::new();
-            let mut block = block(&options, &mut parameters);
-            let mut gradients = Gradients::zeros(&parameters);
-            let mut tape = Tape::recording();
-            for at in 1..=6 {
-                step(&mut block, &mut tape, &mut gradients, at);
+            let layers: [Box<dyn Layer<f32>>; 2] = [
+                Box::new(block(&options, &mut parameters)),
+                Box::new(mixture(&options, &mut parameters)),
+            ];
+            for mut layer in layers {
+                let mut gradients = Gradients::zeros(&parameters);
+                let mut tape = Tape::recording();
+                // The numbers repeat after 19 steps, and with them the rows of each expert.
+                for at in 0..38 {
+                    step(&mut *layer, &mut tape, &mut gradients, at);
+                }
+                let (calls, bytes) = (CALLS.get(), tape.size_bytes());
+                for at in 38..41 {
+                    step(&mut *layer, &mut tape, &mut gradients, at);
+                }
+                assert_eq!(CALLS.get() - calls, 0, "{options:?}");
+                assert_eq!(tape.size_bytes(), bytes);
             }
-            let (calls, bytes) = (CALLS.get(), tape.size_bytes());
-            for at in 7..=9 {
-                step(&mut block, &mut tape, &mut gradients, at);
-            }
-            assert_eq!(CALLS.get() - calls, 0, "{options:?}");
-            assert_eq!(tape.size_bytes(), bytes);
         });
     }
 }

@@ -181,6 +181,15 @@ fn every_matrix_of_a_group_adds_to_the_gradient_of_its_levels() {
 }
 
 #[test]
+fn levels_of_matrices_that_no_backward_touched_are_not_touched() {
+    let mut parameters = Parameters::new();
+    let block = block(&learned(LearnedRule::Lsq), &mut parameters).unwrap();
+    let mut gradients = Gradients::<f32>::zeros(&parameters);
+    block.finish_gradients(&mut gradients).unwrap();
+    assert!(parameters.ids().all(|id| !gradients.is_touched(id)));
+}
+
+#[test]
 fn without_latent_weights_everything_stays_and_only_packed_weights_remain() {
     let rule = LearnedRule::Ttq { threshold: 0.2, is_threshold_learned: false };
     for options in [fitted(Absmean::new(Granularity::Tensor)), learned(rule)] {

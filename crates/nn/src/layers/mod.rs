@@ -5,6 +5,7 @@
 //! | [`RmsNorm`] | x / rms(x) · gain |
 //! | [`Attention`] | projections, rotary angles, causal attention with grouped heads, output projection |
 //! | [`FeedForward`] | SwiGLU, squared ReLU or GELU between projections |
+//! | [`BitMoe`], [`TernaryMoe`] | a router, and a few experts for each row |
 //! | [`PerLayerEmbedding`] | a row of each token, gated by the stream, between projections |
 //! | [`Block`] | x + attention(norm(x)), then x + feed-forward(norm(x)), then the per-layer embedding |
 //! | [`Embedding`] | tokens to rows; its table may serve as the head |
@@ -13,6 +14,7 @@ mod attention;
 mod block;
 mod embedding;
 mod feed_forward;
+mod mixture;
 mod norm;
 mod per_layer;
 
@@ -28,6 +30,7 @@ pub use attention::{Attention, AttentionOptions, AttentionProjections};
 pub use block::Block;
 pub use embedding::Embedding;
 pub use feed_forward::{FeedForward, FeedForwardProjections, Nonlinearity};
+pub use mixture::{BitMoe, ExpertWeights, MixtureOptions, SharedExpert, TernaryExpert, TernaryMoe};
 pub use norm::RmsNorm;
 pub use per_layer::PerLayerEmbedding;
 

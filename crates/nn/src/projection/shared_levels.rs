@@ -151,9 +151,13 @@ impl SharedLevels {
             numbers += latent.len();
             most = most.max(largest(latent));
         });
-        let mut sums = [0.0; MOST];
+        let (mut sums, mut is_touched) = ([0.0; MOST], false);
         each_latent(members, &mut |tensor, latent| {
             if let (Some(id), Values::Ternary { matrix, .. }) = (tensor.id, tensor.values) {
+                if !gradients.is_touched(id) {
+                    return;
+                }
+                is_touched = true;
                 let (trits, upstream) = (matrix.to_trits(), gradients.get(id));
                 mutant!("Block/shared levels: gradient of the last member alone", {
                     sums = [0.0; MOST]
@@ -161,6 +165,9 @@ impl SharedLevels {
                 learned.add_sums(latent, &trits, upstream, (levels, most), &mut sums);
             }
         });
+        if !is_touched {
+            return;
+        }
         let numbers = mutant!("Block/shared levels: factor of one weight", numbers, 1);
         mutant!("Block/shared levels: gradient twice", {
             learned.add_group(0, &sums, numbers, self.lambda, gradients);

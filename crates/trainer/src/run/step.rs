@@ -196,6 +196,10 @@ impl<'a> Training<'a> {
         let Self { model, optimiser, rates, dqt_rate, gradients, seed, rounds_at_random, .. } =
             self;
         model.visit_mut(&mut |id, mut values| {
+            // An expert without rows stays as it is, in its decay and moments too.
+            if !gradients.is_touched(id) {
+                return;
+            }
             let gradient = gradients.get(id);
             let own =
                 if matches!(values, ValuesMut::Ternary(_)) { *dqt_rate } else { rates[id.index()] };

@@ -51,7 +51,7 @@ impl<T: Compute, P: ShadowPrecision> Module<T> for BitLinear<P> {
     }
 
     fn finish_gradients(&self, gradients: &mut Gradients<T>) -> Result<()> {
-        if let Some(shadow) = &self.shadow {
+        if let Some(shadow) = self.shadow.as_ref().filter(|_| gradients.is_touched(self.id)) {
             if let Some(learned) =
                 mutant!("BitLinear/learned levels left out", &self.learned, &None)
             {
