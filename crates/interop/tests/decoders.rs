@@ -4,9 +4,10 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use models::{Decoder, DecoderConfig, Initial, Shadow, WeightKind};
+use models::{Batch, Decoder, DecoderConfig, Initial, Shadow, WeightKind};
 use nn::{
-    Activations, BitLinearOptions, LearnedLevels, LearnedRule, Nonlinearity, Sequences, Tape,
+    Activations, BitLinearOptions, Gradients, LearnedLevels, LearnedRule, Module, Nonlinearity,
+    Rounding, Sequences, Tape, Update,
 };
 use ternary_core::quantize::{Absmean, Ttq, TtqParameters};
 use ternary_core::{Granularity, Packing};
@@ -99,6 +100,49 @@ fn a_model_that_was_saved_and_loaded_gives_the_same_bits() {
             interop::save(&loaded, directory.path()).unwrap();
             assert!(files() == before, "a second saving writes the same files");
         }
+    }
+}
+
+/// A few steps of gradient descent on one batch, codes decided after each.
+fn train(model: &mut Decoder<f32>) {
+    let sequences = Sequences { count: 2, length: 7 };
+    let tokens: Vec<u32> = (0..14).map(|i| i * 3 % 19).collect();
+    let targets: Vec<u32> = (0..14).map(|i| (i * 3 + 1) % 19).collect();
+    let batch = Batch { sequences, tokens: &tokens, targets: &targets };
+    let (mut tape, mut gradients) = (Tape::recording(), Gradients::zeros(model.parameters()));
+    for step in 1..=3 {
+        gradients.clear();
+        model.loss_and_gradients(batch, &mut tape, &mut gradients).unwrap();
+        model.finish_gradients(&mut gradients).unwrap();
+        model.visit_mut(&mut |id, mut values| {
+            let gradient = gradients.get(id);
+            values.update(Rounding::Nearest, |start, weights| {
+                for (w, g) in weights.iter_mut().zip(&gradient[start..]) {
+                    *w -= 0.05 * g;
+                }
+            });
+        });
+        model.requantize(Update::hard(0, step)).unwrap();
+    }
+}
+
+#[test]
+fn levels_that_were_learned_are_those_of_the_saved_model() {
+    for rule in [
+        LearnedRule::Lsq,
+        LearnedRule::Ttq { threshold: 0.05, is_threshold_learned: false },
+        LearnedRule::Ttq { threshold: 0.05, is_threshold_learned: true },
+    ] {
+        let learned = Some(LearnedLevels { rule, granularity: Granularity::Tensor });
+        let kind = ternary(BitLinearOptions { learned, ..BitLinearOptions::default() }, true, true);
+        let mut trained = model(small(), kind);
+        let before = score_bits(&trained);
+        train(&mut trained);
+        assert_ne!(score_bits(&trained), before);
+        let directory = tempfile::tempdir().unwrap();
+        interop::save(&trained, directory.path()).unwrap();
+        let loaded = interop::load(directory.path()).unwrap();
+        assert_eq!(score_bits(&loaded), score_bits(&trained), "{rule:?}");
     }
 }
 

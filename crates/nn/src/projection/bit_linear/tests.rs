@@ -10,7 +10,7 @@ use ternary_core::{Granularity, Quantizer, Weights};
 use super::*;
 use crate::module::{Module, ValuesMut};
 use crate::ops::fake_quantize;
-use crate::projection::{Activations, Projection};
+use crate::projection::{Activations, LearnedLevels, LearnedRule, Projection};
 use crate::{Error, Gradients, Input, Tape};
 
 const SHAPE: [usize; 2] = [5, 24];
@@ -177,6 +177,52 @@ fn the_shadow_comes_from_the_ternary_weights_and_goes_again() {
     assert_eq!(run(&layer, &parameters, &x, &dy)[0], y);
     layer.decide_codes(Update::hard(1, 2)).unwrap();
     assert_eq!(layer.weight().to_trits(), before.to_trits());
+}
+
+#[test]
+fn learned_levels_go_with_the_shadow_and_come_back_from_the_ternary_weights() {
+    let rules = [
+        LearnedRule::Seq,
+        LearnedRule::Lsq,
+        LearnedRule::Ttq { threshold: 0.3, is_threshold_learned: false },
+        LearnedRule::Ttq { threshold: 0.3, is_threshold_learned: true },
+    ];
+    for (rule, granularity) in
+        rules.into_iter().flat_map(|rule| [(rule, Granularity::Tensor), (rule, Granularity::Row)])
+    {
+        let learned = Some(LearnedLevels { rule, granularity });
+        let (mut layer, parameters) =
+            layer::<f32>(BitLinearOptions { learned, ..BitLinearOptions::default() });
+        // Learned levels other than those of the start.
+        Module::<f32>::visit_mut(&mut layer, &mut |id, values| {
+            if let ValuesMut::F32(values) = values
+                && parameters.name(id).contains("scale")
+            {
+                values.iter_mut().for_each(|value| *value *= 1.5);
+            }
+        });
+        layer.decide_codes(Update::hard(0, 1)).unwrap();
+        let (x, dy) = (numbers(1, 2 * SHAPE[1]), numbers(2, 2 * SHAPE[0]));
+        let names = |layer: &BitLinear<f32>| {
+            let mut names = Vec::new();
+            Module::<f32>::visit(layer, &mut |tensor| names.push(tensor.name.to_owned()));
+            names
+        };
+        let (before, weight, all) =
+            (run(&layer, &parameters, &x, &dy), layer.base.clone(), names(&layer));
+        layer.drop_shadow();
+        assert_eq!(names(&layer), ["layer.weight", "layer.bias"]);
+        let [y, dx, gradients] = run(&layer, &parameters, &x, &dy);
+        assert_eq!((&y, &dx), (&before[0], &before[1]));
+        assert!(gradients[..SHAPE[0] * SHAPE[1]].iter().all(|&g| g == 0.0));
+
+        layer.init_shadow_from_ternary().unwrap();
+        assert_eq!(names(&layer), all);
+        layer.decide_codes(Update::hard(0, 2)).unwrap();
+        assert_eq!(layer.base.to_trits(), weight.to_trits(), "{rule:?} {granularity:?}");
+        assert_close(&layer.base.to_f32(), &weight.to_f32());
+        assert_close(&run(&layer, &parameters, &x, &dy)[0], &before[0]);
+    }
 }
 
 #[test]
