@@ -1,6 +1,6 @@
 //! `config.json`: the shape of a model, under the names that Hugging Face gives such things.
 
-use models::DecoderConfig;
+use models::{DecoderConfig, Mixture};
 use nn::{Activations, Nonlinearity};
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +37,17 @@ struct File {
     rms_norm_eps: f64,
     use_sub_norms: bool,
     tie_word_embeddings: bool,
+    /// Only with experts; then all five.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    num_experts: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    num_experts_per_tok: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    use_shared_expert: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    router_aux_loss_coef: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    router_z_loss_coef: Option<f64>,
     /// Only with ternary weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     quantization_config: Option<Quantisation>,
@@ -100,6 +111,11 @@ impl Config {
             rms_norm_eps: decoder.norm_epsilon,
             use_sub_norms: decoder.sub_norms,
             tie_word_embeddings: decoder.tied_head,
+            num_experts: decoder.mixture.map(|mixture| mixture.experts),
+            num_experts_per_tok: decoder.mixture.map(|mixture| mixture.used),
+            use_shared_expert: decoder.mixture.map(|mixture| mixture.shared),
+            router_aux_loss_coef: decoder.mixture.map(|mixture| mixture.balance),
+            router_z_loss_coef: decoder.mixture.map(|mixture| mixture.z),
             quantization_config,
         };
         let mut json = serde_json::to_vec_pretty(&file)
@@ -127,6 +143,7 @@ impl Config {
                 })
             }
         };
+        let mixture = mixture(&file)?;
         let decoder = DecoderConfig {
             vocabulary: file.vocab_size,
             width: file.hidden_size,
@@ -145,10 +162,39 @@ impl Config {
             norm_epsilon: file.rms_norm_eps,
             sub_norms: file.use_sub_norms,
             tied_head: file.tie_word_embeddings,
+            mixture,
         };
         check(&decoder)?;
         Ok(Self { decoder, activations })
     }
+}
+
+/// The keys of a mixture: all of them, or none.
+fn mixture(file: &File) -> Result<Option<Mixture>, Problem> {
+    let File { num_experts, num_experts_per_tok, use_shared_expert, .. } = *file;
+    let File { router_aux_loss_coef, router_z_loss_coef, .. } = *file;
+    let given = [
+        ("num_experts", num_experts.is_some()),
+        ("num_experts_per_tok", num_experts_per_tok.is_some()),
+        ("use_shared_expert", use_shared_expert.is_some()),
+        ("router_aux_loss_coef", router_aux_loss_coef.is_some()),
+        ("router_z_loss_coef", router_z_loss_coef.is_some()),
+    ];
+    if let (Some(experts), Some(used), Some(shared), Some(balance), Some(z)) = (
+        num_experts,
+        num_experts_per_tok,
+        use_shared_expert,
+        router_aux_loss_coef,
+        router_z_loss_coef,
+    ) {
+        return Ok(Some(Mixture { experts, used, shared, balance, z }));
+    }
+    if let Some((present, _)) = given.into_iter().find(|&(_, is_given)| is_given) {
+        let missing = given.into_iter().find(|&(_, is_given)| !is_given);
+        let missing = missing.map_or("", |(key, _)| key);
+        return Err(Problem::mismatch(missing, format!("a value beside {present}"), "nothing"));
+    }
+    Ok(None)
 }
 
 fn expect(key: &str, expected: &str, found: &str) -> Result<(), Problem> {
@@ -178,6 +224,10 @@ fn key(field: &'static str) -> &'static str {
         "positions" => "max_position_embeddings",
         "rotary_base" => "rope_theta",
         "norm_epsilon" => "rms_norm_eps",
+        "mixture.experts" => "num_experts",
+        "mixture.used" => "num_experts_per_tok",
+        "mixture.balance" => "router_aux_loss_coef",
+        "mixture.z" => "router_z_loss_coef",
         other => other,
     }
 }
@@ -185,6 +235,9 @@ fn key(field: &'static str) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const MIXTURE: Mixture =
+        Mixture { experts: 4, used: 2, shared: true, balance: 0.01, z: 1e-3 / 3.0 };
 
     fn tiny() -> Config {
         Config { decoder: DecoderConfig::tiny(), activations: Some(Activations::Int8) }
@@ -200,6 +253,7 @@ mod tests {
                 norm_epsilon: 1e-6 / 3.0,
                 sub_norms: index == 1,
                 tied_head: index == 2,
+                mixture: (index > 0).then_some(Mixture { shared: index == 1, ..MIXTURE }),
                 ..DecoderConfig::tiny()
             };
             for activations in [None, Some(Activations::Int8), Some(Activations::Real)] {
@@ -264,6 +318,50 @@ mod tests {
                 r#""quant_method": "ternary""#,
                 r#""quant_method": "bitnet""#,
                 "quantization_config.quant_method: expected ternary, found bitnet",
+            ),
+        ] {
+            assert!(json.contains(from), "{from} in {json}");
+            let error = Config::from_json(json.replacen(from, to, 1).as_bytes()).unwrap_err();
+            assert!(error.to_string().starts_with(message), "{message}: {error}");
+        }
+    }
+
+    #[test]
+    fn keys_of_a_mixture_that_do_not_fit_are_named() {
+        let mut config = tiny();
+        config.decoder.mixture = Some(MIXTURE);
+        let json = String::from_utf8(config.to_json().unwrap()).unwrap();
+        for (from, to, message) in [
+            (r#""num_experts": 4"#, r#""num_experts": 0"#, "num_experts: expected 1 to 2147483647"),
+            (
+                r#""num_experts_per_tok": 2"#,
+                r#""num_experts_per_tok": 5"#,
+                "num_experts_per_tok: expected 1 to the number of experts, found 5",
+            ),
+            (
+                r#""num_experts": 4"#,
+                r#""num_experts": -4"#,
+                "configuration: invalid value: integer `-4`",
+            ),
+            (
+                r#""use_shared_expert": true"#,
+                r#""use_shared_expert": 1"#,
+                "configuration: invalid type: integer `1`, expected a boolean",
+            ),
+            (
+                r#""router_aux_loss_coef": 0.01"#,
+                r#""router_aux_loss_coef": -0.01"#,
+                "router_aux_loss_coef: expected a finite number of at least 0, found -0.01",
+            ),
+            (
+                r#""num_experts": 4,"#,
+                "",
+                "num_experts: expected a value beside num_experts_per_tok",
+            ),
+            (
+                r#""use_shared_expert": true,"#,
+                "",
+                "use_shared_expert: expected a value beside num_experts, found nothing",
             ),
         ] {
             assert!(json.contains(from), "{from} in {json}");

@@ -124,12 +124,19 @@ impl Source {
                 let layer = TernaryLinear::new(name, matrix).with_activations(activations);
                 Ok(Weight::Ternary(layer))
             }
-            _ => {
-                let values = self.tensors.take_real(&weight, &shape)?;
-                let layer = Dense::from_weight(name, shape[1], values, parameters);
-                Ok(Weight::Dense(layer.map_err(models::Error::from)?))
-            }
+            _ => Ok(Weight::Dense(self.real(name, shape, parameters)?)),
         }
+    }
+
+    fn real(
+        &mut self,
+        name: &str,
+        shape: [usize; 2],
+        parameters: &mut Parameters,
+    ) -> Result<Dense<f32>, Problem> {
+        let values = self.tensors.take_real(&format!("{name}.weight"), &shape)?;
+        let layer = Dense::from_weight(name, shape[1], values, parameters);
+        Ok(layer.map_err(models::Error::from)?)
     }
 }
 
@@ -146,6 +153,15 @@ impl WeightSource<f32> for Source {
             Weight::Dense(layer) => Box::new(layer),
             Weight::Ternary(layer) => Box::new(layer),
         })
+    }
+
+    fn dense(
+        &mut self,
+        name: &str,
+        shape: [usize; 2],
+        parameters: &mut Parameters,
+    ) -> Result<Box<dyn Projection<f32>>, Problem> {
+        Ok(Box::new(self.real(name, shape, parameters)?))
     }
 
     fn table(

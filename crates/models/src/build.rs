@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use nn::ops::RotaryTable;
 use nn::{
-    Attention, AttentionOptions, AttentionProjections, Block, Compute, FeedForward,
-    FeedForwardProjections, Nonlinearity, Parameters, RmsNorm,
+    Attention, AttentionOptions, AttentionProjections, BitMoe, Block, Compute, FeedForward,
+    FeedForwardProjections, Layer, MixtureOptions, Nonlinearity, Parameters, RmsNorm, SharedExpert,
 };
 
-use crate::config::DecoderConfig;
+use crate::config::{DecoderConfig, Mixture};
 use crate::error::Error;
 use crate::source::WeightSource;
 
@@ -35,8 +35,8 @@ impl<T: Compute, S: WeightSource<T>> Builder<'_, T, S> {
         let norm = self.norm(&format!("{name}.input_layernorm"), width)?;
         let attention = self.attention(&format!("{name}.self_attn"))?;
         let after = self.norm(&format!("{name}.post_attention_layernorm"), width)?;
-        let feed_forward = self.feed_forward(&format!("{name}.mlp"))?;
-        let block = Block::new(&name, (norm, Box::new(attention)), (after, Box::new(feed_forward)));
+        let channels = self.channels(&format!("{name}.mlp"))?;
+        let block = Block::new(&name, (norm, Box::new(attention)), (after, channels));
         Ok(block.map_err(Error::from)?)
     }
 
@@ -66,6 +66,30 @@ impl<T: Compute, S: WeightSource<T>> Builder<'_, T, S> {
             sub_norm,
         };
         Ok(Attention::new(name, projections, options).map_err(Error::from)?)
+    }
+
+    /// A feed-forward net, or a mixture of such under the names of Hugging Face's Qwen.
+    fn channels(&mut self, name: &str) -> Result<Box<dyn Layer<T>>, S::Error> {
+        let Some(mixture) = self.config.mixture else {
+            return Ok(Box::new(self.feed_forward(name)?));
+        };
+        let Mixture { experts, used, shared, balance, z } = mixture;
+        let width = self.config.width;
+        let router = format!("{name}.gate");
+        let router = self.source.dense(&router, [experts, width], self.parameters)?;
+        let nets =
+            (0..experts).map(|expert| self.feed_forward(&format!("{name}.experts.{expert}")));
+        let nets = nets.collect::<Result<Vec<_>, _>>()?;
+        let shared = if shared {
+            let expert = self.feed_forward(&format!("{name}.shared_expert"))?;
+            let gate = format!("{name}.shared_expert_gate");
+            let gate = self.source.dense(&gate, [1, width], self.parameters)?;
+            Some(SharedExpert { expert, gate })
+        } else {
+            None
+        };
+        let options = MixtureOptions { used, balance, z };
+        Ok(Box::new(BitMoe::new(name, router, nets, shared, options).map_err(Error::from)?))
     }
 
     fn feed_forward(&mut self, name: &str) -> Result<FeedForward<T>, S::Error> {

@@ -19,7 +19,7 @@ pub struct DecoderConfig {
     pub key_heads: usize,
     /// Numbers in a head, an even number.
     pub head_width: usize,
-    /// Numbers inside a feed-forward net.
+    /// Numbers inside a feed-forward net, or inside each expert of a mixture.
     pub feed_forward: usize,
     /// The function inside it.
     pub nonlinearity: Nonlinearity,
@@ -33,6 +33,23 @@ pub struct DecoderConfig {
     pub sub_norms: bool,
     /// Whether the head multiplies by the embedding's weights.
     pub tied_head: bool,
+    /// Experts in the place of each feed-forward net; none for one net.
+    pub mixture: Option<Mixture>,
+}
+
+/// The mixture of experts of each block.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Mixture {
+    /// Experts there are.
+    pub experts: usize,
+    /// Experts that each row takes.
+    pub used: usize,
+    /// Whether there is one expert more, which all rows take, behind a gate.
+    pub shared: bool,
+    /// Coefficient of the loss that keeps the router even.
+    pub balance: f64,
+    /// Coefficient of the loss that keeps its scores small.
+    pub z: f64,
 }
 
 impl DecoderConfig {
@@ -52,6 +69,7 @@ impl DecoderConfig {
             norm_epsilon: 1e-5,
             sub_norms: true,
             tied_head: true,
+            mixture: None,
         }
     }
 
@@ -79,7 +97,22 @@ impl DecoderConfig {
         let base = self.rotary_base;
         check(base.is_finite() && base > 1.0, "rotary_base", "a finite number above 1", base)?;
         let epsilon = self.norm_epsilon;
-        check((0.0..=1.0).contains(&epsilon), "norm_epsilon", "0 to 1", epsilon)
+        check((0.0..=1.0).contains(&epsilon), "norm_epsilon", "0 to 1", epsilon)?;
+        self.mixture.map_or(Ok(()), Mixture::check)
+    }
+}
+
+impl Mixture {
+    fn check(self) -> Result<()> {
+        let Self { experts, used, balance, z, .. } = self;
+        let is_size = experts > 0 && experts < 1 << 31;
+        check(is_size, "mixture.experts", "1 to 2147483647", experts)?;
+        check((1..=experts).contains(&used), "mixture.used", "1 to the number of experts", used)?;
+        for (field, coefficient) in [("mixture.balance", balance), ("mixture.z", z)] {
+            let holds = coefficient.is_finite() && coefficient >= 0.0;
+            check(holds, field, "a finite number of at least 0", coefficient)?;
+        }
+        Ok(())
     }
 }
 
@@ -100,15 +133,22 @@ mod tests {
     fn a_field_that_does_not_fit_is_named() {
         assert_eq!(DecoderConfig::tiny().check(), Ok(()));
         type Change = fn(&mut DecoderConfig);
-        let cases: [(&str, Change); 5] = [
+        let mixture = Mixture { experts: 4, used: 2, shared: true, balance: 0.0, z: 0.0 };
+        let config = DecoderConfig { mixture: Some(mixture), ..DecoderConfig::tiny() };
+        assert_eq!(config.check(), Ok(()));
+        let cases: [(&str, Change); 9] = [
             ("vocabulary", |c| c.vocabulary = 0),
             ("key_heads", |c| c.key_heads = 3),
             ("head_width", |c| c.head_width = 5),
             ("rotary_base", |c| c.rotary_base = f64::NAN),
             ("norm_epsilon", |c| c.norm_epsilon = -1.0),
+            ("mixture.experts", |c| c.mixture.iter_mut().for_each(|m| m.experts = 0)),
+            ("mixture.used", |c| c.mixture.iter_mut().for_each(|m| m.used = 5)),
+            ("mixture.balance", |c| c.mixture.iter_mut().for_each(|m| m.balance = -0.5)),
+            ("mixture.z", |c| c.mixture.iter_mut().for_each(|m| m.z = f64::INFINITY)),
         ];
         for (field, change) in cases {
-            let mut config = DecoderConfig::tiny();
+            let mut config = config.clone();
             change(&mut config);
             let error = config.check().unwrap_err().to_string();
             assert!(error.starts_with(field), "{error}");

@@ -163,6 +163,9 @@ impl<T: Compute> Decoder<T> {
     /// The loss of a batch, and its gradient added to `gradients`. For quantised weights that is dL/dq
     /// until [`Module::finish_gradients`].
     ///
+    /// The gradient is that of the returned loss plus the losses of routers, which
+    /// [`Tape::auxiliary_loss`] tells afterwards.
+    ///
     /// # Errors
     /// As [`Decoder::loss`], and for a tape that does not record.
     pub fn loss_and_gradients(

@@ -25,9 +25,9 @@
 //!
 //! | item | is |
 //! |---|---|
-//! | [`DecoderConfig`] | the shape |
+//! | [`DecoderConfig`], [`Mixture`] | the shape |
 //! | [`Decoder`] | embedding, blocks, norm and head, with forward and backward |
-//! | [`WeightSource`] | where weights come from: [`Initial`] random ones, or a file |
+//! | [`WeightSource`] | where weights come from: [`Initial`] random ones, [`Start`] given ones, or a file |
 
 pub use nn;
 
@@ -37,7 +37,7 @@ mod decoder;
 mod error;
 mod source;
 
-pub use config::DecoderConfig;
+pub use config::{DecoderConfig, Mixture};
 pub use decoder::{Batch, Decoder};
 pub use error::{Error, Result};
-pub use source::{Initial, Shadow, WeightKind, WeightSource};
+pub use source::{Initial, Shadow, Start, WeightKind, WeightSource};

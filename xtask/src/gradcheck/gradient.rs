@@ -116,10 +116,18 @@ impl Gradient {
     /// What the forward selects (codes, ranks, an absolute maximum), as integers that must be the
     /// same at every point the differences visit.
     pub(crate) fn selecting<const N: usize>(
-        mut self,
+        self,
         selections: impl Fn([&[f64]; N]) -> Outcome<Vec<i64>> + Send + Sync + 'static,
     ) -> Self {
-        self.selections = Some(Box::new(move |arrays| selections(slices(arrays))));
+        self.selecting_of_arrays(move |arrays| selections(slices(arrays)))
+    }
+
+    /// The same for as many arrays as there are.
+    pub(crate) fn selecting_of_arrays(
+        mut self,
+        selections: impl Fn(&[Vec<f64>]) -> Outcome<Vec<i64>> + Send + Sync + 'static,
+    ) -> Self {
+        self.selections = Some(Box::new(selections));
         self
     }
 

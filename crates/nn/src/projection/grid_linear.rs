@@ -80,9 +80,25 @@ impl GridLinear {
         options: &BitLinearOptions,
         parameters: &mut Parameters,
     ) -> Result<Self> {
-        let latent = gaussian::<f32>(name, [outputs, inputs], deviation, seed, parameters)?;
+        let shape = [outputs, inputs];
+        let latent = gaussian::<f32>(name, shape, deviation, seed, parameters)?;
+        Self::quantize(name, shape, &latent, options, parameters)
+    }
+
+    /// Quantises weights `[outputs, inputs]` by the rule of `options` once.
+    ///
+    /// # Errors
+    /// [`Error::Core`](crate::Error::Core) when sizes do not fit or a weight is not finite,
+    /// [`Error::Parameter`](crate::Error::Parameter) for a name that is taken.
+    pub fn quantize(
+        name: &str,
+        [outputs, inputs]: [usize; 2],
+        weights: &[f32],
+        options: &BitLinearOptions,
+        parameters: &mut Parameters,
+    ) -> Result<Self> {
         let (rule, packing) = (&*options.quantizer, options.packing);
-        let weight = TernaryMatrix::quantize(outputs, inputs, &latent[..], rule, packing);
+        let weight = TernaryMatrix::quantize(outputs, inputs, weights, rule, packing);
         Self::new(name, weight.in_layer(name)?, options.activations, parameters)
     }
 

@@ -3,6 +3,7 @@
 mod estimators;
 mod layers;
 mod learned;
+mod mixture;
 mod op;
 mod ops;
 mod part;
@@ -20,6 +21,7 @@ pub(crate) fn all() -> Vec<Box<dyn Case>> {
         ops::all(),
         projections::all(),
         layers::all(),
+        mixture::all(),
     ]
     .into_iter()
     .flatten()

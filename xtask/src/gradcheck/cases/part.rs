@@ -39,6 +39,21 @@ pub(super) trait Part: Clone + Send + Sync + 'static {
     /// The lengths of the sums on the longest way through it.
     fn sums(&self) -> Vec<usize>;
 
+    /// The values of an array; `seed` makes random ones its own.
+    fn values(&self, seed: &str, _array: &str, shape: &[usize]) -> Vec<f64> {
+        signed(seed, shape.iter().product())
+    }
+
+    /// Whether the gradient of an array is exactly zero.
+    fn is_zero(&self, _array: &str) -> bool {
+        false
+    }
+
+    /// What the forward selects, which must be the same wherever the differences go.
+    fn selections(&self, _arrays: &[Vec<f64>]) -> Outcome<Vec<i64>> {
+        Ok(Vec::new())
+    }
+
     /// Builds it with any values: the case sets them.
     fn build<T: Compute>(&self, parameters: &mut Parameters) -> nn::Result<Box<dyn Built<T>>>;
 }
@@ -295,16 +310,21 @@ fn gradient(
     shapes: &[(String, Vec<usize>)],
     part: impl Part,
 ) -> Box<dyn Case> {
-    let random = |(array, shape): &(String, Vec<usize>)| Array::random(name, array, shape);
+    let random = |(array, shape): &(String, Vec<usize>)| {
+        let values = part.values(&format!("{name}/{array}"), array, shape);
+        let array_of = Array::new(array, shape, values);
+        if part.is_zero(array) { array_of.zero() } else { array_of }
+    };
     let arrays = shapes.iter().map(random).collect();
-    let backward_part = part.clone();
+    let (backward_part, selecting) = (part.clone(), part.clone());
     let forward = move |arrays: &[Vec<f64>]| {
         Ok(vec![Ready::new(&part, arrays)?.forward(&mut Tape::inference())?])
     };
     let backward = move |arrays: &[Vec<f64>], upstream: &[Vec<f64>], d: &mut [Vec<f64>]| {
         Ready::new(&backward_part, arrays)?.backward(&upstream[0], d).map(|_| ())
     };
-    Box::new(Gradient::of_arrays(name, &[item], arrays, forward, backward))
+    let case = Gradient::of_arrays(name, &[item], arrays, forward, backward);
+    Box::new(case.selecting_of_arrays(move |arrays| selecting.selections(arrays)))
 }
 
 /// A sum of `k` terms of random signs is off by some √k roundings, of terms that add up to √k times the
@@ -322,13 +342,14 @@ fn single(
     let name = format!("{name}, f32");
     let case = name.clone();
     let compute = move || {
-        let random = |what: &str| {
-            let of = |(array, shape): &(String, Vec<usize>)| {
-                narrow(&signed(&format!("{case}/{array} {what}"), shape.iter().product()))
-            };
-            shapes.iter().map(of).collect::<Vec<_>>()
+        let values = |(array, shape): &(String, Vec<usize>)| {
+            narrow(&part.values(&format!("{case}/{array} values"), array, shape))
         };
-        let (fast, held) = (random("values"), random("held"));
+        let held = |(array, shape): &(String, Vec<usize>)| {
+            narrow(&signed(&format!("{case}/{array} held"), shape.iter().product()))
+        };
+        let fast: Vec<Vec<f32>> = shapes.iter().map(values).collect();
+        let held: Vec<Vec<f32>> = shapes.iter().map(held).collect();
         let exact: Vec<Vec<f64>> = fast.iter().map(|array| widen(array)).collect();
         let mut fast_gradients = held.clone();
         let mut exact_gradients: Vec<Vec<f64>> = held.iter().map(|array| widen(array)).collect();

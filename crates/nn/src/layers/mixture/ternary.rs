@@ -2,7 +2,7 @@
 
 use std::mem::size_of;
 
-use ternary_core::{Packing, Quantizer, Scales, TernaryMatrix, Weights};
+use ternary_core::{Packing, Quantizer, Scales, TernaryMatrix, Weights, mutant};
 
 use super::BitMoe;
 use crate::compute::Compute;
@@ -183,6 +183,10 @@ impl<T: Compute> Layer<T> for TernaryExpert<T> {
         tape: &mut Tape<T>,
         gradients: &mut Gradients<T>,
     ) -> Result<Vec<T>> {
-        self.net.backward(dy, sequences, tape, gradients)
+        let dx = self.net.backward(dy, sequences, tape, gradients)?;
+        let dx = mutant!("TernaryExpert/dx lost", dx, vec![T::ZERO; dx.len()]);
+        let dx = mutant!("TernaryExpert/dx doubled", dx, dx.iter().map(|&d| d + d).collect());
+        let dx = mutant!("TernaryExpert/sign of dx", dx, dx.iter().map(|&d| -d).collect());
+        Ok(dx)
     }
 }
