@@ -154,13 +154,19 @@ impl<T: Compute> WeightSource<T> for Initial {
         parameters: &mut Parameters,
     ) -> Result<Box<dyn Lookup<T>>> {
         match &self.kind {
-            WeightKind::Ternary { options, shadow, embedding: true, .. } => Ok(match shadow {
-                Shadow::F32 => Box::new(self.bit_linear::<f32>(name, shape, options, parameters)?),
-                Shadow::Bf16 => {
-                    Box::new(self.bit_linear::<bf16>(name, shape, options, parameters)?)
-                }
-                Shadow::None => Box::new(self.grid(name, shape, options, parameters)?),
-            }),
+            WeightKind::Ternary { options, shadow, embedding: true, .. } => {
+                // Rows that are looked up have no bias, so a head that is tied to them has none.
+                let options = &BitLinearOptions { dead_bias: 0.0, ..options.clone() };
+                Ok(match shadow {
+                    Shadow::F32 => {
+                        Box::new(self.bit_linear::<f32>(name, shape, options, parameters)?)
+                    }
+                    Shadow::Bf16 => {
+                        Box::new(self.bit_linear::<bf16>(name, shape, options, parameters)?)
+                    }
+                    Shadow::None => Box::new(self.grid(name, shape, options, parameters)?),
+                })
+            }
             _ => Ok(Box::new(self.dense::<T>(name, shape, parameters)?)),
         }
     }
