@@ -58,7 +58,7 @@ impl Pull {
     ///
     /// # Panics
     /// Unless there is one quantised weight for each latent one.
-    pub fn apply<T: Real>(rate: T, quantized: &[T], latent: &mut [T]) {
+    pub fn correct<T: Real>(rate: T, quantized: &[T], latent: &mut [T]) {
         assert_eq!(quantized.len(), latent.len());
         for (w, &q) in latent.iter_mut().zip(quantized) {
             let q = mutant!("Pull/towards zero", q, T::ZERO);
@@ -85,9 +85,9 @@ mod tests {
     #[test]
     fn weights_go_to_the_grid_and_what_lies_on_it_stays() {
         let mut latent = [0.75_f32, -0.25, 0.5, 0.0];
-        Pull::apply(0.5, &[0.5, 0.0, 0.5, 0.0], &mut latent);
+        Pull::correct(0.5, &[0.5, 0.0, 0.5, 0.0], &mut latent);
         assert_eq!(latent, [0.625, -0.125, 0.5, 0.0]);
-        Pull::apply(1.0, &[0.5, 0.0, 0.5, 0.0], &mut latent);
+        Pull::correct(1.0, &[0.5, 0.0, 0.5, 0.0], &mut latent);
         assert_eq!(latent, [0.5, 0.0, 0.5, 0.0]);
     }
 

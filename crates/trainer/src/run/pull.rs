@@ -62,7 +62,7 @@ fn pull_run(matrix: &TernaryMatrix, rate: f32, mut start: usize, mut weights: &m
         let (row, col) = (start / cols, start % cols);
         let (now, rest) = weights.split_at_mut(weights.len().min(cols - col));
         matrix.row_f32(row, &mut quantized).expect("a row of its own shape");
-        Pull::apply(rate, &quantized[col..col + now.len()], now);
+        Pull::correct(rate, &quantized[col..col + now.len()], now);
         start += now.len();
         weights = rest;
     }

@@ -97,9 +97,9 @@ fn pull() -> Box<dyn Case> {
             let share = f64::from(step) / f64::from(TOTAL);
             let risen = if share > from { (share - from) / (1.0 - from) } else { 0.0 };
             let mut pulled = LATENT;
-            Pull::apply(rate * lambda, &quantized, &mut pulled);
+            Pull::correct(rate * lambda, &quantized, &mut pulled);
             let mut narrow = LATENT.map(|w| w as f32);
-            Pull::apply((rate * lambda) as f32, &quantized.map(|q| q as f32), &mut narrow);
+            Pull::correct((rate * lambda) as f32, &quantized.map(|q| q as f32), &mut narrow);
             for (w, q) in LATENT.iter().zip(quantized) {
                 expected.push(w - rate * strength * risen * (w - q));
             }
