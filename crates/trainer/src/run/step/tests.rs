@@ -68,7 +68,6 @@ fn every_setting_that_should_change_the_training_does() {
         "ternary.quantiser=ttq",
         "ternary.boundary_noise=1",
         "ternary.dead_bias=0.1",
-        "ternary.pull=30",
         "batch.windows=3",
         "optimiser.learning_rate=1e-3",
         "optimiser.final_share=0.5",
