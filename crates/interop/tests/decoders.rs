@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
+use interop::{Tensor, Tensors};
 use models::{Batch, Decoder, DecoderConfig, Initial, Shadow, WeightKind};
 use nn::{
     Activations, BitLinearOptions, Gradients, LearnedLevels, LearnedRule, Module, Nonlinearity,
@@ -78,6 +79,8 @@ fn a_model_that_was_saved_and_loaded_gives_the_same_bits() {
             false,
             true,
         ),
+        // Weights that are zero are a bias, but not that of a table.
+        ternary(BitLinearOptions { dead_bias: 0.25, ..BitLinearOptions::default() }, true, true),
     ];
     let shapes = [
         small(),
@@ -143,6 +146,69 @@ fn levels_that_were_learned_are_those_of_the_saved_model() {
         interop::save(&trained, directory.path()).unwrap();
         let loaded = interop::load(directory.path()).unwrap();
         assert_eq!(score_bits(&loaded), score_bits(&trained), "{rule:?}");
+    }
+}
+
+/// Changes the tensors of a saved model that has no manifest.
+fn edit_tensors(directory: &Path, edit: impl FnOnce(&mut Tensors)) {
+    let path = directory.join("model.safetensors");
+    let mut tensors = Tensors::from_bytes(&fs::read(&path).unwrap()).unwrap();
+    edit(&mut tensors);
+    let mut file = Vec::new();
+    tensors.write(&mut file).unwrap();
+    fs::write(path, file).unwrap();
+}
+
+#[test]
+fn a_bias_of_another_size_and_one_of_no_projection_are_named() {
+    let up = "model.layers.1.mlp.up_proj.bias";
+    for (name, shape, expected) in [
+        (
+            up,
+            &[35][..],
+            "tensor \"model.layers.1.mlp.up_proj.bias\": shape: expected [36], found [35]",
+        ),
+        (up, &[36, 1], "shape: expected [36], found [36, 1]"),
+        (up, &[], "shape: expected [36], found []"),
+        ("model.embed_tokens.bias", &[19], "tensor \"model.embed_tokens.bias\" belongs to nothing"),
+        ("model.norm.bias", &[24], "tensor \"model.norm.bias\" belongs to nothing"),
+        ("lm_head.bias", &[19], "tensor \"lm_head.bias\" belongs to nothing"),
+        ("model.layers.2.mlp.up_proj.bias", &[36], "up_proj.bias\" belongs to nothing"),
+    ] {
+        for kind in [WeightKind::Dense, ternary(BitLinearOptions::default(), true, true)] {
+            let directory = unguarded(kind);
+            edit_tensors(directory.path(), |tensors| {
+                let values = vec![0.5; shape.iter().product()];
+                tensors.insert_real(name, shape, values).unwrap();
+            });
+            let found = message(directory.path());
+            assert!(found.contains(expected), "{expected}\n{found}");
+        }
+    }
+    let directory = unguarded(ternary(BitLinearOptions::default(), false, false));
+    edit_tensors(directory.path(), |tensors| {
+        let matrix = tensors.get("model.layers.0.mlp.up_proj.weight").unwrap();
+        let Tensor::Ternary(matrix) = matrix.clone() else { panic!("real weights") };
+        tensors.insert_ternary(up, matrix).unwrap();
+    });
+    let found = message(directory.path());
+    assert!(found.contains("shape: expected [36], found ternary [36, 24]"), "{found}");
+}
+
+#[test]
+fn a_bias_of_a_file_is_added_and_written_again() {
+    for kind in [WeightKind::Dense, ternary(BitLinearOptions::default(), false, false)] {
+        let directory = unguarded(kind);
+        let before = score_bits(&interop::load(directory.path()).unwrap());
+        edit_tensors(directory.path(), |tensors| {
+            let values = (0..24).map(|i| i as f32 / 16.0 - 0.5).collect();
+            tensors.insert_real("model.layers.0.self_attn.o_proj.bias", &[24], values).unwrap();
+        });
+        let loaded = interop::load(directory.path()).unwrap();
+        assert_ne!(score_bits(&loaded), before);
+        let file = fs::read(directory.path().join("model.safetensors")).unwrap();
+        interop::save(&loaded, directory.path()).unwrap();
+        assert!(fs::read(directory.path().join("model.safetensors")).unwrap() == file);
     }
 }
 

@@ -189,15 +189,19 @@ impl Initial {
         parameters: &mut Parameters,
     ) -> Result<Box<dyn Lookup<T>>> {
         Ok(match &self.kind {
-            WeightKind::Ternary { options, shadow, embedding: true, .. } => match shadow {
-                Shadow::F32 => {
-                    Box::new(self.bit_linear::<f32>(name, shape, options, given, parameters)?)
+            WeightKind::Ternary { options, shadow, embedding: true, .. } => {
+                // Rows that are looked up have no bias, so a head that is tied to them has none.
+                let options = &BitLinearOptions { dead_bias: 0.0, ..options.clone() };
+                match shadow {
+                    Shadow::F32 => {
+                        Box::new(self.bit_linear::<f32>(name, shape, options, given, parameters)?)
+                    }
+                    Shadow::Bf16 => {
+                        Box::new(self.bit_linear::<bf16>(name, shape, options, given, parameters)?)
+                    }
+                    Shadow::None => Box::new(self.grid(name, shape, options, given, parameters)?),
                 }
-                Shadow::Bf16 => {
-                    Box::new(self.bit_linear::<bf16>(name, shape, options, given, parameters)?)
-                }
-                Shadow::None => Box::new(self.grid(name, shape, options, given, parameters)?),
-            },
+            }
             _ => Box::new(self.dense::<T>(name, shape, given, parameters)?),
         })
     }

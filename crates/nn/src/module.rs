@@ -104,7 +104,7 @@ pub enum Values<'a, T> {
     Real(&'a [T]),
     /// Numbers kept in `f32` in a model of any type.
     Single(&'a [f32]),
-    /// Numbers in `f32` that only training needs: what they decide is in the weights.
+    /// Numbers in `f32` that only training needs: what they decide is in the weights or their bias.
     Training(&'a [f32]),
     /// A quantised weight: its codes and scales, and the latent weights while they are kept.
     Ternary {
@@ -114,6 +114,8 @@ pub enum Values<'a, T> {
         latent: Option<Weights<'a>>,
         /// How activations enter the product with it.
         activations: Activations,
+        /// What inference adds to each output: all biases of the projection in one, `{name}.bias`.
+        bias: Option<&'a [f32]>,
     },
 }
 

@@ -63,6 +63,13 @@ impl Configuration {
             expected: "no running average of levels that are learned",
             found: format!("{rule}, {average}"),
         })?;
+        let dead_bias = self.dead_bias();
+        ensure((0.0..=1e6).contains(&dead_bias), || Error::Contradiction {
+            keys: "ternary.dead_bias",
+            expected: "a number from 0 to 1000000",
+            found: dead_bias.to_string(),
+        })?;
+        self.pull()?;
         self.check_dqt()?;
         self.check_fogzo()?;
         let (rate, minimum) = (self.run.ohem, self.mining.minimum);
@@ -79,7 +86,8 @@ impl Configuration {
         })
     }
 
-    /// Without latent weights there is nothing for an estimator, a ramp, a learned rule or FOGZO to act on.
+    /// Without latent weights there is nothing for an estimator, a ramp, a learned rule, FOGZO or a pull to act
+    /// on, and none that are zero but for the code.
     fn check_dqt(&self) -> Result<(), Error> {
         let Ternary { stochastic_rounding, boundary_noise, scale_average, .. } = self.ternary;
         let is_float = self.is_float();
@@ -94,6 +102,8 @@ impl Configuration {
             ),
             (!self.rule().is_learned(), "dqt, ternary.quantiser", "a rule that is not learned"),
             (is_steady, "dqt, ternary.boundary_noise, ternary.scale_average", "both 0"),
+            (self.dead_bias() == 0.0, "dqt, ternary.dead_bias", "0"),
+            (self.pull()?.is_none(), "dqt, ternary.pull", "0"),
             (stochastic_rounding, "dqt, ternary.stochastic_rounding", "rounding at random"),
             (self.run.fogzo_from >= 1.0, "dqt, fogzo_from", "no FOGZO, which moves latent weights"),
         ] {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use models::{DecoderConfig, Shadow};
 use nn::Activations;
-use ste::Mode;
+use ste::{Mode, Pull};
 use ternary_core::{Granularity, Packing, Rule};
 
 use super::preset::Preset;
@@ -34,7 +34,7 @@ settings! {
         out: Option<PathBuf> = None;
         /// Train the same model with float weights instead of ternary ones, as --ste none
         float: bool = false;
-        /// How weights become ternary and gradients pass: none, vanilla, progressive, and more
+        /// How weights become ternary and gradients pass
         ste: Mode = Mode::default();
         /// Steps with float weights before they become ternary [default: by --ste]
         float_steps: Option<u32> = None;
@@ -88,6 +88,12 @@ settings! {
         scale_average: f64 = 0.0, in 0.0..=0.9999;
         /// Noise that codes near a threshold are decided under, in thresholds
         boundary_noise: f64 = 0.0, in 0.0..=10.0;
+        /// What weights that are zero add to their output as a bias, as a multiple of their sum [default: by --ste]
+        dead_bias: Option<f64> = None;
+        /// The pull of latent weights to the grid at the end, in learning rates [default: by --ste]
+        pull: Option<f64> = None;
+        /// The share of the steps before the pull begins to rise
+        pull_from: f64 = Pull::FROM, in 0.0..=1.0;
     }
     /// What one step sees.
     batch: Batch "batch" {

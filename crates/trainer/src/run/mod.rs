@@ -8,6 +8,7 @@ mod loss;
 mod metrics;
 mod model;
 mod progress;
+mod pull;
 mod step;
 mod summary;
 mod train;

@@ -35,6 +35,7 @@ pub(super) fn build(configuration: &Configuration) -> Result<Decoder<f32>> {
             activations,
             scale_average: configuration.ternary.scale_average as f32,
             boundary_noise: configuration.ternary.boundary_noise as f32,
+            dead_bias: configuration.dead_bias() as f32,
         };
         WeightKind::Ternary { options, shadow: configuration.latent(), embedding, head }
     };

@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use models::Decoder;
 use nn::{Draw, Gradients, Module, Rounding, Sequences, Tape, Update, ValuesMut};
-use ste::{Progress, Ramp};
+use ste::{Progress, Pull, Ramp};
 
 use super::fogzo::{Probed, Probing};
 use super::hard::{Examples, Mined, Mining};
+use super::pull::Targets;
 use crate::config::{self, Configuration};
 use crate::data::TrainingWindows;
 use crate::optimiser::{AdamW, AdamWOptions, clip_factor, rate};
@@ -31,6 +32,8 @@ pub(super) struct Training<'a> {
     seed: u64,
     /// How latent weights become ternary over the run.
     ramp: Ramp,
+    /// What draws latent weights to the grid, where it is asked for.
+    pull: Option<Pull>,
     rounds_at_random: bool,
     gradients: Gradients<f32>,
     tape: Tape<f32>,
@@ -61,7 +64,7 @@ impl<'a> Training<'a> {
     /// Before the first step. `windows` are those of `text`.
     ///
     /// # Errors
-    /// A ramp that does not fit the run.
+    /// A ramp or a pull that does not fit the run.
     pub(super) fn new(
         configuration: &Configuration,
         model: Decoder<f32>,
@@ -95,6 +98,7 @@ impl<'a> Training<'a> {
             clip: settings.clip,
             seed: Purpose::Weights.seed(configuration.run.seed),
             ramp: configuration.ramp()?,
+            pull: configuration.pull()?,
             rounds_at_random: configuration.ternary.stochastic_rounding,
             sequences,
             tape: Tape::recording(),
@@ -193,6 +197,8 @@ impl<'a> Training<'a> {
     }
 
     fn update(&mut self, updates: u32, learning_rate: f64, gradient_factor: f64) {
+        let progress = Progress { step: updates, total: self.schedule.steps };
+        let targets = Targets::new(self.pull, &self.model, progress);
         let Self { model, optimiser, rates, dqt_rate, gradients, seed, rounds_at_random, .. } =
             self;
         model.visit_mut(&mut |id, mut values| {
@@ -209,6 +215,7 @@ impl<'a> Training<'a> {
             let rounding =
                 if *rounds_at_random { Rounding::Stochastic(&noise) } else { Rounding::Nearest };
             values.update(rounding, |start, weights| {
+                targets.pull(id, learning_rate, start, weights);
                 tensor.apply(start, weights, &gradient[start..start + weights.len()]);
             });
         });

@@ -1,11 +1,14 @@
 //! [`BitLinear`]: a ternary projection that trains.
 
 pub(super) mod codes;
+mod dead_bias;
 mod options;
 mod projection;
 mod shadow;
 #[cfg(test)]
 mod tests;
+
+use std::borrow::Cow;
 
 use ste::Progress;
 use ternary_core::{Levels, TernaryMatrix, Weights};
@@ -16,6 +19,7 @@ use super::learned::Learned;
 use crate::error::{InLayer, Result, check_size};
 use crate::module::{Memory, Update};
 use crate::parameters::{ParameterId, Parameters};
+use dead_bias::DeadBias;
 
 pub use options::BitLinearOptions;
 pub use shadow::ShadowPrecision;
@@ -38,6 +42,18 @@ pub use shadow::ShadowPrecision;
 /// Levels are fitted to the latent weights, or learned ([`BitLinearOptions::learned`]): parameters of
 /// their own, whose gradients `finish` takes from dQ, and which requantisation puts back into their range.
 /// Or they are those of a group of matrices ([`SharedLevels`](crate::SharedLevels)).
+///
+/// Under Tequila ([`BitLinearOptions::dead_bias`]) the weights that are zero add to their output whatever x is,
+/// and their gradient has a part that no estimator touches (arXiv 2509.23809):
+///
+/// ```text
+/// forward    y_o += λ·δ·Σ w_oi          δ: the option, λ: the ramp's; Σ over the i with Q(w_oi) = 0
+/// finish     dW_oi += λ·δ·Σ dy_o        for those i, Σ over the rows of all batches
+/// ```
+///
+/// The sums are taken once a requantisation, and stay as they are without latent weights; inference has
+/// them, with the trained bias after them, as one bias. A row that is looked up is one of Q(W): no bias
+/// belongs to it.
 ///
 /// Without its latent weights ([`BitLinear::drop_shadow`]) the layer is frozen, but for the bias.
 ///
@@ -64,6 +80,7 @@ pub struct BitLinear<P = f32> {
     shadow: Option<Vec<P>>,
     levels: Vec<Levels>,
     learned: Option<Learned>,
+    dead: Option<DeadBias>,
     options: BitLinearOptions,
     lambda: f32,
     progress: Progress,
@@ -105,6 +122,7 @@ impl<P: ShadowPrecision> BitLinear<P> {
         if let (Some(learned), Some(start)) = (&mut layer.learned, start) {
             learned.set(start);
         }
+        layer.fit_dead();
         Ok(layer)
     }
 
@@ -146,6 +164,8 @@ impl<P: ShadowPrecision> BitLinear<P> {
             }
             _ => None,
         };
+        let (outputs, factor) = (weight.rows(), options.dead_bias);
+        let dead = (factor > 0.0).then(|| DeadBias::declare(name, factor, outputs, parameters));
         Ok(Self {
             name: name.to_owned(),
             weight_name,
@@ -154,6 +174,7 @@ impl<P: ShadowPrecision> BitLinear<P> {
             shadow: None,
             levels: Vec::new(),
             learned,
+            dead: dead.transpose()?,
             options,
             lambda: 1.0,
             progress: Progress::DONE,
@@ -217,8 +238,8 @@ impl<P: ShadowPrecision> BitLinear<P> {
         self.soft.is_empty()
     }
 
-    /// Makes latent weights that equal the ternary ones, so that training can go on from them. The
-    /// codes stay as they are until the next requantisation.
+    /// Makes latent weights that equal the ternary ones, so that training can go on from them. The codes, and
+    /// the bias of weights that are zero, stay as they are until the next requantisation.
     ///
     /// # Errors
     /// [`Error::Core`](crate::Error::Core) when the rule has other scales than the ternary weights, or
@@ -272,7 +293,31 @@ impl<P: ShadowPrecision> BitLinear<P> {
         let estimator = options.estimator();
         codes::soften(estimator, update, weights, levels, base, noisy, soft);
         (self.lambda, self.progress) = (update.lambda, update.progress());
+        self.fit_dead();
         Ok(())
+    }
+
+    /// Takes the sums of the weights that are zero.
+    fn fit_dead(&mut self) {
+        if let (Some(dead), Some(shadow)) = (&mut self.dead, &self.shadow) {
+            dead.fit(shadow, &self.base);
+        }
+    }
+
+    /// What is added to each output under a ramp of `lambda`: the weights that are zero, then the bias.
+    fn added(&self, lambda: f32) -> Option<Cow<'_, [f32]>> {
+        let own = self.bias.as_ref().map(|bias| &bias.values[..]);
+        let Some(dead) = self.dead.as_ref().and_then(DeadBias::values) else {
+            return own.map(Cow::Borrowed);
+        };
+        if lambda == 1.0 && own.is_none() {
+            return Some(Cow::Borrowed(dead));
+        }
+        let mut added: Vec<f32> = dead.iter().map(|dead| lambda * dead).collect();
+        for (added, own) in added.iter_mut().zip(own.into_iter().flatten()) {
+            *added += own;
+        }
+        Some(Cow::Owned(added))
     }
 
     /// Fits the levels to the latent weights.
@@ -314,10 +359,11 @@ impl<P: ShadowPrecision> BitLinear<P> {
         let levels = self.levels.capacity() * size_of::<Levels>();
         let bias = self.bias.as_ref().map_or(0, Bias::size_bytes);
         let learned = self.learned.as_ref().map_or(0, Learned::size_bytes);
+        let dead = self.dead.as_ref().map_or(0, DeadBias::size_bytes);
         Memory {
             packed: self.base.size_bytes(),
             latent: self.shadow.as_ref().map_or(0, |shadow| shadow.capacity() * size_of::<P>()),
-            other: floats * size_of::<f32>() + names + levels + learned + bias,
+            other: floats * size_of::<f32>() + names + levels + learned + dead + bias,
         }
     }
 }

@@ -31,6 +31,8 @@ pub struct BitLinearOptions {
     /// a of the noise that codes are decided under: trits of w + a·Δ·u with u uniform on (−1, 1),
     /// drawn anew at every update. Its mean is 0, and 0 turns it off.
     pub boundary_noise: f32,
+    /// λ of Tequila, which makes weights that are quantised to zero a bias of their output; 0 turns it off.
+    pub dead_bias: f32,
 }
 
 impl Default for BitLinearOptions {
@@ -45,6 +47,7 @@ impl Default for BitLinearOptions {
             packing: Packing::TwoBit,
             scale_average: 0.0,
             boundary_noise: 0.0,
+            dead_bias: 0.0,
         }
     }
 }
@@ -82,6 +85,10 @@ impl BitLinearOptions {
         }
         if !(self.boundary_noise >= 0.0 && self.boundary_noise.is_finite()) {
             return setting("boundary noise", "a finite number of at least 0", self.boundary_noise);
+        }
+        if !(self.dead_bias >= 0.0 && self.dead_bias.is_finite()) {
+            let what = "bias of weights that are zero";
+            return setting(what, "a finite number of at least 0", self.dead_bias);
         }
         Ok(())
     }
