@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use models::{Decoder, DecoderConfig, WeightSource};
+use models::{Decoder, DecoderConfig, Role, WeightSource};
 use nn::{Activations, Dense, Lookup, Module, Parameters, Projection, TernaryLinear, Values};
 
 use crate::config::Config;
@@ -175,8 +175,12 @@ impl WeightSource<f32> for Source {
         &mut self,
         name: &str,
         shape: [usize; 2],
+        role: Role,
         parameters: &mut Parameters,
     ) -> Result<Box<dyn Projection<f32>>, Problem> {
+        if role == Role::Router {
+            return Ok(Box::new(self.real(name, shape, parameters)?));
+        }
         let bias = self.bias(name, shape[0])?;
         Ok(match self.weight(name, shape, parameters)? {
             Weight::Dense(layer) => Box::new(match bias {
@@ -188,15 +192,6 @@ impl WeightSource<f32> for Source {
                 None => layer,
             }),
         })
-    }
-
-    fn dense(
-        &mut self,
-        name: &str,
-        shape: [usize; 2],
-        parameters: &mut Parameters,
-    ) -> Result<Box<dyn Projection<f32>>, Problem> {
-        Ok(Box::new(self.real(name, shape, parameters)?))
     }
 
     fn table(

@@ -8,7 +8,7 @@ use interop::{Tensor, Tensors};
 use models::{Batch, Decoder, DecoderConfig, Initial, Shadow, WeightKind};
 use nn::{
     Activations, BitLinearOptions, Gradients, LearnedLevels, LearnedRule, Module, Nonlinearity,
-    Rounding, Sequences, Tape, Update,
+    Rounding, ScaleSync, Sequences, Tape, Update,
 };
 use ternary_core::quantize::{Absmean, Ttq, TtqParameters};
 use ternary_core::{Granularity, Packing};
@@ -28,7 +28,13 @@ fn small() -> DecoderConfig {
 }
 
 fn ternary(options: BitLinearOptions, embedding: bool, head: bool) -> WeightKind {
-    WeightKind::Ternary { options, shadow: Shadow::F32, embedding, head }
+    WeightKind::Ternary {
+        options,
+        shadow: Shadow::F32,
+        embedding,
+        head,
+        sync: ScaleSync::PerMatrix,
+    }
 }
 
 fn model(config: DecoderConfig, kind: WeightKind) -> Decoder<f32> {

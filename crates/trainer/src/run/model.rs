@@ -37,7 +37,13 @@ pub(super) fn build(configuration: &Configuration) -> Result<Decoder<f32>> {
             boundary_noise: configuration.ternary.boundary_noise as f32,
             dead_bias: configuration.dead_bias() as f32,
         };
-        WeightKind::Ternary { options, shadow: configuration.latent(), embedding, head }
+        WeightKind::Ternary {
+            options,
+            shadow: configuration.latent(),
+            embedding,
+            head,
+            sync: nn::ScaleSync::PerMatrix,
+        }
     };
     let seed = Purpose::Weights.seed(configuration.run.seed);
     Ok(Decoder::build(shape(configuration), &mut Initial { seed, kind })?)
