@@ -188,3 +188,30 @@ fn a_run_that_diverges_fails_at_its_step_and_saves_no_model() {
     let (losses, _) = losses(&metrics(&folder, "run"));
     assert!(losses.iter().all(|loss| loss.is_finite()), "{losses:?}");
 }
+
+#[test]
+fn mixtures_learn_and_experts_start_as_copies_of_a_dense_model() {
+    let folder = Folder::new("moe");
+    train(&folder, "moe", "--preset moe --steps 30");
+    let records = metrics(&folder, "moe");
+    let (steps, _) = losses(&records);
+    assert!(mean(&steps[25..]) < steps[0] - 1.5, "{steps:?}");
+    let router = records.iter().filter(|record| record["kind"] == "step");
+    // Two layers, each with 0.01 for a balanced router and little more.
+    assert!(router.into_iter().all(|record| record["router_loss"].as_f64().unwrap() > 0.019));
+
+    train(&folder, "dense", "--float --steps 20");
+    let model = folder.path("dense/model");
+    let from = format!("--from {} --steps 1 --float", model.display());
+    train(&folder, "copies", &format!("{from} --set mixture.experts=3"));
+    let [dense, copies] = ["dense", "copies"].map(|out| losses(&metrics(&folder, out)));
+    // The first batch is the same text; a mixture of equal experts is the dense model.
+    assert!(copies.0[0] < dense.0[0] - 1.0, "{} and {}", copies.0[0], dense.0[0]);
+    let written = fs::read_to_string(folder.path("copies/config.toml")).unwrap();
+    assert!(written.contains("dense/model"), "{written}");
+
+    let moe = folder.path("moe/model");
+    let refused =
+        folder.ternary(&format!("train {SMALL} --preset moe --out x --from {}", moe.display()));
+    assert!(refused.code != Some(0) && refused.stderr.contains("float weights"), "{refused:?}");
+}

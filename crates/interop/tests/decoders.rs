@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use interop::{Tensor, Tensors};
-use models::{Batch, Decoder, DecoderConfig, Initial, Shadow, WeightKind};
+use models::{Batch, Decoder, DecoderConfig, Initial, Mixture, Shadow, WeightKind};
 use nn::{
     Activations, BitLinearOptions, Gradients, LearnedLevels, LearnedRule, Module, Nonlinearity,
     Rounding, ScaleSync, Sequences, Tape, Update,
@@ -26,6 +26,8 @@ fn small() -> DecoderConfig {
         ..DecoderConfig::tiny()
     }
 }
+
+const MIXTURE: Mixture = Mixture { experts: 3, used: 2, shared: true, balance: 0.1, z: 0.0 };
 
 fn ternary(options: BitLinearOptions, embedding: bool, head: bool) -> WeightKind {
     WeightKind::Ternary {
@@ -92,6 +94,7 @@ fn a_model_that_was_saved_and_loaded_gives_the_same_bits() {
         small(),
         DecoderConfig { tied_head: false, nonlinearity: Nonlinearity::ReluSquared, ..small() },
         DecoderConfig { sub_norms: false, nonlinearity: Nonlinearity::Gelu, ..small() },
+        DecoderConfig { mixture: Some(MIXTURE), ..small() },
     ];
     let directory = tempfile::tempdir().unwrap();
     for kind in kinds {
@@ -235,6 +238,33 @@ fn edit_config(directory: &Path, from: &str, to: &str) {
     let text = fs::read_to_string(&path).unwrap();
     assert!(text.contains(from), "{from} in {text}");
     fs::write(path, text.replacen(from, to, 1)).unwrap();
+}
+
+#[test]
+fn experts_that_do_not_fit_the_configuration_are_named() {
+    let router = "tensor \"model.layers.0.mlp.gate.weight\"";
+    for (from, to, expected) in [
+        (
+            "\"num_experts\": 3",
+            "\"num_experts\": 2147483647",
+            format!("{router}: shape: expected [2147483647, 24], found [3, 24]"),
+        ),
+        ("\"num_experts\": 3", "\"num_experts\": 2", format!("{router}: shape: expected [2, 24]")),
+        (
+            "\"use_shared_expert\": true",
+            "\"use_shared_expert\": false",
+            "model.layers.0.mlp.shared_expert".to_owned(),
+        ),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let config = DecoderConfig { mixture: Some(MIXTURE), ..small() };
+        let kind = ternary(BitLinearOptions::default(), false, true);
+        interop::save(&model(config, kind), directory.path()).unwrap();
+        fs::remove_file(directory.path().join("manifest.json")).unwrap();
+        edit_config(directory.path(), from, to);
+        let found = message(directory.path());
+        assert!(found.contains(&expected), "{expected}: {found}");
+    }
 }
 
 #[test]

@@ -76,6 +76,18 @@ pub enum Error {
         /// Why it failed.
         source: models::Error,
     },
+    /// A model that training cannot start from.
+    #[error("cannot start from {}: {what}: expected {expected}, found {found}", path.display())]
+    Start {
+        /// Its folder.
+        path: PathBuf,
+        /// What does not fit: the key of a setting, or a tensor.
+        what: String,
+        /// What the configuration asks for.
+        expected: String,
+        /// What the model has.
+        found: String,
+    },
     /// A model that cannot be read or written.
     #[error(transparent)]
     ModelFolder(#[from] interop::Error),

@@ -13,6 +13,8 @@ pub(crate) enum Purpose {
     Order = 3,
     /// Directions in which the loss is probed.
     Probes = 6,
+    /// Noise of experts that start as copies.
+    Copies = 7,
 }
 
 impl Purpose {

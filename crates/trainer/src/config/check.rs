@@ -5,7 +5,7 @@ use ste::{Mode, Ramp};
 use ternary_core::{Granularity, Rule, Weights};
 
 use super::error::Error;
-use super::{Batch, Configuration, Model, Ternary};
+use super::{Batch, Configuration, Mixture, Model, Ternary};
 
 /// Bytes that one step may predict: beyond it, buffers would not fit any machine.
 const LARGEST_BATCH: usize = 1 << 24;
@@ -40,6 +40,7 @@ impl Configuration {
                 found: format!("{granularity:?}, {columns} inputs"),
             })?;
         }
+        self.check_mixture()?;
         self.check_mode()?;
         let rule = self.rule();
         // A learned rule is started from weights: any weight shows whether its number is in range.
@@ -83,6 +84,22 @@ impl Configuration {
             keys: "batch.windows, batch.length",
             expected: "at most 16777216 bytes in a step",
             found: format!("{windows} windows of {length}"),
+        })
+    }
+
+    /// A row takes experts that there are, and only copies have noise.
+    fn check_mixture(&self) -> Result<(), Error> {
+        let Mixture { experts, used, noise, .. } = self.mixture;
+        ensure(experts == 0 || used <= experts, || Error::Contradiction {
+            keys: "mixture.used, mixture.experts",
+            expected: "at most as many experts for a byte as there are",
+            found: format!("{used} of {experts}"),
+        })?;
+        let has_copies = experts > 0 && self.run.from.is_some();
+        ensure(noise == 0.0 || has_copies, || Error::Contradiction {
+            keys: "mixture.noise, mixture.experts, from",
+            expected: "experts that start as copies of a model's nets",
+            found: format!("{experts} experts, and noise {noise}"),
         })
     }
 

@@ -33,7 +33,8 @@ pub use layers::Layers;
 pub use preset::Preset;
 pub use setting::Setting;
 pub use settings::{
-    Batch, Configuration, Evaluation, Fogzo, Log, Mining, Model, Optimiser, Run, SETTINGS, Ternary,
+    Batch, Configuration, Evaluation, Fogzo, Log, Mining, Mixture, Model, Optimiser, Run, SETTINGS,
+    Ternary,
 };
 
 impl Configuration {

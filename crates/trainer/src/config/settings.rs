@@ -32,6 +32,9 @@ settings! {
         seed: u64 = 0, in 0..=i64::MAX as u64;
         /// The folder of the run, new or empty [default: the next free runs/PRESET-0001]
         out: Option<PathBuf> = None;
+        /// Start from the float weights of a saved model of the same shape (train --float leaves one; a ternary
+        /// one is refused); experts start as copies of its feed-forward nets if it has no experts
+        from: Option<PathBuf> = None;
         /// Train the same model with float weights instead of ternary ones, as --ste none
         float: bool = false;
         /// How weights become ternary and gradients pass
@@ -55,12 +58,27 @@ settings! {
         heads: usize = DecoderConfig::tiny().heads, in 1..=1024;
         /// Key and value heads; they divide the query heads
         key_value_heads: usize = DecoderConfig::tiny().key_heads, in 1..=1024;
-        /// Inner width of the feed-forward part
+        /// Inner width of the feed-forward part, or of each expert
         feed_forward: usize = DecoderConfig::tiny().feed_forward, in 1..=1_048_576;
         /// Whether the output head is the embedding itself
         tied_head: bool = DecoderConfig::tiny().tied_head;
         /// Base of the rotary position frequencies
         rope_base: f64 = DecoderConfig::tiny().rotary_base, in (Bound::Excluded(1.0), Bound::Included(1e9));
+    }
+    /// Mixtures of experts in the place of feed-forward nets.
+    mixture: Mixture "mixture" {
+        /// Experts of each block; 0 for a feed-forward net and no router
+        experts: usize = 0, in 0..=1024;
+        /// Experts that each byte takes
+        used: usize = 2, in 1..=1024;
+        /// Whether there is one expert more, for all bytes
+        shared: bool = false;
+        /// Coefficient of the loss that keeps the router even
+        balance: f64 = 0.01, in 0.0..;
+        /// Coefficient of the loss that keeps the router's scores small
+        z: f64 = 0.001, in 0.0..;
+        /// Noise of experts that start as copies (from), in standard deviations of each tensor; 0 is exact
+        noise: f64 = 0.0, in 0.0..=10.0;
     }
     /// How weights become ternary, and how gradients pass.
     ternary: Ternary "ternary" {

@@ -26,6 +26,9 @@ pub enum Record {
         learning_rate: f64,
         /// Norm of all gradients together, before they were clipped.
         gradient_norm: f64,
+        /// What the routers of mixtures are trained for besides; not part of `loss`.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        router_loss: Option<f64>,
         /// Bytes predicted in a second of this step.
         tokens_per_second: f64,
         /// Seconds since the run began.
@@ -97,6 +100,7 @@ mod tests {
             loss: 2.5,
             learning_rate: 0.5,
             gradient_norm: 1.0,
+            router_loss: None,
             tokens_per_second: 10.0,
             seconds: 1.5,
             mined: None,
@@ -110,7 +114,7 @@ mod tests {
             text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(lines.len(), 2);
         assert_eq!((&lines[0]["kind"], &lines[0]["loss"]), (&"step".into(), &2.5.into()));
-        assert!(lines[0].get("fogzo_seconds").is_none());
+        assert!(lines[0].get("fogzo_seconds").or(lines[0].get("router_loss")).is_none());
         let evaluation = &lines[1];
         assert_eq!(evaluation["kind"], "evaluation");
         assert_eq!(

@@ -9,6 +9,7 @@ mod metrics;
 mod model;
 mod progress;
 mod pull;
+mod start;
 mod step;
 mod summary;
 mod train;

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use models::{Decoder, DecoderConfig, Initial, WeightKind};
+use models::{Decoder, DecoderConfig, Initial, Mixture, Start, WeightKind};
 use nn::{BitLinearOptions, LearnedLevels, LearnedRule};
 use ternary_core::Rule;
 
-use crate::config::{Configuration, Model, Ternary};
+use super::start::Saved;
+use crate::config::{self, Configuration, Model, Ternary};
 use crate::data::VOCABULARY;
 use crate::error::Result;
 use crate::randomness::Purpose;
@@ -14,7 +15,7 @@ use crate::randomness::Purpose;
 /// The decoder with the weights it starts from.
 ///
 /// # Errors
-/// A shape that no model can have, or a quantiser that does not fit it.
+/// A shape that no model can have, a quantiser that does not fit it, or a model to start from that does not.
 pub(super) fn build(configuration: &Configuration) -> Result<Decoder<f32>> {
     let kind = if configuration.is_float() {
         WeightKind::Dense
@@ -46,7 +47,14 @@ pub(super) fn build(configuration: &Configuration) -> Result<Decoder<f32>> {
         }
     };
     let seed = Purpose::Weights.seed(configuration.run.seed);
-    Ok(Decoder::build(shape(configuration), &mut Initial { seed, kind })?)
+    let (shape, mut initial) = (shape(configuration), Initial { seed, kind });
+    let Some(path) = &configuration.run.from else {
+        return Ok(Decoder::build(shape, &mut initial)?);
+    };
+    let copies = Purpose::Copies.seed(configuration.run.seed);
+    let mut saved = Saved::read(path, &shape, configuration.mixture.noise, copies)?;
+    let values = &mut |name: &str, _: &[usize]| saved.values(name);
+    Decoder::build(shape, &mut Start { initial, values })
 }
 
 /// The levels that layers learn, for a rule that has such.
@@ -77,6 +85,12 @@ fn shape(configuration: &Configuration) -> DecoderConfig {
         rotary_base: rope_base,
         positions: configuration.batch.length,
         tied_head,
+        mixture: mixture(&configuration.mixture),
         ..DecoderConfig::tiny()
     }
+}
+
+fn mixture(settings: &config::Mixture) -> Option<Mixture> {
+    let config::Mixture { experts, used, shared, balance, z, noise: _ } = *settings;
+    (experts > 0).then_some(Mixture { experts, used, shared, balance, z })
 }

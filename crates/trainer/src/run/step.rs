@@ -52,6 +52,8 @@ pub(super) struct Step {
     pub(super) learning_rate: f64,
     /// Norm of all gradients, before the clip.
     pub(super) gradient_norm: f64,
+    /// The losses of the routers, where there are any.
+    pub(super) router_loss: Option<f64>,
     /// How long it took.
     pub(super) time: Duration,
     /// What mining chose, where it is asked for.
@@ -137,12 +139,14 @@ impl<'a> Training<'a> {
         let mined = mining.as_mut().map(|mining| mining.narrow(model, examples)).transpose()?;
         let batch = self.examples.batch();
         let loss = self.model.loss_and_gradients(batch, &mut self.tape, &mut self.gradients)?;
+        let has_router = self.model.config().mixture.is_some();
+        let router_loss = has_router.then(|| self.tape.auxiliary_loss());
         self.model.finish_gradients(&mut self.gradients)?;
         let probed = self.probe(step)?;
         let (learning_rate, gradient_norm) = self.apply(step)?;
         let time = start.elapsed();
         let loss = mined.map_or(loss.mean, |mined| mined.whole_loss);
-        Ok(Step { loss, learning_rate, gradient_norm, time, mined, probed })
+        Ok(Step { loss, learning_rate, gradient_norm, router_loss, time, mined, probed })
     }
 
     /// In the phase of FOGZO, measures the gradients. Those that are not finite are left for

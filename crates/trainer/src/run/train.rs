@@ -80,13 +80,14 @@ pub fn train(configuration: &Configuration, progress: &Progress) -> Result<Summa
     })
 }
 
-/// The configuration as it can be used from anywhere: with the whole path of the text.
+/// The configuration as it can be used from anywhere: with the whole paths of the text and of the model to start from.
 ///
 /// # Errors
 /// [`Error::File`] for a path that no TOML can hold: left out, it would mean the stories.
 fn for_another_folder(configuration: &Configuration) -> Result<Configuration> {
     let mut configuration = configuration.clone();
-    if let Some(path) = &mut configuration.run.data {
+    let run = &mut configuration.run;
+    for path in [&mut run.data, &mut run.from].into_iter().flatten() {
         let whole = std::path::absolute(&path).map_err(Error::file("find", path))?;
         if whole.to_str().is_none() {
             let not_unicode = io::Error::new(io::ErrorKind::InvalidInput, "it is not Unicode");
@@ -139,7 +140,7 @@ impl Running<'_> {
     }
 
     fn tell_step(&mut self, step: u32, outcome: Step) -> Result<()> {
-        let Step { loss, learning_rate, gradient_norm, time, mined, probed } = outcome;
+        let Step { loss, learning_rate, gradient_norm, router_loss, time, mined, probed } = outcome;
         self.time += time;
         if let Some(mined) = mined {
             *self.mining_seconds.get_or_insert(0.0) += mined.mining_seconds;
@@ -152,6 +153,7 @@ impl Running<'_> {
             loss,
             learning_rate,
             gradient_norm,
+            router_loss,
             tokens_per_second: self.training.tokens_per_step() as f64 / time.as_secs_f64(),
             seconds: self.start.elapsed().as_secs_f64(),
             mined,

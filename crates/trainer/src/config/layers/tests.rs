@@ -78,7 +78,7 @@ fn a_bad_value_names_the_key_what_was_expected_and_what_came() {
         ),
         ("optimiser.clip=inf", "found inf"),
         ("optimiser.clip=nan", "found nan"),
-        ("preset=huge", "preset: expected a preset: tiny, found \"huge\""),
+        ("preset=huge", "preset: expected a preset: tiny, moe, found \"huge\""),
         ("ternary.quantiser=absmaen", "expected a quantiser: absmean"),
         ("ternary.quantiser=lsqs", "found \"lsqs\""),
         ("ste=straight", "ste: expected a mode: none, vanilla"),
@@ -148,6 +148,9 @@ fn a_file_that_is_missing_or_no_toml_is_an_error_that_names_it() {
 fn settings_that_do_not_go_together_are_refused() {
     for (sets, keys) in [
         (&["model.heads=3"][..], "model.heads, model.width"),
+        (&["mixture.experts=2", "mixture.used=3"], "mixture.used, mixture.experts"),
+        (&["mixture.experts=2", "mixture.noise=0.5"], "mixture.noise, mixture.experts, from"),
+        (&["from=a", "mixture.noise=0.5"], "mixture.noise, mixture.experts, from"),
         (&["model.width=132", "model.heads=12"], "model.heads, model.width"),
         (&["model.key_value_heads=3"], "model.key_value_heads"),
         (&["ternary.granularity=7"], "ternary.granularity"),

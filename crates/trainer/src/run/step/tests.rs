@@ -3,7 +3,7 @@ use crate::config::Layers;
 use crate::data::stories;
 use crate::run::model::build;
 use nn::Values;
-use ternary_core::{Granularity, Packing, TernaryMatrix};
+use ternary_core::{Granularity, Packing, TernaryMatrix, Weights};
 
 const LENGTH: usize = 32;
 
@@ -79,6 +79,7 @@ fn every_setting_that_should_change_the_training_does() {
         "optimiser.clip=1e-6",
         "steps=5",
         "fogzo_from=0.2",
+        "mixture.experts=3",
         "ohem=0.7",
         "mining.threshold=5.5",
     ] {
@@ -172,6 +173,61 @@ fn settings_of_one_kind_of_weights_change_those_weights() {
     assert_eq!(losses(&["ternary.stochastic_rounding=false"]), losses(&[]));
     let untied = losses(&["model.tied_head=false"]);
     assert_ne!(losses(&["model.tied_head=false", "ternary.head=false"]), untied);
+}
+
+#[test]
+fn settings_of_a_mixture_change_the_training() {
+    let two = losses(&["mixture.experts=3"]);
+    for setting in
+        ["mixture.used=1", "mixture.shared=true", "mixture.balance=1", "mixture.z=1", "float=true"]
+    {
+        assert_ne!(losses(&["mixture.experts=3", setting]), two, "{setting}");
+    }
+    let text = stories(0, 5000);
+    let even = ["mixture.experts=3", "mixture.balance=0.5", "mixture.z=0"];
+    let (_, steps) = run(&even, &text, 2);
+    // An even router has half of 1 in its only layer; a random one is not far from it.
+    assert!(
+        steps.iter().all(|step| step.router_loss.is_some_and(|loss| (0.45..0.7).contains(&loss)))
+    );
+    assert_eq!(run(&[], &text, 1).1[0].router_loss, None);
+}
+
+/// The bits of the latent weights, tensor by tensor.
+fn latent_bits(model: &Decoder<f32>) -> Vec<(nn::ParameterId, Vec<u32>)> {
+    let mut tensors = Vec::new();
+    model.visit(&mut |tensor| {
+        if let (Some(id), Values::Ternary { latent: Some(latent), .. }) = (tensor.id, tensor.values)
+        {
+            let bits = match latent {
+                Weights::F32(latent) => latent.iter().map(|w| w.to_bits()).collect(),
+                Weights::Bf16(latent) => latent.iter().map(|w| w.to_f32().to_bits()).collect(),
+                Weights::F16(latent) => latent.iter().map(|w| w.to_f32().to_bits()).collect(),
+            };
+            tensors.push((id, bits));
+        }
+    });
+    tensors
+}
+
+#[test]
+fn an_expert_without_bytes_is_the_same_after_a_step_with_weight_decay() {
+    let text = stories(0, 5000);
+    let sets = ["mixture.experts=100", "mixture.used=1", "optimiser.weight_decay=1"];
+    for more in [&[][..], &["fogzo_from=0"], &["ternary.latent=bf16"]] {
+        let (mut training, _) = run(&[&sets, more].concat(), &text, 0);
+        let before = latent_bits(training.model());
+        training.step(0).unwrap();
+        let after = latent_bits(training.model());
+        let (mut idle, mut busy) = (0, 0);
+        for ((id, before), (_, after)) in before.into_iter().zip(after) {
+            let is_touched = training.gradients.is_touched(id);
+            assert_eq!(before != after, is_touched, "{}", training.model().parameters().name(id));
+            if is_touched { busy += 1 } else { idle += 1 }
+        }
+        // 64 bytes cannot keep 100 experts of three matrices busy.
+        assert!(idle >= 3 * 36 && busy > 4, "{idle} and {busy}");
+    }
 }
 
 #[test]
