@@ -90,7 +90,9 @@ fn piped_the_last_line_of_standard_output_is_the_summary_and_there_is_no_bar() {
     let last = losses(&metrics(&folder, "run")).1.pop().unwrap();
     let summary = done.stdout.lines().last().unwrap();
     assert!(summary.starts_with(&format!("held-out loss {last:.4} nats/byte (")), "{summary}");
-    for part in ["bits/byte, perplexity ", " after 3 steps in ", " tokens/s; the model is in run"] {
+    for part in
+        ["bits/byte, perplexity ", " after 3 steps in ", " tokens/s; ", "; the model is in run"]
+    {
         assert!(summary.contains(part), "{summary}");
     }
     assert!(!done.stderr.chars().any(|c| c.is_control() && c != '\n'), "{:?}", done.stderr);

@@ -9,11 +9,12 @@ use serde::Serialize;
 use super::fogzo::Probed;
 use super::hard::Mined;
 use super::loss::HeldOutLoss;
+use super::vitals::Layers;
 use crate::error::{Error, Result};
 
 /// A line of the metrics. Times are in `tokens_per_second` and in what ends in `seconds`; everything else is
 /// the same whenever the run is repeated.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Record {
     /// One step of the optimiser.
@@ -26,6 +27,9 @@ pub enum Record {
         learning_rate: f64,
         /// Norm of all gradients together, before they were clipped.
         gradient_norm: f64,
+        /// The share of all ternary codes that the update changed, where there are any.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        flips: Option<f64>,
         /// Bytes predicted in a second of this step.
         tokens_per_second: f64,
         /// Seconds since the run began.
@@ -44,6 +48,16 @@ pub enum Record {
         /// The loss.
         #[serde(flatten)]
         loss: HeldOutLoss,
+        /// Seconds since the run began.
+        seconds: f64,
+    },
+    /// The ternary matrices, at each evaluation.
+    Layers {
+        /// Updates so far.
+        step: u32,
+        /// The matrices.
+        #[serde(flatten)]
+        layers: Layers,
         /// Seconds since the run began.
         seconds: f64,
     },
@@ -97,6 +111,7 @@ mod tests {
             loss: 2.5,
             learning_rate: 0.5,
             gradient_norm: 1.0,
+            flips: None,
             tokens_per_second: 10.0,
             seconds: 1.5,
             mined: None,
@@ -110,7 +125,7 @@ mod tests {
             text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(lines.len(), 2);
         assert_eq!((&lines[0]["kind"], &lines[0]["loss"]), (&"step".into(), &2.5.into()));
-        assert!(lines[0].get("fogzo_seconds").is_none());
+        assert!(lines[0].get("fogzo_seconds").is_none() && lines[0].get("flips").is_none());
         let evaluation = &lines[1];
         assert_eq!(evaluation["kind"], "evaluation");
         assert_eq!(

@@ -11,6 +11,7 @@ mod progress;
 mod step;
 mod summary;
 mod train;
+mod vitals;
 
 pub use evaluation::{Evaluation, EvaluationRequest, evaluate_file};
 pub use fogzo::Probed;
@@ -21,3 +22,4 @@ pub use metrics::{Metrics, Record};
 pub use progress::{Progress, StepNews};
 pub use summary::Summary;
 pub use train::train;
+pub use vitals::{Layers, Matrix, Spread, Vitals};
