@@ -59,7 +59,7 @@ mod tests {
     fn a_document_without_both_markers_once_and_in_order_is_refused() {
         for document in [
             "".to_owned(),
-            format!("{BEGIN}"),
+            BEGIN.to_owned(),
             format!("{END}{BEGIN}"),
             format!("{BEGIN}{BEGIN}{END}"),
         ] {

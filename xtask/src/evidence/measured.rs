@@ -46,7 +46,7 @@ impl Measured {
             records.push(record);
         }
         let of_kind = |kind: &'static str| records.iter().filter(move |r| r["kind"] == kind);
-        let (count, last) = (of_kind("step").count(), of_kind("evaluation").last());
+        let (count, last) = (of_kind("step").count(), of_kind("evaluation").next_back());
         let last = last.filter(|record| record["step"] == steps && count == steps as usize);
         let last = last.ok_or_else(|| {
             format!("expected {steps} steps and an evaluation after them, found {count} steps")
@@ -54,7 +54,7 @@ impl Measured {
         let numbers = |key: &'static str| of_kind("step").filter_map(move |r| r[key].as_f64());
         let rates: Vec<f64> = numbers("tokens_per_second").collect();
         let flips: Vec<f64> = numbers("flips").collect();
-        let layers = of_kind("layers").last();
+        let layers = of_kind("layers").next_back();
         Ok(Self {
             // JSON has no number for what is not finite.
             held_out: last["nats_per_byte"].as_f64().unwrap_or(f64::NAN),
