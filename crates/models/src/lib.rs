@@ -41,4 +41,4 @@ mod source;
 pub use config::{DecoderConfig, Mixture};
 pub use decoder::{Batch, Decoder};
 pub use error::{Error, Result};
-pub use source::{Initial, Role, Shadow, Start, WeightKind, WeightSource};
+pub use source::{Given, Initial, Role, Shadow, Start, WeightKind, WeightSource};

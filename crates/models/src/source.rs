@@ -113,12 +113,15 @@ pub struct Initial {
     pub kind: WeightKind,
 }
 
+/// The values of a tensor by its name and shape, or nothing.
+pub type Given<'a, E> = dyn FnMut(&str, &[usize]) -> Result<Option<Vec<f32>>, E> + 'a;
+
 /// Weights to train from that are given by the names of their tensors, and random ones where none are.
 pub struct Start<'a, E> {
     /// Where there are none, and how all are kept.
     pub initial: Initial,
-    /// The values of a tensor by its name and shape, or nothing.
-    pub values: &'a mut dyn FnMut(&str, &[usize]) -> Result<Option<Vec<f32>>, E>,
+    /// What is given.
+    pub values: &'a mut Given<'a, E>,
 }
 
 impl Initial {

@@ -4,7 +4,7 @@ use std::ops::{Bound, RangeBounds};
 use std::path::PathBuf;
 
 use models::{DecoderConfig, Shadow};
-use nn::Activations;
+use nn::{Activations, ScaleSync};
 use ste::{Mode, Pull};
 use ternary_core::{Granularity, Packing, Rule};
 
@@ -60,6 +60,8 @@ settings! {
         key_value_heads: usize = DecoderConfig::tiny().key_heads, in 1..=1024;
         /// Inner width of the feed-forward part, or of each expert
         feed_forward: usize = DecoderConfig::tiny().feed_forward, in 1..=1_048_576;
+        /// Numbers for each byte that each layer has of its own (per-layer embeddings); 0 for none
+        per_layer_embedding: usize = DecoderConfig::tiny().per_layer, in 0..=65_536;
         /// Whether the output head is the embedding itself
         tied_head: bool = DecoderConfig::tiny().tied_head;
         /// Base of the rotary position frequencies
@@ -88,6 +90,8 @@ settings! {
         threshold_learned: bool = false;
         /// Weights that share a scale: tensor, row, or the columns of a group
         granularity: Granularity = Granularity::Tensor;
+        /// Which matrices share a scale: per-matrix for none, those of an expert, or of all experts of a block
+        scale_sync: ScaleSync = ScaleSync::PerMatrix;
         /// How trits are held: two-bit, or five-trits in a byte
         packing: Packing = Packing::TwoBit;
         /// How activations enter a ternary product: int8 codes for each token, or real numbers

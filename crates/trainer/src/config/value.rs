@@ -5,7 +5,7 @@ use std::ops::{Bound, RangeBounds};
 use std::path::PathBuf;
 
 use models::Shadow;
-use nn::Activations;
+use nn::{Activations, ScaleSync};
 use ste::Mode;
 use ternary_core::{Granularity, Packing, Rule};
 use toml::Value;
@@ -161,6 +161,20 @@ impl SettingValue for Mode {
 
     fn choices() -> Option<String> {
         Some(modes())
+    }
+
+    fn from_toml(value: &Value) -> Option<Self> {
+        value.as_str()?.parse().ok()
+    }
+
+    fn to_toml(&self) -> Option<Value> {
+        Some(Value::String(self.to_string()))
+    }
+}
+
+impl SettingValue for ScaleSync {
+    fn expected() -> String {
+        format!("one of {}", Self::ALL.map(|sync| sync.to_string()).join(", "))
     }
 
     fn from_toml(value: &Value) -> Option<Self> {

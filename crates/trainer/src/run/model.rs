@@ -43,7 +43,7 @@ pub(super) fn build(configuration: &Configuration) -> Result<Decoder<f32>> {
             shadow: configuration.latent(),
             embedding,
             head,
-            sync: nn::ScaleSync::PerMatrix,
+            sync: configuration.ternary.scale_sync,
         }
     };
     let seed = Purpose::Weights.seed(configuration.run.seed);
@@ -72,8 +72,16 @@ fn learned(configuration: &Configuration) -> Option<LearnedLevels> {
 }
 
 fn shape(configuration: &Configuration) -> DecoderConfig {
-    let Model { width, layers, heads, key_value_heads, feed_forward, tied_head, rope_base } =
-        configuration.model;
+    let Model {
+        width,
+        layers,
+        heads,
+        key_value_heads,
+        feed_forward,
+        tied_head,
+        rope_base,
+        per_layer_embedding,
+    } = configuration.model;
     DecoderConfig {
         vocabulary: VOCABULARY,
         width,
@@ -85,6 +93,7 @@ fn shape(configuration: &Configuration) -> DecoderConfig {
         rotary_base: rope_base,
         positions: configuration.batch.length,
         tied_head,
+        per_layer: per_layer_embedding,
         mixture: mixture(&configuration.mixture),
         ..DecoderConfig::tiny()
     }

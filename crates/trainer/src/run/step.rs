@@ -9,6 +9,7 @@ use ste::{Progress, Pull, Ramp};
 use super::fogzo::{Probed, Probing};
 use super::hard::{Examples, Mined, Mining};
 use super::pull::Targets;
+use super::vitals::{Layers, Vitals, Watch};
 use crate::config::{self, Configuration};
 use crate::data::TrainingWindows;
 use crate::optimiser::{AdamW, AdamWOptions, clip_factor, rate};
@@ -41,6 +42,7 @@ pub(super) struct Training<'a> {
     examples: Examples,
     mining: Option<Mining>,
     probing: Option<Probing>,
+    watch: Watch,
 }
 
 /// How a step went.
@@ -54,6 +56,8 @@ pub(super) struct Step {
     pub(super) gradient_norm: f64,
     /// The losses of the routers, where there are any.
     pub(super) router_loss: Option<f64>,
+    /// The share of all ternary codes that the update changed, where there are any.
+    pub(super) flips: Option<f64>,
     /// How long it took.
     pub(super) time: Duration,
     /// What mining chose, where it is asked for.
@@ -107,6 +111,7 @@ impl<'a> Training<'a> {
             examples: Examples::none(sequences),
             mining: Mining::new(configuration),
             probing: Probing::new(configuration),
+            watch: Watch::default(),
             model,
             text,
             windows,
@@ -116,6 +121,16 @@ impl<'a> Training<'a> {
     /// The model as it is.
     pub(super) fn model(&self) -> &Decoder<f32> {
         &self.model
+    }
+
+    /// Every ternary matrix with its vital signs since the last call, if there are any.
+    pub(super) fn layers(&mut self) -> Option<Layers> {
+        self.watch.layers(&self.model)
+    }
+
+    /// The vital signs of all ternary weights over the run, if there are any.
+    pub(super) fn vitals(&self) -> Option<Vitals> {
+        self.watch.vitals(&self.model)
     }
 
     /// Bytes that a step predicts.
@@ -132,6 +147,7 @@ impl<'a> Training<'a> {
         let start = Instant::now();
         if step == 0 {
             self.requantize(0)?;
+            self.watch.begin(&self.model);
         }
         self.read_batch(step);
         self.gradients.clear();
@@ -144,9 +160,10 @@ impl<'a> Training<'a> {
         self.model.finish_gradients(&mut self.gradients)?;
         let probed = self.probe(step)?;
         let (learning_rate, gradient_norm) = self.apply(step)?;
+        let flips = self.watch.flips(&self.model);
         let time = start.elapsed();
         let loss = mined.map_or(loss.mean, |mined| mined.whole_loss);
-        Ok(Step { loss, learning_rate, gradient_norm, router_loss, time, mined, probed })
+        Ok(Step { loss, learning_rate, gradient_norm, router_loss, flips, time, mined, probed })
     }
 
     /// In the phase of FOGZO, measures the gradients. Those that are not finite are left for
