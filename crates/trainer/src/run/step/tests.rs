@@ -90,6 +90,14 @@ fn every_setting_that_should_change_the_training_does() {
 }
 
 #[test]
+fn with_and_without_that_bias_training_starts_from_the_same_weights() {
+    let text = stories(0, 5000);
+    let (plain, _) = run(&[], &text, 0);
+    let (biased, _) = run(&["ste=tequila"], &text, 0);
+    assert!(tensors(biased.model()) == tensors(plain.model()));
+}
+
+#[test]
 fn weights_that_are_zero_are_a_bias_of_every_projection_but_no_table() {
     let text = stories(0, 5000);
     for latent in ["ternary.latent=f32", "ternary.latent=bf16"] {
