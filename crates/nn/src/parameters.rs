@@ -19,8 +19,8 @@ impl ParameterId {
         self.index
     }
 
-    /// The number that its noise is keyed by: its place among those that are no mere store of gradients, so
-    /// that a method which needs such stores starts from the same weights as one that does not.
+    /// The number that its noise is keyed by: its place among those that have noise at all, so that a
+    /// method which needs parameters without starts from the same weights as one that does not.
     pub(crate) fn stream(self) -> usize {
         self.stream
     }
@@ -51,7 +51,7 @@ struct Entry {
 pub struct Parameters {
     entries: Vec<Entry>,
     by_name: HashMap<String, ParameterId>,
-    stores: usize,
+    noiseless: usize,
 }
 
 impl Parameters {
@@ -83,21 +83,25 @@ impl Parameters {
         Ok(id)
     }
 
-    /// Adds a place for gradients that belong to other parameters: no optimiser sees it, and no random number
-    /// is its own.
+    /// Adds a parameter for which nothing is drawn at random: what the levels of a quantiser are learned
+    /// by, or a place for gradients that belong to other parameters.
     ///
     /// # Errors
     /// As [`Parameters::declare`].
-    pub(crate) fn declare_store(&mut self, name: String, shape: &[usize]) -> Result<ParameterId> {
+    pub(crate) fn declare_noiseless(
+        &mut self,
+        name: String,
+        shape: &[usize],
+    ) -> Result<ParameterId> {
         let id = self.declare(name, shape)?;
-        self.stores += 1;
+        self.noiseless += 1;
         Ok(id)
     }
 
     /// The identity that the next declaration gets.
     pub(crate) fn next(&self) -> ParameterId {
         let index = self.entries.len();
-        ParameterId { index, stream: index - self.stores }
+        ParameterId { index, stream: index - self.noiseless }
     }
 
     /// How many there are.

@@ -92,7 +92,7 @@ impl Learned {
     ) -> crate::Result<Self> {
         let declare = |&what: &&str| {
             let name = format!("{layer}.{what}");
-            let id = parameters.declare(name.clone(), &[groups])?;
+            let id = parameters.declare_noiseless(name.clone(), &[groups])?;
             Ok(Parameter { name, id, values: Vec::new() })
         };
         let parameters = levels.rule.names().iter().map(declare).collect::<crate::Result<_>>()?;

@@ -27,7 +27,7 @@ impl DeadBias {
         outputs: usize,
         parameters: &mut Parameters,
     ) -> Result<Self> {
-        let id = parameters.declare_store(format!("{layer}.dead_bias"), &[outputs])?;
+        let id = parameters.declare_noiseless(format!("{layer}.dead_bias"), &[outputs])?;
         Ok(Self { id, factor, values: Vec::new() })
     }
 
