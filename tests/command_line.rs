@@ -20,7 +20,7 @@ fn help_explains_every_flag_and_every_key_and_shows_how_to_begin() {
         let line =
             help.stdout.lines().find(|line| line.starts_with(&format!("  {}=", setting.key())));
         let line = line.unwrap_or_else(|| panic!("{}", setting.key()));
-        assert!(line.contains(setting.help()), "{line}");
+        assert!(line.contains(&setting.help()), "{line}");
         let flag = format!("--{}", setting.flag());
         assert_eq!(setting.is_flag(), help.stdout.contains(&flag), "{flag}");
     }

@@ -72,6 +72,22 @@ fn ternary_and_float_models_learn_and_the_run_folder_tells_how() {
                 assert!(record[key].as_f64().unwrap() > 0.0, "{out}: {key} in {record}");
             }
         }
+        let is_layers = |record: &&Value| record["kind"] == "layers";
+        let layers: Vec<&Value> = records.iter().filter(is_layers).collect();
+        if out == "float" {
+            assert!(layers.is_empty() && records.iter().all(|record| record["flips"].is_null()));
+        } else {
+            let flips = records.iter().filter(|record| record["kind"] == "step");
+            let flips: Vec<f64> = flips.map(|record| record["flips"].as_f64().unwrap()).collect();
+            assert!(flips.iter().all(|share| (0.0..0.5).contains(share)), "{flips:?}");
+            assert_eq!(layers.len(), 3);
+            for (index, record) in layers.into_iter().enumerate() {
+                let share = record["flips"].as_f64().unwrap();
+                assert!((share - mean(&flips[10 * index..][..10])).abs() < 1e-12, "{record}");
+                assert!((0.1..0.6).contains(&record["sparsity"].as_f64().unwrap()), "{record}");
+                assert_eq!(record["matrices"].as_array().unwrap().len(), 2 * 7);
+            }
+        }
         let files: Vec<String> = ["config.toml", "metrics.jsonl", "model"]
             .into_iter()
             .filter(|name| folder.path(out).join(name).exists())
@@ -90,7 +106,9 @@ fn piped_the_last_line_of_standard_output_is_the_summary_and_there_is_no_bar() {
     let last = losses(&metrics(&folder, "run")).1.pop().unwrap();
     let summary = done.stdout.lines().last().unwrap();
     assert!(summary.starts_with(&format!("held-out loss {last:.4} nats/byte (")), "{summary}");
-    for part in ["bits/byte, perplexity ", " after 3 steps in ", " tokens/s; the model is in run"] {
+    for part in
+        ["bits/byte, perplexity ", " after 3 steps in ", " tokens/s; ", "; the model is in run"]
+    {
         assert!(summary.contains(part), "{summary}");
     }
     assert!(!done.stderr.chars().any(|c| c.is_control() && c != '\n'), "{:?}", done.stderr);

@@ -6,8 +6,10 @@
 mod bench;
 mod ci;
 mod compare_revisions;
+mod evidence;
 mod gradcheck;
 mod layers;
+mod lock;
 mod process;
 mod workspace;
 
@@ -31,6 +33,8 @@ enum Command {
     Ci(ci::Args),
     /// Run a bench on two revisions in turn and print the ratios of their times
     CompareRevisions(compare_revisions::Args),
+    /// Train in every way there is, one run after the other, and print the table of their losses
+    Evidence(evidence::Args),
     /// Check every backward against the derivative of its forward
     Gradcheck(gradcheck::Args),
     /// Check that crates depend downward only, stay light, and stand in ARCHITECTURE.md
@@ -42,6 +46,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(args),
         Command::Ci(args) => ci::run(args),
         Command::CompareRevisions(args) => compare_revisions::run(args),
+        Command::Evidence(args) => evidence::run(args),
         Command::Gradcheck(args) => gradcheck::run(args),
         Command::Layers(args) => layers::run(args),
     };

@@ -33,7 +33,7 @@ fn help_lists_each_command_with_a_line_about_it() {
     let output = xtask(root(), &["--help"]);
     assert_eq!(output.status.code(), Some(0));
     let help = text(&output);
-    for command in ["bench", "ci", "compare-revisions", "gradcheck", "layers"] {
+    for command in ["bench", "ci", "compare-revisions", "evidence", "gradcheck", "layers"] {
         let line = help.lines().find(|line| line.trim_start().starts_with(&format!("{command} ")));
         assert!(line.is_some_and(|line| line.split_whitespace().count() > 4), "{command}: {help}");
     }
@@ -46,6 +46,8 @@ fn wrong_usage_exits_with_2_and_says_what_was_wrong() {
         (&["no-such-command"], "no-such-command"),
         (&["compare-revisions", "only-one"], "<B>"),
         (&["compare-revisions", "--rounds", "0", "a", "b"], "--rounds"),
+        (&["evidence", "--only", "absmean,no-such-row"], "no-such-row"),
+        (&["evidence", "--seeds", "0"], "--seeds"),
         (&["ci", "surplus"], "surplus"),
         (&["gradcheck", "--json"], "--json"),
         (&[], "Usage"),

@@ -12,7 +12,7 @@ use std::{env, fs, process};
 
 use interop::{Tensor, Tensors};
 use models::{Decoder, DecoderConfig, Initial, Shadow, WeightKind};
-use nn::BitLinearOptions;
+use nn::{BitLinearOptions, ScaleSync};
 use ternary_core::statistics::TritCounts;
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -29,7 +29,13 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 fn random_model() -> Result<PathBuf, Box<dyn Error>> {
     let options = BitLinearOptions::default();
-    let kind = WeightKind::Ternary { options, shadow: Shadow::F32, embedding: false, head: false };
+    let kind = WeightKind::Ternary {
+        options,
+        shadow: Shadow::F32,
+        embedding: false,
+        head: false,
+        sync: ScaleSync::PerMatrix,
+    };
     let config = DecoderConfig { layers: 1, ..DecoderConfig::tiny() };
     let model = Decoder::build(config, &mut Initial { seed: 1, kind })?;
     let directory = env::temp_dir().join(format!("inspect-{}", process::id()));

@@ -1,5 +1,7 @@
 //! `config.json`: the shape of a model, under the names that Hugging Face gives such things.
 
+use std::num::NonZeroUsize;
+
 use models::{DecoderConfig, Mixture};
 use nn::{Activations, Nonlinearity};
 use serde::{Deserialize, Serialize};
@@ -37,6 +39,9 @@ struct File {
     rms_norm_eps: f64,
     use_sub_norms: bool,
     tie_word_embeddings: bool,
+    /// Only with per-layer embeddings; the key is Gemma 3n's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hidden_size_per_layer_input: Option<NonZeroUsize>,
     /// Only with experts; then all five.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     num_experts: Option<usize>,
@@ -111,6 +116,7 @@ impl Config {
             rms_norm_eps: decoder.norm_epsilon,
             use_sub_norms: decoder.sub_norms,
             tie_word_embeddings: decoder.tied_head,
+            hidden_size_per_layer_input: NonZeroUsize::new(decoder.per_layer),
             num_experts: decoder.mixture.map(|mixture| mixture.experts),
             num_experts_per_tok: decoder.mixture.map(|mixture| mixture.used),
             use_shared_expert: decoder.mixture.map(|mixture| mixture.shared),
@@ -162,6 +168,7 @@ impl Config {
             norm_epsilon: file.rms_norm_eps,
             sub_norms: file.use_sub_norms,
             tied_head: file.tie_word_embeddings,
+            per_layer: file.hidden_size_per_layer_input.map_or(0, NonZeroUsize::get),
             mixture,
         };
         check(&decoder)?;
@@ -224,6 +231,7 @@ fn key(field: &'static str) -> &'static str {
         "positions" => "max_position_embeddings",
         "rotary_base" => "rope_theta",
         "norm_epsilon" => "rms_norm_eps",
+        "per_layer" => "hidden_size_per_layer_input",
         "mixture.experts" => "num_experts",
         "mixture.used" => "num_experts_per_tok",
         "mixture.balance" => "router_aux_loss_coef",
@@ -253,6 +261,7 @@ mod tests {
                 norm_epsilon: 1e-6 / 3.0,
                 sub_norms: index == 1,
                 tied_head: index == 2,
+                per_layer: 8 * index,
                 mixture: (index > 0).then_some(Mixture { shared: index == 1, ..MIXTURE }),
                 ..DecoderConfig::tiny()
             };

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use models::{Decoder, DecoderConfig, WeightSource};
+use models::{Decoder, DecoderConfig, Role, WeightSource};
 use nn::{Activations, Dense, Lookup, Module, Parameters, Projection, TernaryLinear, Values};
 
 use crate::config::Config;
@@ -12,6 +12,9 @@ use crate::tensors::{Tensor, Tensors};
 
 const CONFIG: &str = "config.json";
 const WEIGHTS: &str = "model.safetensors";
+/// What the names of a projection's tensors end in.
+const WEIGHT: &str = ".weight";
+const BIAS: &str = ".bias";
 
 /// Writes a model to a directory, over the one that may be there. The weights are those that the model
 /// computes with; latent weights and learned levels are left out, and a layer on a ramp (λ < 1) is saved as the ternary
@@ -65,11 +68,16 @@ fn collect(model: &Decoder<f32>) -> Result<(Tensors, Option<Activations>), Probl
                 tensors.insert_real(tensor.name, shape, values.to_vec())
             }
             Values::Training(_) => Ok(()),
-            Values::Ternary { matrix, activations, .. } => {
+            Values::Ternary { matrix, activations, bias, .. } => {
                 let expected = *common.get_or_insert(activations);
                 if activations != expected {
                     let (expected, found) = (format!("{expected:?}"), format!("{activations:?}"));
                     return Err(Problem::of_tensor(tensor.name, "activations", expected, found));
+                }
+                if let Some(bias) = bias {
+                    let projection = tensor.name.strip_suffix(WEIGHT).unwrap_or(tensor.name);
+                    let name = format!("{projection}{BIAS}");
+                    tensors.insert_real(&name, &[matrix.rows()], bias.to_vec())?;
                 }
                 tensors.insert_ternary(tensor.name, matrix.clone())
             }
@@ -106,13 +114,20 @@ enum Weight {
 }
 
 impl Source {
+    /// The bias of a projection, where there is one. A table has none: one beside it belongs to nothing.
+    fn bias(&mut self, name: &str, outputs: usize) -> Result<Option<Vec<f32>>, Problem> {
+        let bias = format!("{name}{BIAS}");
+        let is_there = self.tensors.get(&bias).is_some();
+        is_there.then(|| self.tensors.take_real(&bias, &[outputs])).transpose()
+    }
+
     fn weight(
         &mut self,
         name: &str,
         shape: [usize; 2],
         parameters: &mut Parameters,
     ) -> Result<Weight, Problem> {
-        let weight = format!("{name}.weight");
+        let weight = format!("{name}{WEIGHT}");
         match self.tensors.get(&weight) {
             Some(Tensor::Ternary(_)) => {
                 let matrix = self.tensors.take_ternary(&weight, shape)?;
@@ -140,6 +155,19 @@ impl Source {
     }
 }
 
+/// A dense layer with the bias of a file.
+fn with_bias(
+    layer: Dense<f32>,
+    values: &[f32],
+    parameters: &mut Parameters,
+) -> Result<Dense<f32>, models::Error> {
+    let mut layer = layer.with_bias(parameters)?;
+    if let Some(bias) = layer.bias_mut() {
+        bias.copy_from_slice(values);
+    }
+    Ok(layer)
+}
+
 impl WeightSource<f32> for Source {
     type Error = Problem;
 
@@ -147,21 +175,23 @@ impl WeightSource<f32> for Source {
         &mut self,
         name: &str,
         shape: [usize; 2],
+        role: Role,
         parameters: &mut Parameters,
     ) -> Result<Box<dyn Projection<f32>>, Problem> {
+        if role == Role::Router {
+            return Ok(Box::new(self.real(name, shape, parameters)?));
+        }
+        let bias = self.bias(name, shape[0])?;
         Ok(match self.weight(name, shape, parameters)? {
-            Weight::Dense(layer) => Box::new(layer),
-            Weight::Ternary(layer) => Box::new(layer),
+            Weight::Dense(layer) => Box::new(match bias {
+                Some(bias) => with_bias(layer, &bias, parameters)?,
+                None => layer,
+            }),
+            Weight::Ternary(layer) => Box::new(match bias {
+                Some(bias) => layer.with_bias(bias).map_err(models::Error::from)?,
+                None => layer,
+            }),
         })
-    }
-
-    fn dense(
-        &mut self,
-        name: &str,
-        shape: [usize; 2],
-        parameters: &mut Parameters,
-    ) -> Result<Box<dyn Projection<f32>>, Problem> {
-        Ok(Box::new(self.real(name, shape, parameters)?))
     }
 
     fn table(

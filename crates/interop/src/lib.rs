@@ -2,13 +2,14 @@
 //!
 //! ```
 //! use models::{Decoder, DecoderConfig, Initial, Shadow, WeightKind};
-//! use nn::{BitLinearOptions, Sequences, Tape};
+//! use nn::{BitLinearOptions, ScaleSync, Sequences, Tape};
 //!
 //! let kind = WeightKind::Ternary {
 //!     options: BitLinearOptions::default(),
 //!     shadow: Shadow::F32,
 //!     embedding: false,
 //!     head: false,
+//!     sync: ScaleSync::PerMatrix,
 //! };
 //! let config = DecoderConfig { layers: 1, ..DecoderConfig::tiny() };
 //! let model = Decoder::build(config, &mut Initial { seed: 1, kind })?;

@@ -4,9 +4,11 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use models::{Decoder, DecoderConfig, Initial, Mixture, Shadow, WeightKind};
+use interop::{Tensor, Tensors};
+use models::{Batch, Decoder, DecoderConfig, Initial, Mixture, Shadow, WeightKind};
 use nn::{
-    Activations, BitLinearOptions, LearnedLevels, LearnedRule, Nonlinearity, Sequences, Tape,
+    Activations, BitLinearOptions, Gradients, LearnedLevels, LearnedRule, Module, Nonlinearity,
+    Rounding, ScaleSync, Sequences, Tape, Update,
 };
 use ternary_core::quantize::{Absmean, Ttq, TtqParameters};
 use ternary_core::{Granularity, Packing};
@@ -28,7 +30,13 @@ fn small() -> DecoderConfig {
 const MIXTURE: Mixture = Mixture { experts: 3, used: 2, shared: true, balance: 0.1, z: 0.0 };
 
 fn ternary(options: BitLinearOptions, embedding: bool, head: bool) -> WeightKind {
-    WeightKind::Ternary { options, shadow: Shadow::F32, embedding, head }
+    WeightKind::Ternary {
+        options,
+        shadow: Shadow::F32,
+        embedding,
+        head,
+        sync: ScaleSync::PerMatrix,
+    }
 }
 
 fn model(config: DecoderConfig, kind: WeightKind) -> Decoder<f32> {
@@ -79,6 +87,8 @@ fn a_model_that_was_saved_and_loaded_gives_the_same_bits() {
             false,
             true,
         ),
+        // Weights that are zero are a bias, but not that of a table.
+        ternary(BitLinearOptions { dead_bias: 0.25, ..BitLinearOptions::default() }, true, true),
     ];
     let shapes = [
         small(),
@@ -102,6 +112,112 @@ fn a_model_that_was_saved_and_loaded_gives_the_same_bits() {
             interop::save(&loaded, directory.path()).unwrap();
             assert!(files() == before, "a second saving writes the same files");
         }
+    }
+}
+
+/// A few steps of gradient descent on one batch, codes decided after each.
+fn train(model: &mut Decoder<f32>) {
+    let sequences = Sequences { count: 2, length: 7 };
+    let tokens: Vec<u32> = (0..14).map(|i| i * 3 % 19).collect();
+    let targets: Vec<u32> = (0..14).map(|i| (i * 3 + 1) % 19).collect();
+    let batch = Batch { sequences, tokens: &tokens, targets: &targets };
+    let (mut tape, mut gradients) = (Tape::recording(), Gradients::zeros(model.parameters()));
+    for step in 1..=3 {
+        gradients.clear();
+        model.loss_and_gradients(batch, &mut tape, &mut gradients).unwrap();
+        model.finish_gradients(&mut gradients).unwrap();
+        model.visit_mut(&mut |id, mut values| {
+            let gradient = gradients.get(id);
+            values.update(Rounding::Nearest, |start, weights| {
+                for (w, g) in weights.iter_mut().zip(&gradient[start..]) {
+                    *w -= 0.05 * g;
+                }
+            });
+        });
+        model.requantize(Update::hard(0, step)).unwrap();
+    }
+}
+
+#[test]
+fn levels_that_were_learned_are_those_of_the_saved_model() {
+    for rule in [
+        LearnedRule::Lsq,
+        LearnedRule::Ttq { threshold: 0.05, is_threshold_learned: false },
+        LearnedRule::Ttq { threshold: 0.05, is_threshold_learned: true },
+    ] {
+        let learned = Some(LearnedLevels { rule, granularity: Granularity::Tensor });
+        let kind = ternary(BitLinearOptions { learned, ..BitLinearOptions::default() }, true, true);
+        let mut trained = model(small(), kind);
+        let before = score_bits(&trained);
+        train(&mut trained);
+        assert_ne!(score_bits(&trained), before);
+        let directory = tempfile::tempdir().unwrap();
+        interop::save(&trained, directory.path()).unwrap();
+        let loaded = interop::load(directory.path()).unwrap();
+        assert_eq!(score_bits(&loaded), score_bits(&trained), "{rule:?}");
+    }
+}
+
+/// Changes the tensors of a saved model that has no manifest.
+fn edit_tensors(directory: &Path, edit: impl FnOnce(&mut Tensors)) {
+    let path = directory.join("model.safetensors");
+    let mut tensors = Tensors::from_bytes(&fs::read(&path).unwrap()).unwrap();
+    edit(&mut tensors);
+    let mut file = Vec::new();
+    tensors.write(&mut file).unwrap();
+    fs::write(path, file).unwrap();
+}
+
+#[test]
+fn a_bias_of_another_size_and_one_of_no_projection_are_named() {
+    let up = "model.layers.1.mlp.up_proj.bias";
+    for (name, shape, expected) in [
+        (
+            up,
+            &[35][..],
+            "tensor \"model.layers.1.mlp.up_proj.bias\": shape: expected [36], found [35]",
+        ),
+        (up, &[36, 1], "shape: expected [36], found [36, 1]"),
+        (up, &[], "shape: expected [36], found []"),
+        ("model.embed_tokens.bias", &[19], "tensor \"model.embed_tokens.bias\" belongs to nothing"),
+        ("model.norm.bias", &[24], "tensor \"model.norm.bias\" belongs to nothing"),
+        ("lm_head.bias", &[19], "tensor \"lm_head.bias\" belongs to nothing"),
+        ("model.layers.2.mlp.up_proj.bias", &[36], "up_proj.bias\" belongs to nothing"),
+    ] {
+        for kind in [WeightKind::Dense, ternary(BitLinearOptions::default(), true, true)] {
+            let directory = unguarded(kind);
+            edit_tensors(directory.path(), |tensors| {
+                let values = vec![0.5; shape.iter().product()];
+                tensors.insert_real(name, shape, values).unwrap();
+            });
+            let found = message(directory.path());
+            assert!(found.contains(expected), "{expected}\n{found}");
+        }
+    }
+    let directory = unguarded(ternary(BitLinearOptions::default(), false, false));
+    edit_tensors(directory.path(), |tensors| {
+        let matrix = tensors.get("model.layers.0.mlp.up_proj.weight").unwrap();
+        let Tensor::Ternary(matrix) = matrix.clone() else { panic!("real weights") };
+        tensors.insert_ternary(up, matrix).unwrap();
+    });
+    let found = message(directory.path());
+    assert!(found.contains("shape: expected [36], found ternary [36, 24]"), "{found}");
+}
+
+#[test]
+fn a_bias_of_a_file_is_added_and_written_again() {
+    for kind in [WeightKind::Dense, ternary(BitLinearOptions::default(), false, false)] {
+        let directory = unguarded(kind);
+        let before = score_bits(&interop::load(directory.path()).unwrap());
+        edit_tensors(directory.path(), |tensors| {
+            let values = (0..24).map(|i| i as f32 / 16.0 - 0.5).collect();
+            tensors.insert_real("model.layers.0.self_attn.o_proj.bias", &[24], values).unwrap();
+        });
+        let loaded = interop::load(directory.path()).unwrap();
+        assert_ne!(score_bits(&loaded), before);
+        let file = fs::read(directory.path().join("model.safetensors")).unwrap();
+        interop::save(&loaded, directory.path()).unwrap();
+        assert!(fs::read(directory.path().join("model.safetensors")).unwrap() == file);
     }
 }
 

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use nn::ops::RotaryTable;
 use nn::{
-    Attention, AttentionOptions, AttentionProjections, BitMoe, Block, Compute, FeedForward,
-    FeedForwardProjections, Layer, MixtureOptions, Nonlinearity, Parameters, RmsNorm, SharedExpert,
+    Attention, AttentionOptions, AttentionProjections, BitMoe, Block, Compute, Embedding,
+    FeedForward, FeedForwardProjections, Layer, MixtureOptions, Nonlinearity, Parameters,
+    PerLayerEmbedding, RmsNorm, ScaleSync, SharedExpert,
 };
 
 use crate::config::{DecoderConfig, Mixture};
 use crate::error::Error;
-use crate::source::WeightSource;
+use crate::source::{Role, WeightSource};
 
 /// Builds the blocks of a decoder; each layer asks the source for its tensors.
 pub(crate) struct Builder<'a, T, S> {
@@ -35,15 +36,48 @@ impl<T: Compute, S: WeightSource<T>> Builder<'_, T, S> {
         let norm = self.norm(&format!("{name}.input_layernorm"), width)?;
         let attention = self.attention(&format!("{name}.self_attn"))?;
         let after = self.norm(&format!("{name}.post_attention_layernorm"), width)?;
+        let levels = self.source.levels(ScaleSync::PerBlock, &name, self.parameters)?;
         let channels = self.channels(&format!("{name}.mlp"))?;
         let block = Block::new(&name, (norm, Box::new(attention)), (after, channels));
-        Ok(block.map_err(Error::from)?)
+        let mut block = block.map_err(Error::from)?;
+        if self.config.per_layer > 0 {
+            let norm = self.norm(&format!("{name}.per_layer_input_norm"), width)?;
+            let per_layer = self.per_layer(&name)?;
+            block = block.with_per_layer(norm, per_layer).map_err(Error::from)?;
+        }
+        Ok(match levels {
+            Some(levels) => block.share_levels(levels).map_err(Error::from)?,
+            None => block,
+        })
+    }
+
+    /// The per-layer embedding of a block, under the names of Gemma 3n.
+    fn per_layer(&mut self, name: &str) -> Result<PerLayerEmbedding<T>, S::Error> {
+        let DecoderConfig { vocabulary, width, per_layer: inner, .. } = *self.config;
+        let table = format!("{name}.embed_tokens_per_layer");
+        let table = self.source.table(&table, [vocabulary, inner], self.parameters)?;
+        let mut project = |part: &str, shape| {
+            let name = format!("{name}.{part}");
+            self.source.projection(&name, shape, Role::Channels, self.parameters)
+        };
+        let gate = project("per_layer_input_gate", [inner, width])?;
+        let output = project("per_layer_projection", [width, inner])?;
+        let sub_norm = if self.config.sub_norms {
+            Some(self.norm(&format!("{name}.per_layer_sub_norm"), inner)?)
+        } else {
+            None
+        };
+        let table = Embedding::new(table);
+        let layer =
+            PerLayerEmbedding::new(&format!("{name}.per_layer"), table, gate, sub_norm, output);
+        Ok(layer.map_err(Error::from)?)
     }
 
     fn attention(&mut self, name: &str) -> Result<Attention<T>, S::Error> {
         let DecoderConfig { width, heads, key_heads, head_width, .. } = *self.config;
         let mut project = |part: &str, shape| {
-            self.source.projection(&format!("{name}.{part}"), shape, self.parameters)
+            let name = format!("{name}.{part}");
+            self.source.projection(&name, shape, Role::Attention, self.parameters)
         };
         let projections = AttentionProjections {
             query: project("q_proj", [heads * head_width, width])?,
@@ -76,14 +110,15 @@ impl<T: Compute, S: WeightSource<T>> Builder<'_, T, S> {
         let Mixture { experts, used, shared, balance, z } = mixture;
         let width = self.config.width;
         let router = format!("{name}.gate");
-        let router = self.source.dense(&router, [experts, width], self.parameters)?;
+        let router =
+            self.source.projection(&router, [experts, width], Role::Router, self.parameters)?;
         let nets =
             (0..experts).map(|expert| self.feed_forward(&format!("{name}.experts.{expert}")));
         let nets = nets.collect::<Result<Vec<_>, _>>()?;
         let shared = if shared {
             let expert = self.feed_forward(&format!("{name}.shared_expert"))?;
             let gate = format!("{name}.shared_expert_gate");
-            let gate = self.source.dense(&gate, [1, width], self.parameters)?;
+            let gate = self.source.projection(&gate, [1, width], Role::Router, self.parameters)?;
             Some(SharedExpert { expert, gate })
         } else {
             None
@@ -94,8 +129,10 @@ impl<T: Compute, S: WeightSource<T>> Builder<'_, T, S> {
 
     fn feed_forward(&mut self, name: &str) -> Result<FeedForward<T>, S::Error> {
         let DecoderConfig { width, feed_forward: inner, nonlinearity, .. } = *self.config;
+        let levels = self.source.levels(ScaleSync::PerExpert, name, self.parameters)?;
         let mut project = |part: &str, shape| {
-            self.source.projection(&format!("{name}.{part}"), shape, self.parameters)
+            let name = format!("{name}.{part}");
+            self.source.projection(&name, shape, Role::Channels, self.parameters)
         };
         let projections = FeedForwardProjections {
             gate: match nonlinearity {
@@ -111,6 +148,10 @@ impl<T: Compute, S: WeightSource<T>> Builder<'_, T, S> {
             None
         };
         let layer = FeedForward::new(name, nonlinearity, projections, sub_norm);
-        Ok(layer.map_err(Error::from)?)
+        let layer = layer.map_err(Error::from)?;
+        Ok(match levels {
+            Some(levels) => layer.share_levels(levels).map_err(Error::from)?,
+            None => layer,
+        })
     }
 }

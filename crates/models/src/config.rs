@@ -33,6 +33,8 @@ pub struct DecoderConfig {
     pub sub_norms: bool,
     /// Whether the head multiplies by the embedding's weights.
     pub tied_head: bool,
+    /// Numbers for each token that each layer has of its own; 0 for no per-layer embeddings.
+    pub per_layer: usize,
     /// Experts in the place of each feed-forward net; none for one net.
     pub mixture: Option<Mixture>,
 }
@@ -69,6 +71,7 @@ impl DecoderConfig {
             norm_epsilon: 1e-5,
             sub_norms: true,
             tied_head: true,
+            per_layer: 0,
             mixture: None,
         }
     }
@@ -91,6 +94,7 @@ impl DecoderConfig {
         for (field, size) in sizes {
             check(size > 0 && size < 1 << 31, field, "1 to 2147483647", size)?;
         }
+        check(self.per_layer < 1 << 31, "per_layer", "0 to 2147483647", self.per_layer)?;
         let (heads, key_heads) = (self.heads, self.key_heads);
         check(heads.is_multiple_of(key_heads), "key_heads", "a divisor of heads", key_heads)?;
         check(self.head_width.is_multiple_of(2), "head_width", "an even number", self.head_width)?;

@@ -11,7 +11,7 @@ use nn::{
 use crate::build::Builder;
 use crate::config::DecoderConfig;
 use crate::error::{Error, Result};
-use crate::source::{HEAD, WeightSource};
+use crate::source::{Role, WeightSource};
 
 /// Rows whose scores exist at a time.
 const SCORED_ROWS: usize = 512;
@@ -83,7 +83,7 @@ impl<T: Compute> Decoder<T> {
         let head = if config.tied_head {
             None
         } else {
-            Some(source.projection(HEAD, table, &mut parameters)?)
+            Some(source.projection("lm_head", table, Role::Head, &mut parameters)?)
         };
         Ok(Self { config, parameters, embedding: Embedding::new(embedding), blocks, norm, head })
     }
@@ -110,7 +110,7 @@ impl<T: Compute> Decoder<T> {
         check("tokens", rows, tokens.len())?;
         let mut x = self.embedding.forward(tokens, tape)?;
         for block in &self.blocks {
-            x = block.forward(x, sequences, tape)?;
+            x = block.forward_tokens(x, tokens, sequences, tape)?;
         }
         Ok(self.norm.forward(x, sequences, tape)?)
     }

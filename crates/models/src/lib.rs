@@ -2,13 +2,14 @@
 //!
 //! ```
 //! use models::{Batch, Decoder, DecoderConfig, Initial, Shadow, WeightKind};
-//! use nn::{BitLinearOptions, Gradients, Sequences, Tape};
+//! use nn::{BitLinearOptions, ScaleSync, Gradients, Sequences, Tape};
 //!
 //! let kind = WeightKind::Ternary {
 //!     options: BitLinearOptions::default(),
 //!     shadow: Shadow::F32,
 //!     embedding: false,
 //!     head: false,
+//!     sync: ScaleSync::PerMatrix,
 //! };
 //! let config = DecoderConfig { layers: 1, ..DecoderConfig::tiny() };
 //! let model = Decoder::<f32>::build(config, &mut Initial { seed: 1, kind })?;
@@ -40,4 +41,4 @@ mod source;
 pub use config::{DecoderConfig, Mixture};
 pub use decoder::{Batch, Decoder};
 pub use error::{Error, Result};
-pub use source::{GivenValues, Initial, Shadow, Start, WeightKind, WeightSource};
+pub use source::{Given, Initial, Role, Shadow, Start, WeightKind, WeightSource};

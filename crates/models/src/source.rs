@@ -3,7 +3,7 @@
 use half::bf16;
 use nn::{
     BitLinear, BitLinearOptions, Compute, Dense, GridLinear, Lookup, Parameters, Projection,
-    ShadowPrecision,
+    ScaleSync, ShadowPrecision, SharedLevels,
 };
 
 use crate::error::{Error, Result};
@@ -22,17 +22,7 @@ pub trait WeightSource<T> {
         &mut self,
         name: &str,
         shape: [usize; 2],
-        parameters: &mut Parameters,
-    ) -> Result<Box<dyn Projection<T>>, Self::Error>;
-
-    /// A projection whose weights are real in any model: the router of a mixture, or a gate.
-    ///
-    /// # Errors
-    /// As [`WeightSource::projection`].
-    fn dense(
-        &mut self,
-        name: &str,
-        shape: [usize; 2],
+        role: Role,
         parameters: &mut Parameters,
     ) -> Result<Box<dyn Projection<T>>, Self::Error>;
 
@@ -52,6 +42,34 @@ pub trait WeightSource<T> {
     /// # Errors
     /// As [`WeightSource::projection`].
     fn gain(&mut self, name: &str, width: usize) -> Result<Vec<T>, Self::Error>;
+
+    /// The levels that the channels' projections of one expert or of one block, called `name`, have in
+    /// common; asked for before them. None where they share none at this scope, as in any source of weights
+    /// that do not train.
+    ///
+    /// # Errors
+    /// For weights that cannot share levels.
+    fn levels(
+        &mut self,
+        _scope: ScaleSync,
+        _name: &str,
+        _parameters: &mut Parameters,
+    ) -> Result<Option<SharedLevels>, Self::Error> {
+        Ok(None)
+    }
+}
+
+/// What a projection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Attention: between positions.
+    Attention,
+    /// Feed-forward nets, experts and per-layer embeddings: within a position. Their levels may be shared.
+    Channels,
+    /// The router of a mixture, or a gate: real in any model.
+    Router,
+    /// The scores of tokens.
+    Head,
 }
 
 /// How weights that train are kept.
@@ -69,6 +87,8 @@ pub enum WeightKind {
         embedding: bool,
         /// Whether an untied head is ternary too.
         head: bool,
+        /// Whose levels are shared.
+        sync: ScaleSync,
     },
 }
 
@@ -93,19 +113,16 @@ pub struct Initial {
     pub kind: WeightKind,
 }
 
+/// The values of a tensor by its name and shape, or nothing.
+pub type Given<'a, E> = dyn FnMut(&str, &[usize]) -> Result<Option<Vec<f32>>, E> + 'a;
+
 /// Weights to train from that are given by the names of their tensors, and random ones where none are.
 pub struct Start<'a, E> {
     /// Where there are none, and how all are kept.
     pub initial: Initial,
-    /// The values of a tensor by its name and shape, or nothing.
-    pub values: &'a mut GivenValues<'a, E>,
+    /// What is given.
+    pub values: &'a mut Given<'a, E>,
 }
-
-/// The values of a tensor by its name and shape, or nothing for random ones.
-pub type GivenValues<'a, E> = dyn FnMut(&str, &[usize]) -> Result<Option<Vec<f32>>, E> + 'a;
-
-/// The name of an untied head.
-pub(crate) const HEAD: &str = "lm_head";
 
 impl Initial {
     fn bit_linear<P: ShadowPrecision>(
@@ -161,26 +178,49 @@ impl Initial {
         }
     }
 
+    /// A weight that is kept as this kind says, or real without options.
+    fn weight<T: Compute>(
+        &self,
+        name: &str,
+        shape: [usize; 2],
+        options: Option<(BitLinearOptions, Shadow)>,
+        given: Option<Vec<f32>>,
+        parameters: &mut Parameters,
+    ) -> nn::Result<Weight<T>> {
+        let Some((options, shadow)) = options else {
+            return Ok(Weight::Dense(self.dense(name, shape, given, parameters)?));
+        };
+        Ok(match shadow {
+            Shadow::F32 => Weight::F32(self.bit_linear(name, shape, &options, given, parameters)?),
+            Shadow::Bf16 => {
+                Weight::Bf16(self.bit_linear(name, shape, &options, given, parameters)?)
+            }
+            Shadow::None => Weight::Grid(self.grid(name, shape, &options, given, parameters)?),
+        })
+    }
+
     fn projection<T: Compute>(
         &self,
         name: &str,
         shape: [usize; 2],
+        role: Role,
         given: Option<Vec<f32>>,
         parameters: &mut Parameters,
-    ) -> Result<Box<dyn Projection<T>>> {
-        Ok(match &self.kind {
-            WeightKind::Ternary { options, shadow, head, .. } if *head || name != HEAD => {
-                match shadow {
-                    Shadow::F32 => {
-                        Box::new(self.bit_linear::<f32>(name, shape, options, given, parameters)?)
-                    }
-                    Shadow::Bf16 => {
-                        Box::new(self.bit_linear::<bf16>(name, shape, options, given, parameters)?)
-                    }
-                    Shadow::None => Box::new(self.grid(name, shape, options, given, parameters)?),
-                }
+    ) -> nn::Result<Box<dyn Projection<T>>> {
+        let options = match &self.kind {
+            WeightKind::Ternary { options, shadow, head, sync, .. }
+                if role != Role::Router && (role != Role::Head || *head) =>
+            {
+                let is_shared = role == Role::Channels && *sync != ScaleSync::PerMatrix;
+                Some((BitLinearOptions { is_shared, ..options.clone() }, *shadow))
             }
-            _ => Box::new(self.dense::<T>(name, shape, given, parameters)?),
+            _ => None,
+        };
+        Ok(match self.weight::<T>(name, shape, options, given, parameters)? {
+            Weight::Dense(layer) => Box::new(layer),
+            Weight::F32(layer) => Box::new(layer),
+            Weight::Bf16(layer) => Box::new(layer),
+            Weight::Grid(layer) => Box::new(layer),
         })
     }
 
@@ -190,20 +230,50 @@ impl Initial {
         shape: [usize; 2],
         given: Option<Vec<f32>>,
         parameters: &mut Parameters,
-    ) -> Result<Box<dyn Lookup<T>>> {
-        Ok(match &self.kind {
-            WeightKind::Ternary { options, shadow, embedding: true, .. } => match shadow {
-                Shadow::F32 => {
-                    Box::new(self.bit_linear::<f32>(name, shape, options, given, parameters)?)
-                }
-                Shadow::Bf16 => {
-                    Box::new(self.bit_linear::<bf16>(name, shape, options, given, parameters)?)
-                }
-                Shadow::None => Box::new(self.grid(name, shape, options, given, parameters)?),
-            },
-            _ => Box::new(self.dense::<T>(name, shape, given, parameters)?),
+    ) -> nn::Result<Box<dyn Lookup<T>>> {
+        let options = match &self.kind {
+            WeightKind::Ternary { options, shadow, embedding: true, .. } => {
+                // Rows that are looked up have no bias, so a head that is tied to them has none.
+                Some((BitLinearOptions { dead_bias: 0.0, ..options.clone() }, *shadow))
+            }
+            _ => None,
+        };
+        Ok(match self.weight::<T>(name, shape, options, given, parameters)? {
+            Weight::Dense(layer) => Box::new(layer),
+            Weight::F32(layer) => Box::new(layer),
+            Weight::Bf16(layer) => Box::new(layer),
+            Weight::Grid(layer) => Box::new(layer),
         })
     }
+
+    fn levels(
+        &self,
+        scope: ScaleSync,
+        name: &str,
+        parameters: &mut Parameters,
+    ) -> Result<Option<SharedLevels>> {
+        match &self.kind {
+            WeightKind::Ternary { options, shadow, sync, .. } if *sync == scope => {
+                if *shadow == Shadow::None {
+                    return Err(Error::Config {
+                        field: "sync",
+                        expected: "per-matrix without latent weights: their scales stay as they are",
+                        found: sync.to_string(),
+                    });
+                }
+                Ok(Some(SharedLevels::declare(name, options, parameters)?))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// A weight of any kind.
+enum Weight<T> {
+    Dense(Dense<T>),
+    F32(BitLinear<f32>),
+    Bf16(BitLinear<bf16>),
+    Grid(GridLinear),
 }
 
 /// 1/√inputs: rows of unit size stay so.
@@ -218,18 +288,10 @@ impl<T: Compute> WeightSource<T> for Initial {
         &mut self,
         name: &str,
         shape: [usize; 2],
+        role: Role,
         parameters: &mut Parameters,
     ) -> Result<Box<dyn Projection<T>>> {
-        Self::projection(self, name, shape, None, parameters)
-    }
-
-    fn dense(
-        &mut self,
-        name: &str,
-        shape: [usize; 2],
-        parameters: &mut Parameters,
-    ) -> Result<Box<dyn Projection<T>>> {
-        Ok(Box::new(Self::dense::<T>(self, name, shape, None, parameters)?))
+        Ok(Self::projection(self, name, shape, role, None, parameters)?)
     }
 
     fn table(
@@ -238,11 +300,20 @@ impl<T: Compute> WeightSource<T> for Initial {
         shape: [usize; 2],
         parameters: &mut Parameters,
     ) -> Result<Box<dyn Lookup<T>>> {
-        Self::table(self, name, shape, None, parameters)
+        Ok(Self::table(self, name, shape, None, parameters)?)
     }
 
     fn gain(&mut self, _: &str, width: usize) -> Result<Vec<T>> {
         Ok(vec![T::ONE; width])
+    }
+
+    fn levels(
+        &mut self,
+        scope: ScaleSync,
+        name: &str,
+        parameters: &mut Parameters,
+    ) -> Result<Option<SharedLevels>> {
+        Self::levels(self, scope, name, parameters)
     }
 }
 
@@ -259,21 +330,12 @@ impl<T: Compute, E: From<Error>> WeightSource<T> for Start<'_, E> {
         &mut self,
         name: &str,
         shape: [usize; 2],
+        role: Role,
         parameters: &mut Parameters,
     ) -> Result<Box<dyn Projection<T>>, E> {
         let given = self.weight(name, shape)?;
-        Ok(self.initial.projection(name, shape, given, parameters)?)
-    }
-
-    fn dense(
-        &mut self,
-        name: &str,
-        shape: [usize; 2],
-        parameters: &mut Parameters,
-    ) -> Result<Box<dyn Projection<T>>, E> {
-        let given = self.weight(name, shape)?;
-        let layer = self.initial.dense::<T>(name, shape, given, parameters);
-        Ok(Box::new(layer.map_err(Error::from)?))
+        let layer = self.initial.projection(name, shape, role, given, parameters);
+        Ok(layer.map_err(Error::from)?)
     }
 
     fn table(
@@ -283,7 +345,16 @@ impl<T: Compute, E: From<Error>> WeightSource<T> for Start<'_, E> {
         parameters: &mut Parameters,
     ) -> Result<Box<dyn Lookup<T>>, E> {
         let given = self.weight(name, shape)?;
-        Ok(self.initial.table(name, shape, given, parameters)?)
+        Ok(self.initial.table(name, shape, given, parameters).map_err(Error::from)?)
+    }
+
+    fn levels(
+        &mut self,
+        scope: ScaleSync,
+        name: &str,
+        parameters: &mut Parameters,
+    ) -> Result<Option<SharedLevels>, E> {
+        Ok(self.initial.levels(scope, name, parameters)?)
     }
 
     fn gain(&mut self, name: &str, width: usize) -> Result<Vec<T>, E> {

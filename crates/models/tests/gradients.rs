@@ -2,7 +2,10 @@
 
 use models::{Batch, Decoder, DecoderConfig, Initial, Mixture, Shadow, WeightKind};
 use nn::ops::IGNORED;
-use nn::{BitLinearOptions, Gradients, Module, Nonlinearity, Sequences, Tape, Update, ValuesMut};
+use nn::{
+    BitLinearOptions, Gradients, Module, Nonlinearity, ScaleSync, Sequences, Tape, Update,
+    ValuesMut,
+};
 
 fn config(tied_head: bool, nonlinearity: Nonlinearity) -> DecoderConfig {
     DecoderConfig {
@@ -77,7 +80,13 @@ fn every_gradient_of_a_dense_decoder_is_the_slope_of_its_loss() {
 }
 
 fn ternary(embedding: bool, head: bool, shadow: Shadow) -> WeightKind {
-    WeightKind::Ternary { options: BitLinearOptions::default(), shadow, embedding, head }
+    WeightKind::Ternary {
+        options: BitLinearOptions::default(),
+        shadow,
+        embedding,
+        head,
+        sync: ScaleSync::PerMatrix,
+    }
 }
 
 /// Losses of some steps of plain gradient descent on one batch.

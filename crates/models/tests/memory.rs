@@ -4,7 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use models::{Batch, Decoder, DecoderConfig, Initial, Shadow, WeightKind};
-use nn::{BitLinearOptions, Gradients, Module, Sequences, Tape, Update};
+use nn::{BitLinearOptions, Gradients, Module, ScaleSync, Sequences, Tape, Update};
 
 struct Counting;
 
@@ -34,7 +34,7 @@ static ALLOCATOR: Counting = Counting;
 fn a_steady_state_of_training_a_decoder_allocates_nothing() {
     let ternary = |embedding, shadow| {
         let options = BitLinearOptions::default();
-        WeightKind::Ternary { options, shadow, embedding, head: false }
+        WeightKind::Ternary { options, shadow, embedding, head: false, sync: ScaleSync::PerMatrix }
     };
     for kind in [WeightKind::Dense, ternary(true, Shadow::F32), ternary(false, Shadow::Bf16)] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();

@@ -37,8 +37,8 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | here | [`Projection`]s: [`Dense`], [`TernaryLinear`], [`BitLinear`], [`GridLinear`]; [`Layer`]s: [`Attention`], [`FeedForward`], [`BitMoe`], [`TernaryMoe`], [`RmsNorm`], [`Block`], [`Embedding`] |
-//! | here | [`Tape`], [`Input`], [`Gradients`], [`Parameters`] and their identities, [`Module`] |
+//! | here | [`Projection`]s: [`Dense`], [`TernaryLinear`], [`BitLinear`], [`GridLinear`]; [`Layer`]s: [`Attention`], [`FeedForward`], [`BitMoe`], [`TernaryMoe`], [`RmsNorm`], [`Block`], [`Embedding`], [`PerLayerEmbedding`] |
+//! | here | [`Tape`], [`Input`], [`Gradients`], [`Parameters`] and their identities, [`Module`], [`SharedLevels`] |
 //! | [`ops`] | the functions that layers are made of, each beside its backward |
 //! | [`ste`], [`ternary_core`] | the crates below, for estimators, quantisers and packed weights |
 
@@ -64,15 +64,15 @@ pub use gradients::Gradients;
 pub use input::Input;
 pub use layers::{
     Attention, AttentionOptions, AttentionProjections, BitMoe, Block, Embedding, ExpertWeights,
-    FeedForward, FeedForwardProjections, Layer, MixtureOptions, Nonlinearity, RmsNorm, Sequences,
-    SharedExpert, TernaryExpert, TernaryMoe,
+    FeedForward, FeedForwardProjections, Layer, MixtureOptions, Nonlinearity, PerLayerEmbedding,
+    RmsNorm, Sequences, SharedExpert, TernaryExpert, TernaryMoe,
 };
 pub use module::{Memory, Module, Tensor, Update, Values, ValuesMut};
 pub use noise::Draw;
 pub use parameters::{ParameterId, Parameters};
 pub use projection::{
     Activations, BitLinear, BitLinearOptions, Dense, GridLinear, LearnedLevels, LearnedRule,
-    Lookup, Projection, ShadowPrecision, TernaryLinear,
+    Lookup, Projection, ScaleSync, ShadowPrecision, SharedLevels, TernaryLinear,
 };
 pub use tape::Tape;
 pub use update::Rounding;

@@ -2,7 +2,7 @@
 
 use half::bf16;
 use ste::Progress;
-use ternary_core::{Real, TernaryMatrix, Weights};
+use ternary_core::{Levels, Real, TernaryMatrix, Weights};
 
 use crate::error::Result;
 use crate::gradients::Gradients;
@@ -33,13 +33,7 @@ pub trait Module<T: Real> {
     /// # Errors
     /// The first error of a part.
     fn finish_gradients(&self, gradients: &mut Gradients<T>) -> Result<()> {
-        let mut result = Ok(());
-        self.each_part(&mut |part| {
-            if result.is_ok() {
-                result = part.finish_gradients(gradients);
-            }
-        });
-        result
+        finish_each(self, gradients)
     }
 
     /// Once the optimiser changed the latent weights: decides the codes anew.
@@ -47,13 +41,13 @@ pub trait Module<T: Real> {
     /// # Errors
     /// The first error of a part: latent weights that are not finite.
     fn requantize(&mut self, update: Update) -> Result<()> {
-        let mut result = Ok(());
-        self.each_part_mut(&mut |part| {
-            if result.is_ok() {
-                result = part.requantize(update);
-            }
-        });
-        result
+        requantize_each(self, update)
+    }
+
+    /// Forgets what only training needs: latent weights, and the parameters that learned levels come from.
+    /// What computes with ternary weights then stays as it is, with the same bits.
+    fn drop_latent(&mut self) {
+        self.each_part_mut(&mut |part| part.drop_latent());
     }
 
     /// What its tensors hold on the heap.
@@ -62,6 +56,34 @@ pub trait Module<T: Real> {
         self.each_part(&mut |part| memory += part.memory());
         memory
     }
+}
+
+/// [`Module::finish_gradients`] of each part.
+pub(crate) fn finish_each<T: Real>(
+    module: &(impl Module<T> + ?Sized),
+    gradients: &mut Gradients<T>,
+) -> Result<()> {
+    let mut result = Ok(());
+    module.each_part(&mut |part| {
+        if result.is_ok() {
+            result = part.finish_gradients(gradients);
+        }
+    });
+    result
+}
+
+/// [`Module::requantize`] of each part.
+pub(crate) fn requantize_each<T: Real>(
+    module: &mut (impl Module<T> + ?Sized),
+    update: Update,
+) -> Result<()> {
+    let mut result = Ok(());
+    module.each_part_mut(&mut |part| {
+        if result.is_ok() {
+            result = part.requantize(update);
+        }
+    });
+    result
 }
 
 /// A tensor of a model.
@@ -82,7 +104,7 @@ pub enum Values<'a, T> {
     Real(&'a [T]),
     /// Numbers kept in `f32` in a model of any type.
     Single(&'a [f32]),
-    /// Numbers in `f32` that only training needs: what they decide is in the weights.
+    /// Numbers in `f32` that only training needs: what they decide is in the weights or their bias.
     Training(&'a [f32]),
     /// A quantised weight: its codes and scales, and the latent weights while they are kept.
     Ternary {
@@ -92,6 +114,8 @@ pub enum Values<'a, T> {
         latent: Option<Weights<'a>>,
         /// How activations enter the product with it.
         activations: Activations,
+        /// What inference adds to each output: all biases of the projection in one, `{name}.bias`.
+        bias: Option<&'a [f32]>,
     },
 }
 
@@ -121,12 +145,15 @@ pub struct Update {
     pub lambda: f32,
     /// Whether layers that decide codes under noise do so now.
     pub is_noisy: bool,
+    /// The levels of the group, for matrices that [share](crate::SharedLevels) theirs: whoever owns the
+    /// group sets them for its members.
+    pub levels: Option<Levels>,
 }
 
 impl Update {
     /// Hard quantisation at a step that may be the last: every schedule has arrived.
     pub fn hard(seed: u64, step: u32) -> Self {
-        Self { seed, step, total: step, lambda: 1.0, is_noisy: true }
+        Self { seed, step, total: step, lambda: 1.0, is_noisy: true, levels: None }
     }
 
     /// How far the run is.

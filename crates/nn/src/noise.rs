@@ -22,6 +22,6 @@ impl Draw {
     /// The random numbers of a parameter for this purpose at a step: functions of the index, the same
     /// for any number of threads.
     pub fn noise(self, seed: u64, parameter: ParameterId, step: u32) -> Noise {
-        Noise::new(seed, parameter.index() as u32 * Self::STREAMS + self as u32, step)
+        Noise::new(seed, parameter.stream() as u32 * Self::STREAMS + self as u32, step)
     }
 }

@@ -8,17 +8,27 @@ use crate::error::{Error, Result};
 /// The identity of a parameter. Whoever shares an identity (a tied head, say) shares one gradient and
 /// one state of the optimiser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ParameterId(usize);
+pub struct ParameterId {
+    index: usize,
+    stream: usize,
+}
 
 impl ParameterId {
-    /// Its place among the parameters of the model: also the number that its noise is keyed by.
+    /// Its place among the parameters of the model.
     pub fn index(self) -> usize {
-        self.0
+        self.index
+    }
+
+    /// The number that its noise is keyed by: its place among those that have noise at all, so that a
+    /// method which needs parameters without starts from the same weights as one that does not.
+    pub(crate) fn stream(self) -> usize {
+        self.stream
     }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Entry {
+    id: ParameterId,
     name: String,
     shape: Vec<usize>,
     range: Range<usize>,
@@ -41,6 +51,7 @@ struct Entry {
 pub struct Parameters {
     entries: Vec<Entry>,
     by_name: HashMap<String, ParameterId>,
+    noiseless: usize,
 }
 
 impl Parameters {
@@ -68,13 +79,29 @@ impl Parameters {
         };
         let id = self.next();
         self.by_name.insert(name.clone(), id);
-        self.entries.push(Entry { name, shape: shape.to_vec(), range: start..end });
+        self.entries.push(Entry { id, name, shape: shape.to_vec(), range: start..end });
+        Ok(id)
+    }
+
+    /// Adds a parameter for which nothing is drawn at random: what the levels of a quantiser are learned
+    /// by, or a place for gradients that belong to other parameters.
+    ///
+    /// # Errors
+    /// As [`Parameters::declare`].
+    pub(crate) fn declare_noiseless(
+        &mut self,
+        name: String,
+        shape: &[usize],
+    ) -> Result<ParameterId> {
+        let id = self.declare(name, shape)?;
+        self.noiseless += 1;
         Ok(id)
     }
 
     /// The identity that the next declaration gets.
     pub(crate) fn next(&self) -> ParameterId {
-        ParameterId(self.entries.len())
+        let index = self.entries.len();
+        ParameterId { index, stream: index - self.noiseless }
     }
 
     /// How many there are.
@@ -94,7 +121,7 @@ impl Parameters {
 
     /// All identities, in order.
     pub fn ids(&self) -> impl ExactSizeIterator<Item = ParameterId> + use<> {
-        (0..self.entries.len()).map(ParameterId)
+        self.entries.iter().map(|entry| entry.id).collect::<Vec<_>>().into_iter()
     }
 
     /// The identity behind a name.
@@ -107,17 +134,17 @@ impl Parameters {
     /// # Panics
     /// For an identity of other parameters, as are the next two.
     pub fn name(&self, id: ParameterId) -> &str {
-        &self.entries[id.0].name
+        &self.entries[id.index].name
     }
 
     /// Its shape, rows first.
     pub fn shape(&self, id: ParameterId) -> &[usize] {
-        &self.entries[id.0].shape
+        &self.entries[id.index].shape
     }
 
     /// Where its numbers lie in a flat store such as [`Gradients`](crate::Gradients).
     pub fn range(&self, id: ParameterId) -> Range<usize> {
-        self.entries[id.0].range.clone()
+        self.entries[id.index].range.clone()
     }
 }
 

@@ -23,7 +23,7 @@
 //!
 //! | mode | estimator | dq/dw | differentiates | forward |
 //! |---|---|---|---|---|
-//! | `vanilla`, `twn`, `progressive` | [`Identity`] | 1 | w | Q(w) |
+//! | `vanilla`, `twn`, `progressive`, `tequila`, `cage` | [`Identity`] | 1 | w | Q(w) |
 //! | `unscaled` | [`Unscaled`] | α | α·w | Q(w) |
 //! | `clipped`, `clipped-hard` | [`Clipped`] | 1 up to twice the threshold, less beyond | its integral | Q(w) |
 //! | `trust` | [`TrustMask`] | 1 near a level, 0 elsewhere | its integral | Q(w) |
@@ -35,6 +35,8 @@
 //! | `seq`, `lsq` | [`Seq`], [`Lsq`] | 1 up to the clip | the clip | Q(w) |
 //! | `ttq` | [`Ttq`] | W_n, 1, W_p by the trit | its integral | Q(w) |
 //!
+//! Under `tequila` the weights that are zero are a bias of their output too, whose gradient they get beside
+//! that of the estimator; under `cage` a [`Pull`] beside the optimiser draws latent weights to the grid.
 //! [`Fogzo`] goes on from any of them: it measures the loss along the gradient that an estimator gives.
 //! The last three belong to quantisers that learn their levels, and give the gradients of those too
 //! ([`ParameterGradient`]).
@@ -50,6 +52,7 @@ mod learned;
 mod lsq;
 mod mode;
 mod progress;
+mod pull;
 mod ramp;
 mod reste;
 mod scale;
@@ -71,6 +74,7 @@ pub use learned::{Group, ParameterGradient, Point};
 pub use lsq::Lsq;
 pub use mode::Mode;
 pub use progress::Progress;
+pub use pull::Pull;
 pub use ramp::{Ramp, Shape};
 pub use reste::Reste;
 pub use seq::Seq;

@@ -14,6 +14,7 @@ use crate::ewgs::Ewgs;
 use crate::hestia::Hestia;
 use crate::identity::Identity;
 use crate::lsq::Lsq;
+use crate::pull::Pull;
 use crate::ramp::Ramp;
 use crate::reste::Reste;
 use crate::seq::Seq;
@@ -61,6 +62,10 @@ pub enum Mode {
     Lsq,
     /// [`Ttq`], under its rule, whose W_n and W_p are learned.
     Ttq,
+    /// [`Identity`], where weights that are zero are a bias of their output ([`Mode::dead_bias`]).
+    Tequila,
+    /// [`Identity`], with a [`Pull`] towards the grid ([`Mode::pull`]).
+    Cage,
 }
 
 /// The older name of [`Mode::Vanilla`].
@@ -68,7 +73,7 @@ const IDENTITY: &str = "identity";
 
 impl Mode {
     /// Every mode.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::None,
         Self::Vanilla,
         Self::Twn,
@@ -85,6 +90,8 @@ impl Mode {
         Self::Seq,
         Self::Lsq,
         Self::Ttq,
+        Self::Tequila,
+        Self::Cage,
     ];
 
     /// The name, as [`Mode::from_str`] reads it.
@@ -106,6 +113,8 @@ impl Mode {
             Self::Seq => "seq",
             Self::Lsq => "lsq",
             Self::Ttq => "ttq",
+            Self::Tequila => "tequila",
+            Self::Cage => "cage",
         }
     }
 
@@ -118,6 +127,7 @@ impl Mode {
     pub fn estimator(self) -> Arc<dyn AnyEstimator> {
         match self {
             Self::None | Self::Vanilla | Self::Twn | Self::Progressive => Arc::new(Identity),
+            Self::Tequila | Self::Cage => Arc::new(Identity),
             Self::Clipped => Arc::new(Clipped::default()),
             Self::ClippedHard => Arc::new(Clipped::hard()),
             Self::Tempered => Arc::new(Tempered::default()),
@@ -142,6 +152,23 @@ impl Mode {
             Self::Lsq => Some(Rule::Lsq),
             Self::Ttq => Some(Rule::Ttq { threshold: TtqParameters::DEFAULT_THRESHOLD }),
             _ => None,
+        }
+    }
+
+    /// λ of Tequila (arXiv 2509.23809): weights that are quantised to zero add λ·Σw to their output. 0 adds
+    /// nothing.
+    pub const fn dead_bias(self) -> f64 {
+        match self {
+            Self::Tequila => 1e-3,
+            _ => 0.0,
+        }
+    }
+
+    /// λ of a [`Pull`] towards the grid; 0 is none.
+    pub const fn pull(self) -> f64 {
+        match self {
+            Self::Cage => Pull::STRENGTH,
+            _ => 0.0,
         }
     }
 

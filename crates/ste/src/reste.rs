@@ -7,7 +7,8 @@ use crate::estimator::Estimator;
 use crate::progress::Progress;
 use crate::scale::{odd, scale};
 
-/// The rectified straight-through estimator (ReSTE; Wu et al., ICCV 2023, arXiv 2308.06689): a power
+/// The rectified straight-through estimator (ReSTE; Wu et al., "Estimator meets equilibrium perspective",
+/// ICCV 2023, arXiv 2308.06689): a power
 /// function that goes from straight through to the step while the run goes on. The paper's is for binary
 /// weights, whose step lies at 0; a ternary weight has two, and each gets the function, centred on the
 /// threshold and as wide as the threshold is far from 0:

@@ -7,8 +7,9 @@ use crate::estimator::Estimator;
 use crate::progress::Progress;
 
 /// Lowers the precision of the forward in stages, straight through in each: 8 bits, then 4, then 3, and
-/// ternary from there on, as networks are brought to few bits progressively (Zhuang et al., CVPR 2018, arXiv
-/// 1711.00205).
+/// ternary from there on. Going from high to low precision in the course of training is one of the approaches
+/// of Zhuang et al. ("Towards effective low-bitwidth convolutional neural networks", CVPR 2018, arXiv
+/// 1711.00205); these bits and stages are our own.
 ///
 /// ```text
 /// step    = max|w|/(2^(bits−1) − 1)          the maximum of the scaling group

@@ -6,8 +6,9 @@ use crate::error::{Error, Result};
 use crate::estimator::Estimator;
 use crate::progress::Progress;
 
-/// Computes with two sigmoids in place of the two steps, and sharpens them by a falling temperature, as
-/// quantisation networks do (Yang et al., CVPR 2019, arXiv 1911.09464):
+/// Computes with two sigmoids in place of the two steps, and sharpens them by a falling temperature. Sums of
+/// sigmoids whose steepness grows are those of quantisation networks (Yang et al., CVPR 2019, arXiv
+/// 1911.09464), where biases and scales are learned; here they are the levels, and the schedule is our own:
 ///
 /// ```text
 /// φ(w) = W_p·σ((w − Δ)/T) − W_n·σ((−w − Δ)/T)

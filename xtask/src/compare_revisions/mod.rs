@@ -8,12 +8,12 @@ mod ratios;
 mod rows;
 
 use std::error::Error;
-use std::fs::{self, File, TryLockError};
-use std::path::Path;
+use std::fs;
 
 use self::checkout::Checkout;
 use self::ratios::Comparison;
 use self::rows::{Times, read_times};
+use crate::lock::lock;
 use crate::workspace::Workspace;
 
 #[derive(Debug, clap::Args)]
@@ -36,7 +36,7 @@ pub(crate) fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let workspace = Workspace::read()?;
     let folder = workspace.target.join("compare-revisions");
     fs::create_dir_all(&folder)?;
-    let _lock = lock(&folder)?;
+    let _lock = lock(&folder, "compare-revisions")?;
 
     let [a, b] = [&args.a, &args.b].map(|name| checkout::resolve(&workspace.root, name));
     let (a, b) = (a?, b?);
@@ -58,15 +58,4 @@ pub(crate) fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let comparison = Comparison::of(&rounds);
     print!("{comparison}");
     if comparison.is_empty() { Err("the two reports have no row in common".into()) } else { Ok(()) }
-}
-
-/// Keeps a second run out of the folder. The system lets go of it when this process ends, however
-/// that comes about.
-fn lock(folder: &Path) -> Result<File, Box<dyn Error>> {
-    let file = File::create(folder.join("lock"))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err("another compare-revisions is running here".into()),
-        Err(TryLockError::Error(error)) => Err(error.into()),
-    }
 }

@@ -7,11 +7,11 @@ use crate::compute::Compute;
 use crate::error::{Error, Result, check_size};
 use crate::gradients::Gradients;
 use crate::input::Input;
-use crate::module::Module;
+use crate::module::{Module, Update, finish_each, requantize_each};
 use crate::ops::{
     gelu, gelu_backward, relu_squared_gate, relu_squared_gate_backward, swiglu, swiglu_backward,
 };
-use crate::projection::Projection;
+use crate::projection::{Projection, SharedLevels};
 use crate::tape::Tape;
 
 /// The function between the projections of a [`FeedForward`].
@@ -49,6 +49,7 @@ pub struct FeedForward<T> {
     nonlinearity: Nonlinearity,
     projections: FeedForwardProjections<T>,
     sub_norm: Option<RmsNorm<T>>,
+    shared: Option<SharedLevels>,
 }
 
 impl<T: Compute> FeedForward<T> {
@@ -81,7 +82,17 @@ impl<T: Compute> FeedForward<T> {
         if let Some(norm) = &sub_norm {
             check_size(name, "width of the inner norm", up.outputs(), norm.width())?;
         }
-        Ok(Self { name: name.to_owned(), nonlinearity, projections, sub_norm })
+        Ok(Self { name: name.to_owned(), nonlinearity, projections, sub_norm, shared: None })
+    }
+
+    /// Gives the projections the levels of one group, and decides their codes by them.
+    ///
+    /// # Errors
+    /// Latent weights that are not finite.
+    pub fn share_levels(mut self, levels: SharedLevels) -> Result<Self> {
+        self.shared = Some(levels);
+        self.requantize(Update::hard(0, 0).without_noise())?;
+        Ok(self)
     }
 
     fn apply(&self, gate: Option<&[T]>, up: &[T], y: &mut [T]) -> Result<()> {
@@ -121,6 +132,9 @@ impl<T: Compute> Module<T> for FeedForward<T> {
             visit(norm);
         }
         visit(&*self.projections.down);
+        if let Some(shared) = &self.shared {
+            visit(shared);
+        }
     }
 
     fn each_part_mut(&mut self, visit: &mut dyn FnMut(&mut dyn Module<T>)) {
@@ -132,6 +146,23 @@ impl<T: Compute> Module<T> for FeedForward<T> {
             visit(norm);
         }
         visit(&mut *self.projections.down);
+        if let Some(shared) = &mut self.shared {
+            visit(shared);
+        }
+    }
+
+    fn finish_gradients(&self, gradients: &mut Gradients<T>) -> Result<()> {
+        if let Some(shared) = mutant!("FeedForward/shared levels left out", &self.shared, &None) {
+            shared.add_gradients(&[self], gradients);
+        }
+        finish_each(self, gradients)
+    }
+
+    fn requantize(&mut self, update: Update) -> Result<()> {
+        let Some(mut shared) = self.shared.take() else { return requantize_each(self, update) };
+        let update = shared.fit(&[self], update);
+        self.shared = Some(shared);
+        requantize_each(self, update?)
     }
 }
 

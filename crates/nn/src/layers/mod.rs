@@ -6,7 +6,8 @@
 //! | [`Attention`] | projections, rotary angles, causal attention with grouped heads, output projection |
 //! | [`FeedForward`] | SwiGLU, squared ReLU or GELU between projections |
 //! | [`BitMoe`], [`TernaryMoe`] | a router, and a few experts for each row |
-//! | [`Block`] | x + attention(norm(x)), then x + feed-forward(norm(x)) |
+//! | [`PerLayerEmbedding`] | a row of each token, gated by the stream, between projections |
+//! | [`Block`] | x + attention(norm(x)), then x + feed-forward(norm(x)), then the per-layer embedding |
 //! | [`Embedding`] | tokens to rows; its table may serve as the head |
 
 mod attention;
@@ -15,6 +16,7 @@ mod embedding;
 mod feed_forward;
 mod mixture;
 mod norm;
+mod per_layer;
 
 use std::fmt::Debug;
 
@@ -30,6 +32,7 @@ pub use embedding::Embedding;
 pub use feed_forward::{FeedForward, FeedForwardProjections, Nonlinearity};
 pub use mixture::{BitMoe, ExpertWeights, MixtureOptions, SharedExpert, TernaryExpert, TernaryMoe};
 pub use norm::RmsNorm;
+pub use per_layer::PerLayerEmbedding;
 
 /// How the rows of a batch divide into sequences: all of one length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -31,13 +31,7 @@ impl<B: Real> Bias<B> {
 
     /// Adds it to every row of `y`.
     pub(super) fn add<T: Compute>(&self, y: &mut [T], tape: &mut Tape<T>) -> Result<()> {
-        let mut values = tape.take(self.values.len());
-        for (value, own) in values.iter_mut().zip(&self.values) {
-            *value = T::from_f64(own.to_f64());
-        }
-        let result = bias(&values, y);
-        tape.give(values);
-        result
+        add_to_rows(&self.values, y, tape)
     }
 
     /// Adds its gradient.
@@ -52,4 +46,19 @@ impl<B: Real> Bias<B> {
     pub(super) fn size_bytes(&self) -> usize {
         self.values.capacity() * size_of::<B>() + self.name.capacity()
     }
+}
+
+/// Adds numbers kept as `B` to every row of `y`.
+pub(super) fn add_to_rows<B: Real, T: Compute>(
+    added: &[B],
+    y: &mut [T],
+    tape: &mut Tape<T>,
+) -> Result<()> {
+    let mut values = tape.take(added.len());
+    for (value, added) in values.iter_mut().zip(added) {
+        *value = T::from_f64(added.to_f64());
+    }
+    let result = bias(&values, y);
+    tape.give(values);
+    result
 }

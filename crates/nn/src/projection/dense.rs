@@ -87,6 +87,11 @@ impl<T: Real> Dense<T> {
         Ok(self)
     }
 
+    /// The bias, to be changed.
+    pub fn bias_mut(&mut self) -> Option<&mut [T]> {
+        self.bias.as_mut().map(|bias| &mut bias.values[..])
+    }
+
     /// The weights, row-major.
     pub fn weight(&self) -> &[T] {
         &self.weight

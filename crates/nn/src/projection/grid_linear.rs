@@ -111,7 +111,7 @@ impl GridLinear {
 impl<T: Compute> Module<T> for GridLinear {
     fn visit(&self, visit: &mut dyn FnMut(Tensor<'_, T>)) {
         let (matrix, activations) = (&self.weight, self.activations);
-        let values = Values::Ternary { matrix, latent: None, activations };
+        let values = Values::Ternary { matrix, latent: None, activations, bias: None };
         visit(Tensor { name: &self.weight_name, id: Some(self.id), values });
     }
 

@@ -12,6 +12,8 @@ mod bias;
 mod bit_linear;
 mod dense;
 mod grid_linear;
+mod learned;
+mod shared_levels;
 mod ternary_linear;
 
 use std::fmt::Debug;
@@ -24,9 +26,11 @@ use crate::module::Module;
 use crate::tape::Tape;
 
 pub use activations::Activations;
-pub use bit_linear::{BitLinear, BitLinearOptions, LearnedLevels, LearnedRule, ShadowPrecision};
+pub use bit_linear::{BitLinear, BitLinearOptions, ShadowPrecision};
 pub use dense::Dense;
 pub use grid_linear::GridLinear;
+pub use learned::{LearnedLevels, LearnedRule};
+pub use shared_levels::{ScaleSync, SharedLevels};
 pub use ternary_linear::TernaryLinear;
 
 /// Rows of `inputs` numbers to rows of `outputs` numbers: y = x · Wᵀ (+ b).

@@ -3,16 +3,17 @@
 use ternary_core::kernels::Store;
 use ternary_core::{Packing, Quantizer, Real, Scales, TernaryMatrix, Weights, mutant};
 
+use super::bias::add_to_rows;
 use super::{Lookup, Projection, check_backward, check_forward, look_up_rows};
 use crate::compute::Compute;
-use crate::error::{InLayer, Result};
+use crate::error::{InLayer, Result, check_size};
 use crate::gradients::Gradients;
 use crate::input::Input;
 use crate::module::{Memory, Module, Tensor, Values};
 use crate::projection::Activations;
 use crate::tape::Tape;
 
-/// y = x̂ · Wᵀ with frozen ternary weights. Gradients flow through it; it has none of its own.
+/// y = x̂ · Wᵀ (+ b) with frozen ternary weights and a frozen bias. Gradients flow through it; it has none of its own.
 ///
 /// ```
 /// use nn::{Activations, Input, Projection, Tape, TernaryLinear};
@@ -33,13 +34,15 @@ pub struct TernaryLinear {
     weight_name: String,
     weight: TernaryMatrix,
     activations: Activations,
+    bias: Option<Vec<f32>>,
 }
 
 impl TernaryLinear {
     /// Takes a matrix `[outputs, inputs]`.
     pub fn new(name: &str, weight: TernaryMatrix) -> Self {
         let weight_name = format!("{name}.weight");
-        Self { name: name.to_owned(), weight_name, weight, activations: Activations::default() }
+        let (name, activations) = (name.to_owned(), Activations::default());
+        Self { name, weight_name, weight, activations, bias: None }
     }
 
     /// Takes trits `[outputs, inputs]`, each −1, 0 or +1, without a way through floats.
@@ -79,6 +82,21 @@ impl TernaryLinear {
         self
     }
 
+    /// Sets what is added to each output. Rows that are looked up are without it.
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) unless there is one number for each output.
+    pub fn with_bias(mut self, bias: Vec<f32>) -> Result<Self> {
+        check_size(&self.name, "numbers of the bias", self.weight.rows(), bias.len())?;
+        self.bias = Some(bias);
+        Ok(self)
+    }
+
+    /// What is added to each output, if anything is.
+    pub fn bias(&self) -> Option<&[f32]> {
+        self.bias.as_deref()
+    }
+
     /// The weights.
     pub fn weight(&self) -> &TernaryMatrix {
         &self.weight
@@ -93,13 +111,15 @@ impl TernaryLinear {
 impl<T: Real> Module<T> for TernaryLinear {
     fn visit(&self, visit: &mut dyn FnMut(Tensor<'_, T>)) {
         let (matrix, activations) = (&self.weight, self.activations);
-        let values = Values::Ternary { matrix, latent: None, activations };
+        let bias = self.bias.as_deref();
+        let values = Values::Ternary { matrix, latent: None, activations, bias };
         visit(Tensor { name: &self.weight_name, id: None, values });
     }
 
     fn memory(&self) -> Memory {
-        let other = self.name.capacity() + self.weight_name.capacity();
-        Memory { packed: self.weight.size_bytes(), other, ..Memory::default() }
+        let names = self.name.capacity() + self.weight_name.capacity();
+        let bias = self.bias.as_ref().map_or(0, |bias| bias.capacity() * size_of::<f32>());
+        Memory { packed: self.weight.size_bytes(), other: names + bias, ..Memory::default() }
     }
 }
 
@@ -118,7 +138,8 @@ impl<T: Compute> Projection<T> for TernaryLinear {
 
     fn forward(&self, input: &mut Input<T>, y: &mut [T], tape: &mut Tape<T>) -> Result<()> {
         check_forward(self, input, y)?;
-        self.activations.product(&self.name, input, &self.weight, y, tape)
+        self.activations.product(&self.name, input, &self.weight, y, tape)?;
+        self.bias.as_ref().map_or(Ok(()), |bias| add_to_rows(bias, y, tape))
     }
 
     fn backward(

@@ -1,6 +1,7 @@
 //! Settings that must go together.
 
 use models::Shadow;
+use nn::ScaleSync;
 use ste::{Mode, Ramp};
 use ternary_core::{Granularity, Rule, Weights};
 
@@ -16,7 +17,8 @@ impl Configuration {
     /// # Errors
     /// [`Error::Contradiction`].
     pub(super) fn check(&self) -> Result<(), Error> {
-        let Model { width, heads, key_value_heads, feed_forward, .. } = self.model;
+        let Model { width, heads, key_value_heads, feed_forward, per_layer_embedding, .. } =
+            self.model;
         ensure(width.is_multiple_of(heads), || Error::Contradiction {
             keys: "model.heads, model.width",
             expected: "heads that divide the width",
@@ -33,14 +35,16 @@ impl Configuration {
             found: format!("{key_value_heads} and {heads}"),
         })?;
         let granularity = self.ternary.granularity;
-        for columns in [width, feed_forward].into_iter().filter(|_| !self.is_float()) {
+        let columns = [width, feed_forward, per_layer_embedding].into_iter();
+        for columns in columns.filter(|&columns| columns > 0 && !self.is_float()) {
             ensure(granularity.columns_per_scale(columns).is_ok(), || Error::Contradiction {
-                keys: "ternary.granularity, model.width, model.feed_forward",
+                keys: "ternary.granularity, model.width, model.feed_forward, model.per_layer_embedding",
                 expected: "groups that divide the inputs of each projection",
                 found: format!("{granularity:?}, {columns} inputs"),
             })?;
         }
         self.check_mixture()?;
+        self.check_sync()?;
         self.check_mode()?;
         let rule = self.rule();
         // A learned rule is started from weights: any weight shows whether its number is in range.
@@ -64,6 +68,13 @@ impl Configuration {
             expected: "no running average of levels that are learned",
             found: format!("{rule}, {average}"),
         })?;
+        let dead_bias = self.dead_bias();
+        ensure((0.0..=1e6).contains(&dead_bias), || Error::Contradiction {
+            keys: "ternary.dead_bias",
+            expected: "a number from 0 to 1000000",
+            found: dead_bias.to_string(),
+        })?;
+        self.pull()?;
         self.check_dqt()?;
         self.check_fogzo()?;
         let (rate, minimum) = (self.run.ohem, self.mining.minimum);
@@ -77,6 +88,22 @@ impl Configuration {
             keys: "batch.windows, batch.length",
             expected: "at most 16777216 bytes in a step",
             found: format!("{windows} windows of {length}"),
+        })
+    }
+
+    /// A scale that matrices share is one for all their weights, and fitted or learned anew at every step.
+    fn check_sync(&self) -> Result<(), Error> {
+        let Ternary { scale_sync, granularity, .. } = self.ternary;
+        let is_shared = scale_sync != ScaleSync::PerMatrix;
+        ensure(!is_shared || granularity == Granularity::Tensor, || Error::Contradiction {
+            keys: "ternary.scale_sync, ternary.granularity",
+            expected: "granularity tensor for scales that matrices share",
+            found: format!("{scale_sync}, {granularity:?}"),
+        })?;
+        ensure(!is_shared || self.latent() != Shadow::None, || Error::Contradiction {
+            keys: "ternary.scale_sync, dqt",
+            expected: "per-matrix without latent weights, whose scales stay as they are",
+            found: scale_sync.to_string(),
         })
     }
 
@@ -96,7 +123,8 @@ impl Configuration {
         })
     }
 
-    /// Without latent weights there is nothing for an estimator, a ramp, a learned rule or FOGZO to act on.
+    /// Without latent weights there is nothing for an estimator, a ramp, a learned rule, FOGZO or a pull to act
+    /// on, and none that are zero but for the code.
     fn check_dqt(&self) -> Result<(), Error> {
         let Ternary { stochastic_rounding, boundary_noise, scale_average, .. } = self.ternary;
         let is_float = self.is_float();
@@ -111,6 +139,8 @@ impl Configuration {
             ),
             (!self.rule().is_learned(), "dqt, ternary.quantiser", "a rule that is not learned"),
             (is_steady, "dqt, ternary.boundary_noise, ternary.scale_average", "both 0"),
+            (self.dead_bias() == 0.0, "dqt, ternary.dead_bias", "0"),
+            (self.pull()?.is_none(), "dqt, ternary.pull", "0"),
             (stochastic_rounding, "dqt, ternary.stochastic_rounding", "rounding at random"),
             (self.run.fogzo_from >= 1.0, "dqt, fogzo_from", "no FOGZO, which moves latent weights"),
         ] {

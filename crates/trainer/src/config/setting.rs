@@ -13,6 +13,7 @@ pub struct Setting {
     pub name: &'static str,
     pub(super) help: &'static str,
     pub(super) expected: fn() -> String,
+    pub(super) choices: fn() -> Option<String>,
     pub(super) read: fn(&Configuration) -> Option<Value>,
     pub(super) write: fn(&mut Configuration, &Value) -> bool,
 }
@@ -26,9 +27,12 @@ impl Setting {
         }
     }
 
-    /// What it does, in a line.
-    pub fn help(&self) -> &'static str {
-        self.help.trim_ascii()
+    /// What it does, in a line, with the names that it takes where they are those of a list in code.
+    pub fn help(&self) -> String {
+        let help = self.help.trim_ascii();
+        let Some(choices) = (self.choices)() else { return help.to_owned() };
+        let (what, default) = help.split_at(help.find(" [default").unwrap_or(help.len()));
+        format!("{what}: {choices}{default}")
     }
 
     /// Which values it takes, in words.
@@ -113,6 +117,7 @@ macro_rules! settings {
                     $(let words = format!("{words} {}", bounds_in_words(&$range));)?
                     words
                 },
+                choices: <$type as SettingValue>::choices,
                 read: |configuration| configuration.$section.$name.to_toml(),
                 write: |configuration, value| {
                     let value = <$type as SettingValue>::from_toml(value);

@@ -4,8 +4,8 @@ use std::ops::{Bound, RangeBounds};
 use std::path::PathBuf;
 
 use models::{DecoderConfig, Shadow};
-use nn::Activations;
-use ste::Mode;
+use nn::{Activations, ScaleSync};
+use ste::{Mode, Pull};
 use ternary_core::{Granularity, Packing, Rule};
 
 use super::preset::Preset;
@@ -37,7 +37,7 @@ settings! {
         from: Option<PathBuf> = None;
         /// Train the same model with float weights instead of ternary ones, as --ste none
         float: bool = false;
-        /// How weights become ternary and gradients pass: none, vanilla, progressive, and more
+        /// How weights become ternary and gradients pass
         ste: Mode = Mode::default();
         /// Steps with float weights before they become ternary [default: by --ste]
         float_steps: Option<u32> = None;
@@ -60,6 +60,8 @@ settings! {
         key_value_heads: usize = DecoderConfig::tiny().key_heads, in 1..=1024;
         /// Inner width of the feed-forward part, or of each expert
         feed_forward: usize = DecoderConfig::tiny().feed_forward, in 1..=1_048_576;
+        /// Numbers for each byte that each layer has of its own (per-layer embeddings); 0 for none
+        per_layer_embedding: usize = DecoderConfig::tiny().per_layer, in 0..=65_536;
         /// Whether the output head is the embedding itself
         tied_head: bool = DecoderConfig::tiny().tied_head;
         /// Base of the rotary position frequencies
@@ -88,6 +90,8 @@ settings! {
         threshold_learned: bool = false;
         /// Weights that share a scale: tensor, row, or the columns of a group
         granularity: Granularity = Granularity::Tensor;
+        /// Which matrices share a scale: per-matrix for none, those of an expert, or of all experts of a block
+        scale_sync: ScaleSync = ScaleSync::PerMatrix;
         /// How trits are held: two-bit, or five-trits in a byte
         packing: Packing = Packing::TwoBit;
         /// How activations enter a ternary product: int8 codes for each token, or real numbers
@@ -106,6 +110,12 @@ settings! {
         scale_average: f64 = 0.0, in 0.0..=0.9999;
         /// Noise that codes near a threshold are decided under, in thresholds
         boundary_noise: f64 = 0.0, in 0.0..=10.0;
+        /// What weights that are zero add to their output as a bias, as a multiple of their sum [default: by --ste]
+        dead_bias: Option<f64> = None;
+        /// The pull of latent weights to the grid at the end, in learning rates [default: by --ste]
+        pull: Option<f64> = None;
+        /// The share of the steps before the pull begins to rise
+        pull_from: f64 = Pull::FROM, in 0.0..=1.0;
     }
     /// What one step sees.
     batch: Batch "batch" {

@@ -3,7 +3,7 @@
 use std::mem::discriminant;
 
 use models::Shadow;
-use ste::{Mode, Ramp};
+use ste::{Mode, Pull, Ramp};
 use ternary_core::Rule;
 
 use super::Configuration;
@@ -42,6 +42,26 @@ impl Configuration {
         })
     }
 
+    /// λ of the bias that weights of zero are: what is given, or the mode's.
+    pub fn dead_bias(&self) -> f64 {
+        self.ternary.dead_bias.unwrap_or(self.run.ste.dead_bias())
+    }
+
+    /// The pull of latent weights towards the grid: what is given, or the mode's; none where it is 0.
+    ///
+    /// # Errors
+    /// [`Error::Contradiction`] for a number that is no strength.
+    pub fn pull(&self) -> Result<Option<Pull>, Error> {
+        let strength = self.ternary.pull.unwrap_or(self.run.ste.pull());
+        let pull =
+            Pull::new(strength, self.ternary.pull_from).map_err(|_| Error::Contradiction {
+                keys: "ternary.pull, ternary.pull_from",
+                expected: "a finite number of at least 0, and a share of the steps",
+                found: format!("{strength} and {}", self.ternary.pull_from),
+            })?;
+        Ok((strength > 0.0).then_some(pull))
+    }
+
     /// Whether the quantiser is of the family that the mode is tied to; its number is free.
     ///
     /// # Errors
@@ -60,7 +80,7 @@ impl Configuration {
             None if self.rule().is_learned() && !goes_with_learned(mode) => {
                 Err(Error::Contradiction {
                     keys: "ste, ternary.quantiser",
-                    expected: "the mode of a rule that is learned, vanilla or progressive",
+                    expected: "the mode of a rule that is learned, vanilla, progressive, tequila or cage",
                     found: format!("{mode} and {}", self.rule()),
                 })
             }
@@ -71,7 +91,7 @@ impl Configuration {
 
 /// Whether a mode has no estimator but that of a rule which learns its levels.
 fn goes_with_learned(mode: Mode) -> bool {
-    let plain = matches!(mode, Mode::Vanilla | Mode::Progressive);
+    let plain = matches!(mode, Mode::Vanilla | Mode::Progressive | Mode::Tequila | Mode::Cage);
     plain || mode.rule().is_some_and(Rule::is_learned)
 }
 
@@ -99,6 +119,32 @@ mod tests {
         assert_eq!(resolve(&["ste=lsq"]).unwrap().rule(), Rule::Lsq);
         assert!(resolve(&["ste=none"]).unwrap().is_float());
         assert!(resolve(&["float=true"]).unwrap().is_float() && !resolve(&[]).unwrap().is_float());
+    }
+
+    #[test]
+    fn the_mode_brings_its_bias_and_its_pull_and_what_is_given_overrides_them() {
+        let plain = resolve(&[]).unwrap();
+        assert_eq!((plain.dead_bias(), plain.pull().unwrap()), (0.0, None));
+        let tequila = resolve(&["ste=tequila"]).unwrap();
+        assert_eq!((tequila.dead_bias(), tequila.pull().unwrap()), (1e-3, None));
+        let cage = resolve(&["ste=cage", "ternary.dead_bias=0.5"]).unwrap();
+        let expected = Pull::new(Pull::STRENGTH, Pull::FROM).unwrap();
+        assert_eq!((cage.dead_bias(), cage.pull().unwrap()), (0.5, Some(expected)));
+        let given = resolve(&["ternary.pull=3", "ternary.pull_from=0.5"]).unwrap();
+        assert_eq!(given.pull().unwrap(), Some(Pull::new(3.0, 0.5).unwrap()));
+        assert_eq!(resolve(&["ste=cage", "ternary.pull=0"]).unwrap().pull().unwrap(), None);
+        assert_eq!(resolve(&["ste=tequila", "ternary.dead_bias=0"]).unwrap().dead_bias(), 0.0);
+        for (sets, keys) in [
+            (&["ternary.dead_bias=-1"][..], "ternary.dead_bias: "),
+            (&["ternary.pull=-1"], "ternary.pull, ternary.pull_from: "),
+            (&["dqt=true", "ste=cage"], "dqt, ste, "),
+            (&["dqt=true", "ste=tequila"], "dqt, ste, "),
+            (&["dqt=true", "ternary.pull=1"], "dqt, ternary.pull: "),
+            (&["dqt=true", "ternary.dead_bias=1"], "dqt, ternary.dead_bias: "),
+        ] {
+            let error = resolve(sets).unwrap_err().to_string();
+            assert!(error.starts_with(keys), "{error}");
+        }
     }
 
     #[test]

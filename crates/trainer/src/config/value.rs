@@ -5,7 +5,7 @@ use std::ops::{Bound, RangeBounds};
 use std::path::PathBuf;
 
 use models::Shadow;
-use nn::Activations;
+use nn::{Activations, ScaleSync};
 use ste::Mode;
 use ternary_core::{Granularity, Packing, Rule};
 use toml::Value;
@@ -17,6 +17,11 @@ use crate::mining::Items;
 pub(super) trait SettingValue: Sized {
     /// What is expected, in words, as in `expected a whole number, found "abc"`.
     fn expected() -> String;
+
+    /// The names that a help text lists because they stand in no other place of it.
+    fn choices() -> Option<String> {
+        None
+    }
 
     /// Reads the value, if it is one of this type.
     fn from_toml(value: &Value) -> Option<Self>;
@@ -109,6 +114,10 @@ impl<T: SettingValue> SettingValue for Option<T> {
         T::expected()
     }
 
+    fn choices() -> Option<String> {
+        T::choices()
+    }
+
     fn from_toml(value: &Value) -> Option<Self> {
         T::from_toml(value).map(Some)
     }
@@ -118,10 +127,18 @@ impl<T: SettingValue> SettingValue for Option<T> {
     }
 }
 
+fn rules() -> String {
+    Rule::DEFAULTS.map(|rule| rule.to_string()).join(", ")
+}
+
 impl SettingValue for Rule {
     fn expected() -> String {
-        let names = Self::DEFAULTS.map(|rule| rule.to_string());
-        format!("a quantiser: {}, or twn0.7, fixed0.02 or ttq0.1 with any number", names.join(", "))
+        let names = rules();
+        format!("a quantiser: {names}, or twn0.7, fixed0.02 or ttq0.1 with any number")
+    }
+
+    fn choices() -> Option<String> {
+        Some(rules())
     }
 
     fn from_toml(value: &Value) -> Option<Self> {
@@ -133,9 +150,31 @@ impl SettingValue for Rule {
     }
 }
 
+fn modes() -> String {
+    Mode::ALL.map(Mode::name).join(", ")
+}
+
 impl SettingValue for Mode {
     fn expected() -> String {
-        format!("a mode: {}", Self::ALL.map(Self::name).join(", "))
+        format!("a mode: {}", modes())
+    }
+
+    fn choices() -> Option<String> {
+        Some(modes())
+    }
+
+    fn from_toml(value: &Value) -> Option<Self> {
+        value.as_str()?.parse().ok()
+    }
+
+    fn to_toml(&self) -> Option<Value> {
+        Some(Value::String(self.to_string()))
+    }
+}
+
+impl SettingValue for ScaleSync {
+    fn expected() -> String {
+        format!("one of {}", Self::ALL.map(|sync| sync.to_string()).join(", "))
     }
 
     fn from_toml(value: &Value) -> Option<Self> {

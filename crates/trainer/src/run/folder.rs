@@ -15,7 +15,7 @@ const RUNS: &str = "runs";
 /// ```text
 /// runs/tiny-0001/
 ///   config.toml      the settings in full: `ternary train --config` reads it
-///   metrics.jsonl    an object for each step and each evaluation
+///   metrics.jsonl    an object for each step, each evaluation, and the matrices then
 ///   model/           the trained model, written last
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]

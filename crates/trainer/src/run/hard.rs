@@ -117,4 +117,6 @@ fn keep_windows(
 }
 
 #[cfg(test)]
+mod learned_tests;
+#[cfg(test)]
 mod tests;

@@ -9,11 +9,12 @@ use serde::Serialize;
 use super::fogzo::Probed;
 use super::hard::Mined;
 use super::loss::HeldOutLoss;
+use super::vitals::Layers;
 use crate::error::{Error, Result};
 
 /// A line of the metrics. Times are in `tokens_per_second` and in what ends in `seconds`; everything else is
 /// the same whenever the run is repeated.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Record {
     /// One step of the optimiser.
@@ -29,6 +30,9 @@ pub enum Record {
         /// What the routers of mixtures are trained for besides; not part of `loss`.
         #[serde(skip_serializing_if = "Option::is_none")]
         router_loss: Option<f64>,
+        /// The share of all ternary codes that the update changed, where there are any.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        flips: Option<f64>,
         /// Bytes predicted in a second of this step.
         tokens_per_second: f64,
         /// Seconds since the run began.
@@ -47,6 +51,16 @@ pub enum Record {
         /// The loss.
         #[serde(flatten)]
         loss: HeldOutLoss,
+        /// Seconds since the run began.
+        seconds: f64,
+    },
+    /// The ternary matrices, at each evaluation.
+    Layers {
+        /// Updates so far.
+        step: u32,
+        /// The matrices.
+        #[serde(flatten)]
+        layers: Layers,
         /// Seconds since the run began.
         seconds: f64,
     },
@@ -101,6 +115,7 @@ mod tests {
             learning_rate: 0.5,
             gradient_norm: 1.0,
             router_loss: None,
+            flips: None,
             tokens_per_second: 10.0,
             seconds: 1.5,
             mined: None,
@@ -114,7 +129,9 @@ mod tests {
             text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(lines.len(), 2);
         assert_eq!((&lines[0]["kind"], &lines[0]["loss"]), (&"step".into(), &2.5.into()));
-        assert!(lines[0].get("fogzo_seconds").or(lines[0].get("router_loss")).is_none());
+        for absent in ["fogzo_seconds", "router_loss", "flips"] {
+            assert!(lines[0].get(absent).is_none(), "{absent}");
+        }
         let evaluation = &lines[1];
         assert_eq!(evaluation["kind"], "evaluation");
         assert_eq!(

@@ -8,10 +8,12 @@ mod loss;
 mod metrics;
 mod model;
 mod progress;
+mod pull;
 mod start;
 mod step;
 mod summary;
 mod train;
+mod vitals;
 
 pub use evaluation::{Evaluation, EvaluationRequest, evaluate_file};
 pub use fogzo::Probed;
@@ -22,3 +24,4 @@ pub use metrics::{Metrics, Record};
 pub use progress::{Progress, StepNews};
 pub use summary::Summary;
 pub use train::train;
+pub use vitals::{Layers, Matrix, Spread, Vitals};

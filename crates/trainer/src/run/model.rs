@@ -31,12 +31,20 @@ pub(super) fn build(configuration: &Configuration) -> Result<Decoder<f32>> {
             },
             estimator: configuration.run.ste.estimator(),
             learned,
+            is_shared: false,
             packing,
             activations,
             scale_average: configuration.ternary.scale_average as f32,
             boundary_noise: configuration.ternary.boundary_noise as f32,
+            dead_bias: configuration.dead_bias() as f32,
         };
-        WeightKind::Ternary { options, shadow: configuration.latent(), embedding, head }
+        WeightKind::Ternary {
+            options,
+            shadow: configuration.latent(),
+            embedding,
+            head,
+            sync: configuration.ternary.scale_sync,
+        }
     };
     let seed = Purpose::Weights.seed(configuration.run.seed);
     let (shape, mut initial) = (shape(configuration), Initial { seed, kind });
@@ -64,8 +72,16 @@ fn learned(configuration: &Configuration) -> Option<LearnedLevels> {
 }
 
 fn shape(configuration: &Configuration) -> DecoderConfig {
-    let Model { width, layers, heads, key_value_heads, feed_forward, tied_head, rope_base } =
-        configuration.model;
+    let Model {
+        width,
+        layers,
+        heads,
+        key_value_heads,
+        feed_forward,
+        tied_head,
+        rope_base,
+        per_layer_embedding,
+    } = configuration.model;
     DecoderConfig {
         vocabulary: VOCABULARY,
         width,
@@ -77,6 +93,7 @@ fn shape(configuration: &Configuration) -> DecoderConfig {
         rotary_base: rope_base,
         positions: configuration.batch.length,
         tied_head,
+        per_layer: per_layer_embedding,
         mixture: mixture(&configuration.mixture),
         ..DecoderConfig::tiny()
     }

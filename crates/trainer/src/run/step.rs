@@ -4,10 +4,12 @@ use std::time::{Duration, Instant};
 
 use models::Decoder;
 use nn::{Draw, Gradients, Module, Rounding, Sequences, Tape, Update, ValuesMut};
-use ste::{Progress, Ramp};
+use ste::{Progress, Pull, Ramp};
 
 use super::fogzo::{Probed, Probing};
 use super::hard::{Examples, Mined, Mining};
+use super::pull::Targets;
+use super::vitals::{Layers, Vitals, Watch};
 use crate::config::{self, Configuration};
 use crate::data::TrainingWindows;
 use crate::optimiser::{AdamW, AdamWOptions, clip_factor, rate};
@@ -31,6 +33,8 @@ pub(super) struct Training<'a> {
     seed: u64,
     /// How latent weights become ternary over the run.
     ramp: Ramp,
+    /// What draws latent weights to the grid, where it is asked for.
+    pull: Option<Pull>,
     rounds_at_random: bool,
     gradients: Gradients<f32>,
     tape: Tape<f32>,
@@ -38,6 +42,7 @@ pub(super) struct Training<'a> {
     examples: Examples,
     mining: Option<Mining>,
     probing: Option<Probing>,
+    watch: Watch,
 }
 
 /// How a step went.
@@ -51,6 +56,8 @@ pub(super) struct Step {
     pub(super) gradient_norm: f64,
     /// The losses of the routers, where there are any.
     pub(super) router_loss: Option<f64>,
+    /// The share of all ternary codes that the update changed, where there are any.
+    pub(super) flips: Option<f64>,
     /// How long it took.
     pub(super) time: Duration,
     /// What mining chose, where it is asked for.
@@ -63,7 +70,7 @@ impl<'a> Training<'a> {
     /// Before the first step. `windows` are those of `text`.
     ///
     /// # Errors
-    /// A ramp that does not fit the run.
+    /// A ramp or a pull that does not fit the run.
     pub(super) fn new(
         configuration: &Configuration,
         model: Decoder<f32>,
@@ -97,12 +104,14 @@ impl<'a> Training<'a> {
             clip: settings.clip,
             seed: Purpose::Weights.seed(configuration.run.seed),
             ramp: configuration.ramp()?,
+            pull: configuration.pull()?,
             rounds_at_random: configuration.ternary.stochastic_rounding,
             sequences,
             tape: Tape::recording(),
             examples: Examples::none(sequences),
             mining: Mining::new(configuration),
             probing: Probing::new(configuration),
+            watch: Watch::default(),
             model,
             text,
             windows,
@@ -112,6 +121,16 @@ impl<'a> Training<'a> {
     /// The model as it is.
     pub(super) fn model(&self) -> &Decoder<f32> {
         &self.model
+    }
+
+    /// Every ternary matrix with its vital signs since the last call, if there are any.
+    pub(super) fn layers(&mut self) -> Option<Layers> {
+        self.watch.layers(&self.model)
+    }
+
+    /// The vital signs of all ternary weights over the run, if there are any.
+    pub(super) fn vitals(&self) -> Option<Vitals> {
+        self.watch.vitals(&self.model)
     }
 
     /// Bytes that a step predicts.
@@ -128,6 +147,7 @@ impl<'a> Training<'a> {
         let start = Instant::now();
         if step == 0 {
             self.requantize(0)?;
+            self.watch.begin(&self.model);
         }
         self.read_batch(step);
         self.gradients.clear();
@@ -140,9 +160,10 @@ impl<'a> Training<'a> {
         self.model.finish_gradients(&mut self.gradients)?;
         let probed = self.probe(step)?;
         let (learning_rate, gradient_norm) = self.apply(step)?;
+        let flips = self.watch.flips(&self.model);
         let time = start.elapsed();
         let loss = mined.map_or(loss.mean, |mined| mined.whole_loss);
-        Ok(Step { loss, learning_rate, gradient_norm, router_loss, time, mined, probed })
+        Ok(Step { loss, learning_rate, gradient_norm, router_loss, flips, time, mined, probed })
     }
 
     /// In the phase of FOGZO, measures the gradients. Those that are not finite are left for
@@ -181,7 +202,7 @@ impl<'a> Training<'a> {
     fn moment(&self, updates: u32) -> Update {
         let (step, total) = (updates, self.schedule.steps);
         let lambda = self.ramp.lambda(Progress { step, total });
-        Update { seed: self.seed, step, total, lambda, is_noisy: step < total }
+        Update { seed: self.seed, step, total, lambda, is_noisy: step < total, levels: None }
     }
 
     fn read_batch(&mut self, step: u32) {
@@ -197,6 +218,8 @@ impl<'a> Training<'a> {
     }
 
     fn update(&mut self, updates: u32, learning_rate: f64, gradient_factor: f64) {
+        let progress = Progress { step: updates, total: self.schedule.steps };
+        let targets = Targets::new(self.pull, &self.model, progress);
         let Self { model, optimiser, rates, dqt_rate, gradients, seed, rounds_at_random, .. } =
             self;
         model.visit_mut(&mut |id, mut values| {
@@ -213,6 +236,7 @@ impl<'a> Training<'a> {
             let rounding =
                 if *rounds_at_random { Rounding::Stochastic(&noise) } else { Rounding::Nearest };
             values.update(rounding, |start, weights| {
+                targets.pull(id, learning_rate, start, weights);
                 tensor.apply(start, weights, &gradient[start..start + weights.len()]);
             });
         });

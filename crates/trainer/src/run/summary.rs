@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::loss::HeldOutLoss;
+use super::vitals::Vitals;
 
 /// What came out of a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -20,6 +21,8 @@ pub struct Summary {
     pub mining_seconds: Option<f64>,
     /// Seconds of it that FOGZO's probes took, if there were any.
     pub fogzo_seconds: Option<f64>,
+    /// The vital signs of the ternary weights, if there were any that trained.
+    pub vitals: Option<Vitals>,
     /// The saved model.
     pub model: PathBuf,
 }
@@ -33,6 +36,10 @@ impl fmt::Display for Summary {
             if let Some(seconds) = seconds {
                 write!(f, ", {seconds:.1} s of it for {what}")?;
             }
+        }
+        if let Some(Vitals { sparsity, flips }) = self.vitals {
+            let (zeros, flips) = (100.0 * sparsity, 100.0 * flips);
+            write!(f, "; {zeros:.1}% of the trits are 0 and {flips:.3}% changed in a step")?;
         }
         write!(f, "; the model is in {}", self.model.display())
     }
@@ -51,6 +58,7 @@ mod tests {
             tokens_per_second: 9876.5,
             mining_seconds: None,
             fogzo_seconds: None,
+            vitals: None,
             model: "runs/tiny-0001/model".into(),
         };
         assert_eq!(
@@ -58,7 +66,11 @@ mod tests {
             "held-out loss 1.0000 nats/byte (1.4427 bits/byte, perplexity 2.718) after 400 steps in \
              83.2 s, 9876 tokens/s; the model is in runs/tiny-0001/model"
         );
-        let told = Summary { fogzo_seconds: Some(20.04), ..summary }.to_string();
+        let told = Summary { fogzo_seconds: Some(20.04), ..summary.clone() }.to_string();
         assert!(told.contains("tokens/s, 20.0 s of it for FOGZO; the model"), "{told}");
+        let vitals = Some(Vitals { sparsity: 0.3127, flips: 0.00125 });
+        let told = Summary { vitals, ..summary }.to_string();
+        let signs = "; 31.3% of the trits are 0 and 0.125% changed in a step; the model";
+        assert!(told.contains(signs), "{told}");
     }
 }

@@ -76,6 +76,7 @@ pub fn train(configuration: &Configuration, progress: &Progress) -> Result<Summa
         tokens_per_second: run.tokens_per_second(configuration.run.steps),
         mining_seconds: run.mining_seconds,
         fogzo_seconds: run.fogzo_seconds,
+        vitals: run.training.vitals(),
         model,
     })
 }
@@ -140,7 +141,8 @@ impl Running<'_> {
     }
 
     fn tell_step(&mut self, step: u32, outcome: Step) -> Result<()> {
-        let Step { loss, learning_rate, gradient_norm, router_loss, time, mined, probed } = outcome;
+        let Step { loss, learning_rate, gradient_norm, router_loss, flips, time, mined, probed } =
+            outcome;
         self.time += time;
         if let Some(mined) = mined {
             *self.mining_seconds.get_or_insert(0.0) += mined.mining_seconds;
@@ -154,6 +156,7 @@ impl Running<'_> {
             learning_rate,
             gradient_norm,
             router_loss,
+            flips,
             tokens_per_second: self.training.tokens_per_step() as f64 / time.as_secs_f64(),
             seconds: self.start.elapsed().as_secs_f64(),
             mined,
@@ -177,6 +180,9 @@ impl Running<'_> {
             .map_err(|source| Error::Step { step, source })?;
         let seconds = self.start.elapsed().as_secs_f64();
         self.metrics.write(&Record::Evaluation { step, loss, seconds })?;
+        if let Some(layers) = self.training.layers() {
+            self.metrics.write(&Record::Layers { step, layers, seconds })?;
+        }
         self.progress.line(format_args!("held-out loss after step {step}: {loss}"));
         Ok(loss)
     }

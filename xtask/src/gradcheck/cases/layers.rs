@@ -5,11 +5,11 @@ use std::sync::Arc;
 use nn::ops::RotaryTable;
 use nn::{
     Attention, AttentionOptions, AttentionProjections, Block, Compute, Dense, Embedding,
-    FeedForward, FeedForwardProjections, Layer, Nonlinearity, Parameters, Projection, RmsNorm,
-    Sequences,
+    FeedForward, FeedForwardProjections, Layer, Nonlinearity, Parameters, PerLayerEmbedding,
+    Projection, RmsNorm, Sequences,
 };
 
-use super::part::{Built, OfEmbedding, OfLayer, Part, both, zeros};
+use super::part::{Built, OfBlock, OfEmbedding, OfLayer, OfPerLayer, Part, both, zeros};
 use crate::gradcheck::case::Case;
 
 /// ε that is not lost beside the mean of squares.
@@ -36,7 +36,12 @@ pub(super) fn all() -> Vec<Box<dyn Case>> {
     ] {
         cases.extend(both(name, "FeedForward", Channels { nonlinearity, has_norm }));
     }
-    cases.extend(both("Block", "Block", Pair));
+    for (name, has_norm) in [("PerLayerEmbedding", false), ("PerLayerEmbedding, norm", true)] {
+        cases.extend(both(name, "PerLayerEmbedding", PerLayer { has_norm }));
+    }
+    for (name, has_per_layer) in [("Block", false), ("Block with a per-layer embedding", true)] {
+        cases.extend(both(name, "Block", Pair { has_per_layer }));
+    }
     for (name, is_tied) in [("Embedding", false), ("Embedding, tied head", true)] {
         cases.extend(both(name, "Embedding", Table { is_tied }));
     }
@@ -182,15 +187,57 @@ impl Part for Channels {
     }
 }
 
+#[derive(Clone)]
+struct PerLayer {
+    has_norm: bool,
+}
+
+impl PerLayer {
+    const INNER: usize = 6;
+    const VOCABULARY: usize = 10;
+    /// One for each row: some occur several times, some do not at all.
+    const TOKENS: &[u32] = &[2, 0, 8, 2, 7, 2, 1, 9, 0, 0, 3, 2, 4, 8, 5];
+
+    fn layer<T: Compute>(&self, parameters: &mut Parameters) -> nn::Result<PerLayerEmbedding<T>> {
+        let numbers = zeros(Self::VOCABULARY * Self::INNER);
+        let table = Dense::from_weight("table", Self::INNER, numbers, parameters)?;
+        let gate = dense("per_layer_gate", [Self::INNER, WIDTH], parameters)?;
+        let sub_norm = match self.has_norm {
+            true => Some(norm("per_layer_sub_norm", Self::INNER, parameters)?),
+            false => None,
+        };
+        let output = dense("per_layer_output", [WIDTH, Self::INNER], parameters)?;
+        PerLayerEmbedding::new("per_layer", Embedding::new(Box::new(table)), gate, sub_norm, output)
+    }
+}
+
+impl Part for PerLayer {
+    fn input(&self) -> Option<[usize; 2]> {
+        Some([SEQUENCES.rows(), WIDTH])
+    }
+
+    fn sums(&self) -> Vec<usize> {
+        vec![WIDTH, Self::INNER, Self::INNER, Self::TOKENS.len()]
+    }
+
+    fn build<T: Compute>(&self, parameters: &mut Parameters) -> nn::Result<Box<dyn Built<T>>> {
+        let (layer, tokens) = (self.layer(parameters)?, Self::TOKENS);
+        Ok(Box::new(OfPerLayer { layer, tokens, sequences: SEQUENCES }))
+    }
+}
+
 /// Attention and a feed-forward net on one stream.
 #[derive(Clone)]
-struct Pair;
+struct Pair {
+    has_per_layer: bool,
+}
 
 impl Pair {
     const PARTS: (Mixer, Channels) = (
         Mixer { is_full: false },
         Channels { nonlinearity: Nonlinearity::SwiGlu, has_norm: false },
     );
+    const PER_LAYER: PerLayer = PerLayer { has_norm: false };
 }
 
 impl Part for Pair {
@@ -200,7 +247,12 @@ impl Part for Pair {
 
     fn sums(&self) -> Vec<usize> {
         let norms = [WIDTH, WIDTH];
-        [Self::PARTS.0.sums(), Self::PARTS.1.sums(), norms.into()].concat()
+        let mut sums = [Self::PARTS.0.sums(), Self::PARTS.1.sums(), norms.into()].concat();
+        if self.has_per_layer {
+            sums.extend(Self::PER_LAYER.sums());
+            sums.push(WIDTH);
+        }
+        sums
     }
 
     fn build<T: Compute>(&self, parameters: &mut Parameters) -> nn::Result<Box<dyn Built<T>>> {
@@ -208,8 +260,13 @@ impl Part for Pair {
         let mixer = Self::PARTS.0.layer(parameters)?;
         let second = norm("feed_forward_norm", WIDTH, parameters)?;
         let channels = Self::PARTS.1.layer(parameters)?;
-        let block = Block::new("block", (first, Box::new(mixer)), (second, Box::new(channels)))?;
-        Ok(of_layer(block))
+        let branches = ((first, Box::new(mixer) as _), (second, Box::new(channels) as _));
+        let mut block = Block::new("block", branches.0, branches.1)?;
+        if self.has_per_layer {
+            let third = norm("per_layer_norm", WIDTH, parameters)?;
+            block = block.with_per_layer(third, Self::PER_LAYER.layer(parameters)?)?;
+        }
+        Ok(Box::new(OfBlock { block, tokens: PerLayer::TOKENS, sequences: SEQUENCES }))
     }
 }
 

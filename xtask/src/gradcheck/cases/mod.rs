@@ -8,6 +8,7 @@ mod op;
 mod ops;
 mod part;
 mod projections;
+mod shared_levels;
 
 use super::case::Case;
 
@@ -16,6 +17,7 @@ pub(crate) fn all() -> Vec<Box<dyn Case>> {
     [
         estimators::all(),
         learned::all(),
+        shared_levels::all(),
         ops::all(),
         projections::all(),
         layers::all(),

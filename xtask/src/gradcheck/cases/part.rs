@@ -2,8 +2,8 @@
 //! forward, and in `f32` against `f64`.
 
 use nn::{
-    Compute, Embedding, Gradients, Input, Layer, Module, ParameterId, Parameters, Projection,
-    Sequences, Tape, ValuesMut,
+    Block, Compute, Embedding, Gradients, Input, Layer, Module, ParameterId, Parameters,
+    PerLayerEmbedding, Projection, Sequences, Tape, ValuesMut,
 };
 use ternary_core::Real;
 
@@ -77,12 +77,71 @@ impl<T: Compute> Built<T> for OfLayer<T> {
         tape: &mut Tape<T>,
         gradients: &mut Gradients<T>,
     ) -> nn::Result<()> {
-        // A layer gives the gradient of its input in a buffer of its own.
-        let fresh = self.0.backward(dy.to_vec(), self.1, tape, gradients)?;
-        dx.iter_mut().zip(&fresh).for_each(|(dx, &fresh)| *dx += fresh);
-        tape.give(fresh);
+        add_fresh(self.0.backward(dy.to_vec(), self.1, tape, gradients)?, dx, tape);
         Ok(())
     }
+}
+
+/// A per-layer embedding.
+pub(super) struct OfPerLayer<T> {
+    pub(super) layer: PerLayerEmbedding<T>,
+    pub(super) tokens: &'static [u32],
+    pub(super) sequences: Sequences,
+}
+
+impl<T: Compute> Built<T> for OfPerLayer<T> {
+    fn module(&mut self) -> &mut dyn Module<T> {
+        &mut self.layer
+    }
+
+    fn forward(&self, x: &[T], tape: &mut Tape<T>) -> nn::Result<Vec<T>> {
+        self.layer.forward(x.to_vec(), self.tokens, self.sequences, tape)
+    }
+
+    fn backward(
+        &self,
+        dy: &[T],
+        dx: &mut [T],
+        tape: &mut Tape<T>,
+        gradients: &mut Gradients<T>,
+    ) -> nn::Result<()> {
+        add_fresh(self.layer.backward(dy.to_vec(), self.sequences, tape, gradients)?, dx, tape);
+        Ok(())
+    }
+}
+
+/// A block whose rows stand for tokens.
+pub(super) struct OfBlock<T> {
+    pub(super) block: Block<T>,
+    pub(super) tokens: &'static [u32],
+    pub(super) sequences: Sequences,
+}
+
+impl<T: Compute> Built<T> for OfBlock<T> {
+    fn module(&mut self) -> &mut dyn Module<T> {
+        &mut self.block
+    }
+
+    fn forward(&self, x: &[T], tape: &mut Tape<T>) -> nn::Result<Vec<T>> {
+        self.block.forward_tokens(x.to_vec(), self.tokens, self.sequences, tape)
+    }
+
+    fn backward(
+        &self,
+        dy: &[T],
+        dx: &mut [T],
+        tape: &mut Tape<T>,
+        gradients: &mut Gradients<T>,
+    ) -> nn::Result<()> {
+        add_fresh(self.block.backward(dy.to_vec(), self.sequences, tape, gradients)?, dx, tape);
+        Ok(())
+    }
+}
+
+/// A layer gives the gradient of its input in a buffer of its own.
+fn add_fresh<T: Compute>(fresh: Vec<T>, dx: &mut [T], tape: &mut Tape<T>) {
+    dx.iter_mut().zip(&fresh).for_each(|(dx, &fresh)| *dx += fresh);
+    tape.give(fresh);
 }
 
 /// A projection.

@@ -7,11 +7,11 @@ use ste::{AnyEstimator, Estimator};
 use ternary_core::kernels::Kernels;
 use ternary_core::{Error, Granularity, Levels, Quantizer, Result, TernaryMatrix, Weights};
 
-use super::learned::{Learned, MOST};
 use super::options::BitLinearOptions;
 use crate::module::Update;
 use crate::noise::Draw;
 use crate::parameters::ParameterId;
+use crate::projection::learned::{Learned, MOST};
 
 /// Levels that are known for each scaling group, as a rule.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl Quantizer for Known<'_> {
 
 /// Fits `quantizer` to each scaling group of latent weights, averaged with the levels before where
 /// there are any and ρ is not 0.
-pub(super) fn fit(
+pub(in crate::projection) fn fit(
     quantizer: &dyn Quantizer,
     average: f32,
     weights: Weights<'_>,

@@ -1,24 +1,26 @@
 //! [`BitLinear`]: a ternary projection that trains.
 
-mod codes;
-mod learned;
+pub(super) mod codes;
+mod dead_bias;
 mod options;
 mod projection;
 mod shadow;
 #[cfg(test)]
 mod tests;
 
-use ste::{AnyEstimator, Progress};
-use ternary_core::{Levels, TernaryMatrix};
+use std::borrow::Cow;
+
+use ste::Progress;
+use ternary_core::{Levels, TernaryMatrix, Weights};
 
 use super::bias::Bias;
 use super::dense::gaussian;
+use super::learned::Learned;
 use crate::error::{InLayer, Result, check_size};
 use crate::module::{Memory, Update};
 use crate::parameters::{ParameterId, Parameters};
-use learned::Learned;
+use dead_bias::DeadBias;
 
-pub use learned::{LearnedLevels, LearnedRule};
 pub use options::BitLinearOptions;
 pub use shadow::ShadowPrecision;
 
@@ -39,6 +41,19 @@ pub use shadow::ShadowPrecision;
 ///
 /// Levels are fitted to the latent weights, or learned ([`BitLinearOptions::learned`]): parameters of
 /// their own, whose gradients `finish` takes from dQ, and which requantisation puts back into their range.
+/// Or they are those of a group of matrices ([`SharedLevels`](crate::SharedLevels)).
+///
+/// Under Tequila ([`BitLinearOptions::dead_bias`]) the weights that are zero add to their output whatever x is,
+/// and their gradient has a part that no estimator touches (arXiv 2509.23809):
+///
+/// ```text
+/// forward    y_o += λ·δ·Σ w_oi          δ: the option, λ: the ramp's; Σ over the i with Q(w_oi) = 0
+/// finish     dW_oi += λ·δ·Σ dy_o        for those i, Σ over the rows of all batches
+/// ```
+///
+/// The sums are taken once a requantisation, and stay as they are without latent weights; inference has
+/// them, with the trained bias after them, as one bias. A row that is looked up is one of Q(W): no bias
+/// belongs to it.
 ///
 /// Without its latent weights ([`BitLinear::drop_shadow`]) the layer is frozen, but for the bias.
 ///
@@ -65,6 +80,7 @@ pub struct BitLinear<P = f32> {
     shadow: Option<Vec<P>>,
     levels: Vec<Levels>,
     learned: Option<Learned>,
+    dead: Option<DeadBias>,
     options: BitLinearOptions,
     lambda: f32,
     progress: Progress,
@@ -98,12 +114,15 @@ impl<P: ShadowPrecision> BitLinear<P> {
         let start = start.transpose().in_layer(name)?;
         let rule = codes::rule(&options, start.clone()).in_layer(name)?;
         let base = TernaryMatrix::quantize(outputs, inputs, weights, &*rule, options.packing);
-        let mut layer = Self::from_ternary(name, base.in_layer(name)?, options, parameters)?;
+        let (base, mut levels) = (base.in_layer(name)?, Vec::new());
+        codes::fit(&*rule, 0.0, weights, &mut levels, base.scales().len()).in_layer(name)?;
+        let mut layer = Self::from_ternary(name, base, options, parameters)?;
+        layer.levels = levels;
         layer.shadow = Some(weight);
         if let (Some(learned), Some(start)) = (&mut layer.learned, start) {
             learned.set(start);
         }
-        layer.fit()?;
+        layer.fit_dead();
         Ok(layer)
     }
 
@@ -139,12 +158,14 @@ impl<P: ShadowPrecision> BitLinear<P> {
         let weight_name = format!("{name}.weight");
         let id = parameters.declare(weight_name.clone(), &[weight.rows(), weight.cols()])?;
         let learned = match options.learned {
-            Some(learned) => {
+            Some(learned) if !options.is_shared => {
                 let groups = learned.granularity.count(weight.rows(), weight.cols());
                 Some(Learned::declare(name, learned, groups.in_layer(name)?, parameters)?)
             }
-            None => None,
+            _ => None,
         };
+        let (outputs, factor) = (weight.rows(), options.dead_bias);
+        let dead = (factor > 0.0).then(|| DeadBias::declare(name, factor, outputs, parameters));
         Ok(Self {
             name: name.to_owned(),
             weight_name,
@@ -153,6 +174,7 @@ impl<P: ShadowPrecision> BitLinear<P> {
             shadow: None,
             levels: Vec::new(),
             learned,
+            dead: dead.transpose()?,
             options,
             lambda: 1.0,
             progress: Progress::DONE,
@@ -179,6 +201,11 @@ impl<P: ShadowPrecision> BitLinear<P> {
     /// The latent weights, while they are kept.
     pub fn shadow(&self) -> Option<&[P]> {
         self.shadow.as_deref()
+    }
+
+    /// The latent weights as a quantiser reads them.
+    fn latent(&self) -> Weights<'_> {
+        P::weights(self.shadow.as_deref().unwrap_or_default())
     }
 
     /// The latent weights, to be changed; [`BitLinear::decide_codes`] makes the change count.
@@ -211,8 +238,8 @@ impl<P: ShadowPrecision> BitLinear<P> {
         self.soft.is_empty()
     }
 
-    /// Makes latent weights that equal the ternary ones, so that training can go on from them. The
-    /// codes stay as they are until the next requantisation.
+    /// Makes latent weights that equal the ternary ones, so that training can go on from them. The codes, and
+    /// the bias of weights that are zero, stay as they are until the next requantisation.
     ///
     /// # Errors
     /// [`Error::Core`](crate::Error::Core) when the rule has other scales than the ternary weights, or
@@ -247,21 +274,50 @@ impl<P: ShadowPrecision> BitLinear<P> {
     /// # Errors
     /// [`Error::Core`](crate::Error::Core) for latent weights or learned levels that are not finite: nothing
     /// has changed then;
-    /// [`Error::Setting`](crate::Error::Setting) for a λ outside 0 ..= 1.
+    /// [`Error::Setting`](crate::Error::Setting) for a λ outside 0 ..= 1, or without the levels of the
+    /// group that it shares them with.
     pub fn decide_codes(&mut self, update: Update) -> Result<()> {
         self.check_lambda(update.lambda)?;
         let Some(shadow) = &self.shadow else { return Ok(()) };
         let weights = P::weights(shadow);
         weights.check_finite().in_layer(&self.name)?;
-        self.fit()?;
-        let Self { options, id, levels, learned, noisy, base, shadow, soft, .. } = self;
+        match update.levels {
+            _ if !self.options.is_shared => self.fit()?,
+            Some(levels) => self.levels.fill(levels),
+            None => return Err(self.without_group()),
+        }
+        let Self { options, id, levels, noisy, base, shadow, soft, .. } = self;
         let Some(shadow) = shadow else { return Ok(()) };
         let weights = P::weights(shadow);
         codes::decide(options, *id, update, weights, levels, noisy, base).in_layer(&self.name)?;
-        let estimator = estimator(options, learned.as_ref());
+        let estimator = options.estimator();
         codes::soften(estimator, update, weights, levels, base, noisy, soft);
         (self.lambda, self.progress) = (update.lambda, update.progress());
+        self.fit_dead();
         Ok(())
+    }
+
+    /// Takes the sums of the weights that are zero.
+    fn fit_dead(&mut self) {
+        if let (Some(dead), Some(shadow)) = (&mut self.dead, &self.shadow) {
+            dead.fit(shadow, &self.base);
+        }
+    }
+
+    /// What is added to each output under a ramp of `lambda`: the weights that are zero, then the bias.
+    fn added(&self, lambda: f32) -> Option<Cow<'_, [f32]>> {
+        let own = self.bias.as_ref().map(|bias| &bias.values[..]);
+        let Some(dead) = self.dead.as_ref().and_then(DeadBias::values) else {
+            return own.map(Cow::Borrowed);
+        };
+        if lambda == 1.0 && own.is_none() {
+            return Some(Cow::Borrowed(dead));
+        }
+        let mut added: Vec<f32> = dead.iter().map(|dead| lambda * dead).collect();
+        for (added, own) in added.iter_mut().zip(own.into_iter().flatten()) {
+            *added += own;
+        }
+        Some(Cow::Owned(added))
     }
 
     /// Fits the levels to the latent weights.
@@ -275,9 +331,13 @@ impl<P: ShadowPrecision> BitLinear<P> {
         codes::fit(rule, average, P::weights(shadow), &mut self.levels, groups).in_layer(&self.name)
     }
 
-    /// What stands in for the derivative of the rule.
-    fn estimator(&self) -> &dyn AnyEstimator {
-        estimator(&self.options, self.learned.as_ref())
+    fn without_group(&self) -> crate::Error {
+        crate::Error::Setting {
+            layer: self.name.clone(),
+            what: "levels of an update",
+            expected: "those that a group shares (SharedLevels)",
+            found: "none".into(),
+        }
     }
 
     fn check_lambda(&self, lambda: f32) -> Result<()> {
@@ -299,20 +359,11 @@ impl<P: ShadowPrecision> BitLinear<P> {
         let levels = self.levels.capacity() * size_of::<Levels>();
         let bias = self.bias.as_ref().map_or(0, Bias::size_bytes);
         let learned = self.learned.as_ref().map_or(0, Learned::size_bytes);
+        let dead = self.dead.as_ref().map_or(0, DeadBias::size_bytes);
         Memory {
             packed: self.base.size_bytes(),
             latent: self.shadow.as_ref().map_or(0, |shadow| shadow.capacity() * size_of::<P>()),
-            other: floats * size_of::<f32>() + names + levels + learned + bias,
+            other: floats * size_of::<f32>() + names + levels + learned + dead + bias,
         }
-    }
-}
-
-fn estimator<'a>(
-    options: &'a BitLinearOptions,
-    learned: Option<&'a Learned>,
-) -> &'a dyn AnyEstimator {
-    match learned {
-        Some(learned) => learned.estimator(),
-        None => &*options.estimator,
     }
 }

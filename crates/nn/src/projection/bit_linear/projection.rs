@@ -3,7 +3,6 @@
 use ternary_core::kernels::{DenseOperand, Store};
 use ternary_core::mutant;
 
-use super::learned::Learned;
 use super::{BitLinear, ShadowPrecision};
 use crate::compute::{Compute, dequantize_rows};
 use crate::error::{InLayer, Result};
@@ -12,6 +11,8 @@ use crate::input::Input;
 use crate::module::{Memory, Module, Tensor, Update, Values, ValuesMut};
 use crate::ops::{LinearShape, linear, linear_weight_gradient};
 use crate::parameters::ParameterId;
+use crate::projection::bias::add_to_rows;
+use crate::projection::learned::Learned;
 use crate::projection::{
     Activations, Lookup, Projection, check_backward, check_forward, look_up_rows,
 };
@@ -24,7 +25,9 @@ impl<T: Compute, P: ShadowPrecision> Module<T> for BitLinear<P> {
     fn visit(&self, visit: &mut dyn FnMut(Tensor<'_, T>)) {
         let latent = self.shadow.as_deref().map(P::weights);
         let activations = self.options.activations;
-        let values = Values::Ternary { matrix: &self.base, latent, activations };
+        let added = self.added(1.0);
+        let (matrix, bias) = (&self.base, added.as_deref());
+        let values = Values::Ternary { matrix, latent, activations, bias };
         let id = latent.map(|_| self.id);
         visit(Tensor { name: &self.weight_name, id, values });
         let learned = self.learned.iter().filter(|_| self.shadow.is_some());
@@ -33,7 +36,7 @@ impl<T: Compute, P: ShadowPrecision> Module<T> for BitLinear<P> {
             visit(Tensor { name: &parameter.name, id: Some(parameter.id), values });
         }
         if let Some(bias) = &self.bias {
-            let values = Values::Single(&bias.values);
+            let values = Values::Training(&bias.values);
             visit(Tensor { name: &bias.name, id: Some(bias.id), values });
         }
     }
@@ -56,15 +59,23 @@ impl<T: Compute, P: ShadowPrecision> Module<T> for BitLinear<P> {
                 mutant!("BitLinear/learned levels left out", &self.learned, &None)
             {
                 let (levels, base) = (&self.levels, &self.base);
-                learned.add_gradients(self.id, shadow, levels, base, self.lambda, gradients);
+                let latent = self.latent();
+                learned.add_gradients(self.id, latent, levels, base, self.lambda, gradients);
             }
             self.pass(shadow, gradients.get_mut(self.id));
+            if let Some(dead) = mutant!("BitLinear/dead bias left out of dW", &self.dead, &None) {
+                dead.finish(self.id, &self.base, self.lambda, gradients);
+            }
         }
         Ok(())
     }
 
     fn requantize(&mut self, update: Update) -> Result<()> {
         self.decide_codes(update)
+    }
+
+    fn drop_latent(&mut self) {
+        self.drop_shadow();
     }
 
     fn memory(&self) -> Memory {
@@ -86,7 +97,7 @@ impl<P: ShadowPrecision> BitLinear<P> {
                     *latent = T::from_f32(shadow.to_f32());
                 }
                 before.copy_from_slice(gradient);
-                T::estimate(self.estimator(), latent, levels, self.progress, gradient);
+                T::estimate(self.options.estimator(), latent, levels, self.progress, gradient);
                 if self.lambda < 1.0 {
                     for (gradient, &before) in gradient.iter_mut().zip(&*before) {
                         *gradient = mutant!(
@@ -197,7 +208,8 @@ impl<T: Compute, P: ShadowPrecision> Projection<T> for BitLinear<P> {
                 Activations::Real => input.keep_values(),
             }
         }
-        self.bias.as_ref().map_or(Ok(()), |bias| bias.add(y, tape))
+        let lambda = mutant!("BitLinear/ramp left out of the dead bias", self.lambda, 1.0);
+        self.added(lambda).map_or(Ok(()), |added| add_to_rows(&added, y, tape))
     }
 
     fn backward(
@@ -219,6 +231,9 @@ impl<T: Compute, P: ShadowPrecision> Projection<T> for BitLinear<P> {
             let result = linear_weight_gradient(self.shape(rows), &seen, dy, dw);
             tape.give(seen);
             result?;
+            if let Some(dead) = &self.dead {
+                dead.backward(dy, gradients)?;
+            }
         }
         match mutant!("BitLinear/bias gradient left out", &self.bias, &None) {
             Some(bias) => bias.backward(dy, gradients),

@@ -41,7 +41,7 @@ fn weights(model: &mut Decoder<f32>) -> (Vec<u32>, Vec<TernaryMatrix>) {
 /// A model with the gradients of the estimator, and the update it is at.
 fn prepared(configuration: &Configuration) -> (Decoder<f32>, Gradients<f32>, Update) {
     let mut model = build(configuration).unwrap();
-    let update = Update { seed: 1, step: 9, total: 10, lambda: 1.0, is_noisy: true };
+    let update = Update { seed: 1, step: 9, total: 10, lambda: 1.0, is_noisy: true, levels: None };
     model.requantize(update).unwrap();
     let mut gradients = Gradients::zeros(model.parameters());
     model.loss_and_gradients(batch(), &mut Tape::recording(), &mut gradients).unwrap();

@@ -5,7 +5,7 @@ use nn::Gradients;
 
 const LENGTH: usize = 8;
 
-fn configuration(settings: &[&str]) -> Configuration {
+pub(super) fn configuration(settings: &[&str]) -> Configuration {
     let mut layers = Layers::default();
     let small = ["model.width=32", "model.layers=1", "model.feed_forward=48", "batch.length=8"];
     layers.add_assignments(small).unwrap();
@@ -13,7 +13,7 @@ fn configuration(settings: &[&str]) -> Configuration {
     layers.resolve().unwrap()
 }
 
-fn examples() -> Examples {
+pub(super) fn examples() -> Examples {
     let sequences = Sequences { count: 4, length: LENGTH };
     let tokens: Vec<u32> = (0..32_u32).map(|i| i * i * 7 % 250).collect();
     let targets = tokens.iter().map(|token| (token + 3) % 250).collect();

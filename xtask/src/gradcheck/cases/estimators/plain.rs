@@ -1,7 +1,7 @@
-//! What is no derivative, against plain loops: gradients that depend on their own sign, and forwards that
-//! round.
+//! What is no derivative, against plain loops: gradients that depend on their own sign, forwards that round,
+//! and a pull that no gradient passes through.
 
-use ste::{Estimator, Ewgs, Progress, Staged};
+use ste::{Estimator, Ewgs, Progress, Pull, Staged};
 
 use super::{LEVELS, TOTAL};
 use crate::gradcheck::case::Case;
@@ -19,6 +19,7 @@ pub(super) fn all() -> Vec<Box<dyn Case>> {
     for (step, codes) in [(0, 127.0), (8, 7.0), (16, 3.0)] {
         cases.push(staged(step, codes));
     }
+    cases.push(pull());
     cases
 }
 
@@ -81,5 +82,33 @@ fn staged(step: u32, codes: f64) -> Box<dyn Case> {
             allowed: vec![0.0],
         };
         Ok(vec![Pair { array: "relaxed".into(), found, expected, allowed }, flag])
+    }))
+}
+
+/// w − η·λₜ·(w − q), written out for every step of a run and every weight.
+fn pull() -> Box<dyn Case> {
+    Box::new(Comparison::new("pull", &["Pull"], || {
+        let (strength, from, rate) = (3.0, 0.25, 0.01);
+        let pull = Pull::new(strength, from)?;
+        let (mut found, mut expected, mut single) = (Vec::new(), Vec::new(), Vec::new());
+        let quantized = LATENT.map(|w| f64::from(LEVELS.trit(w as f32)) * 1.25);
+        for step in 1..=TOTAL {
+            let lambda = pull.at(Progress { step, total: TOTAL });
+            let share = f64::from(step) / f64::from(TOTAL);
+            let risen = if share > from { (share - from) / (1.0 - from) } else { 0.0 };
+            let mut pulled = LATENT;
+            Pull::correct(rate * lambda, &quantized, &mut pulled);
+            let mut narrow = LATENT.map(|w| w as f32);
+            Pull::correct((rate * lambda) as f32, &quantized.map(|q| q as f32), &mut narrow);
+            for (w, q) in LATENT.iter().zip(quantized) {
+                expected.push(w - rate * strength * risen * (w - q));
+            }
+            found.extend(pulled);
+            single.extend(narrow);
+        }
+        let allowed = expected.iter().map(|_| 1e-14).collect();
+        let magnitude = |_| 4.0;
+        let in_f32 = Pair::sums("latent in f32", &single, &expected, 8, magnitude);
+        Ok(vec![Pair { array: "latent".into(), found, expected, allowed }, in_f32])
     }))
 }

@@ -7,7 +7,7 @@ use nn::{
     Activations, BitLinear, BitLinearOptions, Compute, Embedding, Gradients, Input, Module,
     Parameters, Projection, ShadowPrecision, Tape, Update,
 };
-use ste::{AnyEstimator, Clipped, Identity};
+use ste::{AnyEstimator, Clipped, Identity, Unscaled};
 use ternary_core::quantize::{Absmean, Ttq, TtqParameters, Twn};
 use ternary_core::{Granularity, Levels, Quantizer};
 
@@ -35,6 +35,8 @@ struct Kind {
     is_frozen: bool,
     /// ρ of the levels' average and a of the boundary noise.
     unsteady: [f32; 2],
+    /// δ of the bias of weights that are zero.
+    dead_bias: f32,
 }
 
 impl Default for Kind {
@@ -47,6 +49,7 @@ impl Default for Kind {
             has_bias: false,
             is_frozen: false,
             unsteady: [0.0; 2],
+            dead_bias: 0.0,
         }
     }
 }
@@ -84,6 +87,18 @@ pub(super) fn all() -> Vec<Box<dyn Case>> {
     let unsteady =
         Kind { estimator: Arc::new(Clipped::default()), unsteady: [0.5, 0.5], ..plain.clone() };
     cases.extend(both::<f32>("BitLinear, averaged levels and noise", unsteady));
+    let dead = Kind { dead_bias: 0.25, ..plain.clone() };
+    cases.extend(both::<f32>("BitLinear, weights of zero as a bias", dead.clone()));
+    // Both without a part of their own in the gradient: an estimator that scales, and a ramp.
+    let dead = Kind {
+        estimator: Arc::new(Unscaled),
+        has_bias: true,
+        activations: Activations::Real,
+        ..dead
+    };
+    cases.extend(both::<bf16>("BitLinear, weights of zero as a bias, unscaled", dead.clone()));
+    let ramp = Kind { lambda: 0.25, ..dead };
+    cases.extend(both::<f32>("BitLinear, weights of zero as a bias, λ = ¼", ramp));
     cases.extend(both::<f32>(
         "BitLinear, frozen",
         Kind { is_frozen: true, has_bias: true, ..plain.clone() },
@@ -117,6 +132,7 @@ impl Kind {
             activations: self.activations,
             scale_average: self.unsteady[0],
             boundary_noise: self.unsteady[1],
+            dead_bias: self.dead_bias,
             ..BitLinearOptions::default()
         };
         let random = |what: &str, count| signed(&format!("{case}/{what}"), count);
@@ -161,6 +177,31 @@ impl<P: ShadowPrecision> Ready<P> {
         quantized.iter().zip(&self.latent.values).map(blend).collect()
     }
 
+    /// What is added to each output, in the precision and the order of the layer, at latent weights `w`: δ
+    /// times the ramp's λ of their sum where codes are zero, and the bias.
+    fn added(&self, w: &[f64], bias: &[f64]) -> Vec<f64> {
+        let factor = self.layer.options().dead_bias;
+        if factor == 0.0 {
+            return bias.to_vec();
+        }
+        let (codes, lambda) = (self.layer.weight().to_f32(), self.layer.lambda());
+        let [outputs, inputs] = [self.layer.weight().rows(), self.layer.weight().cols()];
+        let sum = |w: &[f64], row: usize| -> f64 {
+            let weights = (row * inputs..(row + 1) * inputs).filter(|&i| codes[i] == 0.0);
+            weights.map(|i| w[i]).sum()
+        };
+        let added = |row: usize| {
+            let before = sum(&self.latent.values, row);
+            let mut added = lambda * (f64::from(factor) * before) as f32;
+            let own = self.bias.get(row).copied();
+            added += own.unwrap_or(0.0) as f32;
+            // From the numbers that the layer rounds, on to those that it does not see.
+            let moved = f64::from(lambda) * f64::from(factor) * (sum(w, row) - before);
+            f64::from(added) + moved + own.map_or(0.0, |own| bias[row] - own)
+        };
+        (0..outputs).map(added).collect()
+    }
+
     fn surrogate(&self, x: &[f64]) -> Outcome<Surrogate> {
         let inputs = self.layer.weight().cols();
         let activations = self.layer.options().activations;
@@ -182,13 +223,15 @@ impl<P: ShadowPrecision> Ready<P> {
         let y = self.forward(&earlier, &mut tape)?;
         self.backward(&y, &mut vec![T::ZERO; x.len()], &mut tape, &mut gradients)?;
 
+        gradients.clear();
         gradients.get_mut(ids[0]).copy_from_slice(dw);
-        if let Some(&bias) = ids.get(1) {
+        let bias = self.parameters.find("case.bias");
+        if let Some(bias) = bias {
             gradients.get_mut(bias).copy_from_slice(db);
         }
         let y = self.forward(x, &mut tape)?;
         self.backward(upstream, dx, &mut tape, &mut gradients)?;
-        if let Some(&bias) = ids.get(1) {
+        if let Some(bias) = bias {
             db.copy_from_slice(gradients.get(bias));
         }
         // The end of an update turns the whole of dQ into dW, so what was held is taken out first.
@@ -257,9 +300,11 @@ fn gradient<P: ShadowPrecision>(name: &'static str, kind: Kind) -> Box<dyn Case>
     let has_bias = kind.has_bias;
     let levels = ready.latent.levels.clone();
     let surrogate = ready.surrogate(&x).map_err(|error| error.to_string());
+    let ready = Arc::new(ready);
+    let own = ready.clone();
     let forward = move |[x, w, bias]: [&[f64]; 3]| {
         let mut y = surrogate.clone()?.outputs(x, Some(w));
-        add_bias(&mut y, if has_bias { bias } else { &[] });
+        add_bias(&mut y, &own.added(w, if has_bias { bias } else { &[] }));
         Ok([y])
     };
     let backward = move |[x, _, _]: [&[f64]; 3], [u]: [&[f64]; 1], gradients: [&mut [f64]; 3]| {
@@ -294,7 +339,7 @@ fn single<P: ShadowPrecision>(name: String, kind: Kind) -> Box<dyn Case> {
         let is_integer = kind.activations == Activations::Int8 && kind.lambda == 1.0;
         let roundings = if is_integer { 8 } else { inputs };
         let mut meant = surrogate.outputs(&wide_x, None);
-        add_bias(&mut meant, &ready.bias);
+        add_bias(&mut meant, &ready.added(&ready.latent.values, &ready.bias));
         let allowed = terms.iter().map(|terms| (inputs + 4) as f64 * f64::EPSILON * (terms + 1.0));
         Ok(vec![
             // A bias is below 1, and so is what the buffers held.

@@ -6,7 +6,6 @@ use ternary_core::{
     Granularity, Levels, Quantizer, Real, Result, Scales, TernaryMatrix, Weights, mutant,
 };
 
-use super::ShadowPrecision;
 use crate::gradients::Gradients;
 use crate::parameters::{ParameterId, Parameters};
 
@@ -38,6 +37,14 @@ pub struct LearnedLevels {
 
 impl LearnedRule {
     pub(super) fn estimator(self) -> &'static dyn AnyEstimator {
+        match self {
+            Self::Seq => &Seq,
+            Self::Lsq => &Lsq,
+            Self::Ttq { .. } => &Ttq,
+        }
+    }
+
+    fn gradient<T: Real>(self) -> &'static dyn ParameterGradient<T> {
         match self {
             Self::Seq => &Seq,
             Self::Lsq => &Lsq,
@@ -85,15 +92,11 @@ impl Learned {
     ) -> crate::Result<Self> {
         let declare = |&what: &&str| {
             let name = format!("{layer}.{what}");
-            let id = parameters.declare(name.clone(), &[groups])?;
+            let id = parameters.declare_noiseless(name.clone(), &[groups])?;
             Ok(Parameter { name, id, values: Vec::new() })
         };
         let parameters = levels.rule.names().iter().map(declare).collect::<crate::Result<_>>()?;
         Ok(Self { levels, parameters })
-    }
-
-    pub(super) fn estimator(&self) -> &dyn AnyEstimator {
-        self.levels.rule.estimator()
     }
 
     /// The parameters, while they have values.
@@ -183,6 +186,11 @@ impl Learned {
         }
     }
 
+    /// Whether the parameters have values.
+    pub(super) fn is_set(&self) -> bool {
+        self.parameters.iter().all(|parameter| !parameter.values.is_empty())
+    }
+
     /// Forgets the values.
     pub(super) fn clear(&mut self) {
         self.parameters.iter_mut().for_each(|parameter| parameter.values = Vec::new());
@@ -211,47 +219,66 @@ impl Learned {
     }
 
     /// Adds the gradients of the parameters, from dL/dq of the quantised weights: λ times what the rule
-    /// says, with the trits of `base` as the forward had them.
-    pub(super) fn add_gradients<T: Real, P: ShadowPrecision>(
+    /// says, with the trits of `matrix` as the forward had them.
+    pub(super) fn add_gradients<T: Real>(
         &self,
         weight: ParameterId,
-        shadow: &[P],
+        latent: Weights<'_>,
         levels: &[Levels],
-        base: &TernaryMatrix,
+        matrix: &TernaryMatrix,
         lambda: f32,
         gradients: &mut Gradients<T>,
     ) {
-        let rule: &dyn ParameterGradient<T> = match self.levels.rule {
-            LearnedRule::Seq => &Seq,
-            LearnedRule::Lsq => &Lsq,
-            LearnedRule::Ttq { .. } => &Ttq,
-        };
-        let lambda = mutant!("BitLinear/ramp left out of learned levels", f64::from(lambda), 1.0);
-        let factor = lambda * rule.factor(shadow.len());
-        let cols = base.cols().max(1);
-        let each = shadow.len().checked_div(levels.len()).unwrap_or(0);
-        let (mut latent, mut trits) = ([T::ZERO; CHUNK], [0_i8; CHUNK]);
+        let trits = matrix.to_trits();
+        let each = latent.len().checked_div(levels.len()).unwrap_or(0);
         for (index, &levels) in levels.iter().enumerate() {
-            let (mut sums, mut start) = ([0.0; MOST], index * each);
-            let shadow = &shadow[start..start + each];
-            let largest = shadow.iter().fold(0.0_f32, |max, w| max.max(w.to_f32().abs()));
-            for shadow in shadow.chunks(CHUNK) {
-                for (offset, w) in shadow.iter().enumerate() {
-                    let code = base.get((start + offset) / cols, (start + offset) % cols);
-                    latent[offset] = T::from_f32(w.to_f32());
-                    trits[offset] = i8::from(code > 0.0) - i8::from(code < 0.0);
-                }
-                let count = shadow.len();
-                let upstream = &gradients.get(weight)[start..start + count];
-                let (latent, trits) = (&latent[..count], &trits[..count]);
-                rule.add(&Group { latent, trits, upstream, levels, largest }, &mut sums);
-                start += count;
-            }
-            for (parameter, sum) in self.parameters.iter().zip(sums) {
-                let gradient = &mut gradients.get_mut(parameter.id)[index];
-                let own = T::from_f64(factor * sum);
-                *gradient = mutant!("BitLinear/learned levels overwritten", *gradient + own, own);
-            }
+            let range = index * each..(index + 1) * each;
+            let (latent, trits) = (latent.slice(range.clone()), &trits[range.clone()]);
+            let mut sums = [0.0; MOST];
+            let upstream = &gradients.get(weight)[range];
+            self.add_sums(latent, trits, upstream, (levels, largest(latent)), &mut sums);
+            self.add_group(index, &sums, matrix.rows() * matrix.cols(), lambda, gradients);
+        }
+    }
+
+    /// Adds Σ dL/dq · ∂ψ/∂p over some weights of a group to `sums`, given the levels and max|w| of that
+    /// group.
+    pub(super) fn add_sums<T: Real>(
+        &self,
+        latent: Weights<'_>,
+        trits: &[i8],
+        upstream: &[T],
+        (levels, largest): (Levels, f32),
+        sums: &mut [f64; MOST],
+    ) {
+        let rule = self.levels.rule.gradient::<T>();
+        let (mut wide, mut numbers) = ([0.0_f32; CHUNK], [T::ZERO; CHUNK]);
+        for start in (0..latent.len()).step_by(CHUNK) {
+            let range = start..latent.len().min(start + CHUNK);
+            let (wide, numbers) = (&mut wide[..range.len()], &mut numbers[..range.len()]);
+            latent.slice(range.clone()).widen(wide);
+            numbers.iter_mut().zip(&*wide).for_each(|(number, &w)| *number = T::from_f32(w));
+            let (trits, upstream) = (&trits[range.clone()], &upstream[range]);
+            rule.add(&Group { latent: numbers, trits, upstream, levels, largest }, sums);
+        }
+    }
+
+    /// Adds the gradients of the parameters of group `index`, from sums over all its weights. `numbers`
+    /// are the weights that the parameters decide on, those of other groups included.
+    pub(super) fn add_group<T: Real>(
+        &self,
+        index: usize,
+        sums: &[f64; MOST],
+        numbers: usize,
+        lambda: f32,
+        gradients: &mut Gradients<T>,
+    ) {
+        let lambda = mutant!("BitLinear/ramp left out of learned levels", f64::from(lambda), 1.0);
+        let factor = lambda * self.levels.rule.gradient::<T>().factor(numbers);
+        for (parameter, sum) in self.parameters.iter().zip(sums) {
+            let gradient = &mut gradients.get_mut(parameter.id)[index];
+            let own = T::from_f64(factor * sum);
+            *gradient = mutant!("BitLinear/learned levels overwritten", *gradient + own, own);
         }
     }
 
@@ -262,4 +289,13 @@ impl Learned {
         self.parameters.iter().map(of).sum::<usize>()
             + self.parameters.capacity() * size_of::<Parameter>()
     }
+}
+
+/// max|w|.
+pub(super) fn largest(weights: Weights<'_>) -> f32 {
+    let mut largest = 0.0_f32;
+    weights.for_each_chunk(|chunk| {
+        largest = chunk.iter().fold(largest, |max, w| max.max(w.abs()));
+    });
+    largest
 }

@@ -1,0 +1,179 @@
+//! The folder of a run: whose it is, and whether it is finished.
+
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::rows::Row;
+
+/// One run of a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Run {
+    /// The name of its row.
+    pub(super) row: String,
+    /// Its seed.
+    pub(super) seed: u32,
+    /// Its steps.
+    pub(super) steps: u32,
+    /// What `ternary` is told, without the folder.
+    pub(super) arguments: Vec<String>,
+}
+
+/// What this command writes into the folder of a run that has ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Receipt {
+    /// What `ternary` was told.
+    pub(super) arguments: Vec<String>,
+    /// How long it took.
+    pub(super) seconds: f64,
+    /// Which call of this command ran it: times are compared within one.
+    pub(super) invocation: u64,
+    /// The revision of the source.
+    pub(super) revision: String,
+    /// What the run said, if it failed.
+    pub(super) failure: Option<String>,
+}
+
+/// How far a run is.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum State {
+    /// There is no folder, or an empty one.
+    New,
+    /// This command began it and was stopped.
+    Interrupted,
+    /// It has ended.
+    Finished(Receipt),
+}
+
+const RECEIPT: &str = "evidence.json";
+
+impl Run {
+    /// The run of a row with a seed. There is one evaluation, at its end.
+    pub(super) fn new(row: &Row, seed: u32, steps: u32) -> Self {
+        let mut arguments = vec!["train".to_owned()];
+        arguments.extend(row.arguments.iter().cloned());
+        arguments.extend(["--steps".to_owned(), steps.to_string()]);
+        arguments.extend(["--seed".to_owned(), seed.to_string()]);
+        arguments.extend(["--set".to_owned(), format!("evaluation.every={steps}")]);
+        Self { row: row.name.clone(), seed, steps, arguments }
+    }
+
+    /// Its folder, in that of all runs.
+    pub(super) fn path(&self, folder: &Path) -> PathBuf {
+        folder.join(format!("{}-{}", self.row, self.seed))
+    }
+
+    /// A file beside its folder that is there while it runs.
+    fn begun(&self, folder: &Path) -> PathBuf {
+        folder.join(format!("{}-{}.begun", self.row, self.seed))
+    }
+
+    /// How far it is.
+    ///
+    /// # Errors
+    /// A folder that this command did not make, or of a run with other arguments.
+    pub(super) fn state(&self, folder: &Path) -> Result<State, Box<dyn Error>> {
+        let path = self.path(folder);
+        let receipt = path.join(RECEIPT);
+        if receipt.exists() {
+            let text = fs::read_to_string(&receipt)?;
+            let found: Receipt = serde_json::from_str(&text)
+                .map_err(|error| format!("{}: {error}", receipt.display()))?;
+            if found.arguments != self.arguments {
+                let [expected, found] = [&self.arguments, &found.arguments].map(|a| a.join(" "));
+                let path = path.display();
+                let text = format!("{path} is of other arguments; choose another --out");
+                return Err(format!("{text}\nexpected {expected}\nfound    {found}").into());
+            }
+            return Ok(State::Finished(found));
+        }
+        if self.begun(folder).exists() {
+            return Ok(State::Interrupted);
+        }
+        if path.exists() && !(path.is_dir() && path.read_dir()?.next().is_none()) {
+            return Err(format!("{} is not of this command", path.display()).into());
+        }
+        Ok(State::New)
+    }
+
+    /// Makes room for the run: what an interrupted one has left is removed.
+    pub(super) fn begin(&self, folder: &Path) -> Result<(), Box<dyn Error>> {
+        let path = self.path(folder);
+        if self.state(folder)? == State::Interrupted && path.exists() {
+            fs::remove_dir_all(&path)?;
+        }
+        Ok(fs::write(self.begun(folder), "")?)
+    }
+
+    /// Writes the receipt of the run.
+    pub(super) fn finish(&self, folder: &Path, receipt: &Receipt) -> Result<(), Box<dyn Error>> {
+        let path = self.path(folder);
+        fs::create_dir_all(&path)?;
+        let unfinished = path.join("evidence.unfinished");
+        fs::write(&unfinished, serde_json::to_vec_pretty(receipt)?)?;
+        fs::rename(unfinished, path.join(RECEIPT))?;
+        Ok(fs::remove_file(self.begun(folder))?)
+    }
+
+    /// Forgets that it was begun: it did not come to run.
+    pub(super) fn give_up(&self, folder: &Path) -> Result<(), Box<dyn Error>> {
+        Ok(fs::remove_file(self.begun(folder))?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rows;
+    use super::super::temporary::TemporaryFolder;
+    use super::*;
+
+    fn run(steps: u32) -> Run {
+        Run::new(&rows::chosen(&["twn".into()])[0], 2, steps)
+    }
+
+    #[test]
+    fn a_run_is_told_its_row_steps_seed_and_that_it_evaluates_at_its_end_only() {
+        let expected = "train --ste twn --steps 7 --seed 2 --set evaluation.every=7";
+        assert_eq!(run(7).arguments.join(" "), expected);
+    }
+
+    #[test]
+    fn a_run_is_new_then_interrupted_then_finished() {
+        let folder = TemporaryFolder::new();
+        let (run, at) = (run(7), folder.path());
+        assert_eq!(run.state(at).unwrap(), State::New);
+        run.begin(at).unwrap();
+        let half = run.path(at).join("metrics.jsonl");
+        fs::create_dir(run.path(at)).unwrap();
+        fs::write(&half, "half a").unwrap();
+        assert_eq!(run.state(at).unwrap(), State::Interrupted);
+        run.begin(at).unwrap();
+        assert!(!half.exists());
+        let receipt = Receipt {
+            arguments: run.arguments.clone(),
+            seconds: 1.5,
+            invocation: 3,
+            revision: "abc".into(),
+            failure: None,
+        };
+        run.finish(at, &receipt).unwrap();
+        assert_eq!(run.state(at).unwrap(), State::Finished(receipt));
+        let error = self::run(8).state(at).unwrap_err().to_string();
+        assert!(error.contains("other arguments") && error.contains("--steps 8"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_of_somebody_else_is_refused_and_left_alone() {
+        let folder = TemporaryFolder::new();
+        let run = run(7);
+        fs::create_dir(run.path(folder.path())).unwrap();
+        assert_eq!(run.state(folder.path()).unwrap(), State::New);
+        let precious = run.path(folder.path()).join("precious");
+        fs::write(&precious, "").unwrap();
+        assert!(run.begin(folder.path()).unwrap_err().to_string().contains("not of this command"));
+        assert!(precious.exists());
+    }
+}
