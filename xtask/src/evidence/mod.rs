@@ -26,7 +26,7 @@ use crate::workspace::Workspace;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Steps of each run
-    #[arg(long, value_name = "N", default_value = "200",
+    #[arg(long, value_name = "N", default_value = "150",
           value_parser = clap::value_parser!(u32).range(1..))]
     steps: u32,
     /// Runs of each row: with the seeds 0 to N − 1

@@ -24,8 +24,7 @@ use crate::tape::Tape;
 /// W ← SR(W + ΔW)      P(level) = |W + ΔW| / level,  else 0;   E[SR(w)] = w inside the grid
 /// ```
 ///
-/// A step as long as those of latent weights changes many trits at once, so it wants a smaller
-/// learning rate. The scales are those of the weights that training starts from.
+/// The scales are those of the weights that training starts from.
 ///
 /// ```
 /// use nn::ternary_core::noise::Noise;

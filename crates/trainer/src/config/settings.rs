@@ -129,7 +129,7 @@ settings! {
         /// The learning rate after the warm-up
         learning_rate: f64 = 6e-3, in POSITIVE;
         /// Learning rate of ternary weights without latent ones, in learning rates of the others
-        dqt_rate: f64 = 0.02, in POSITIVE;
+        dqt_rate: f64 = 1.0, in POSITIVE;
         /// The learning rate of learned scales, as a multiple of the learning rate
         scale_rate: f64 = 1.0, in 0.0..=1e6;
         /// The learning rate of learned thresholds, as a multiple of the learning rate
