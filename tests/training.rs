@@ -124,7 +124,9 @@ fn a_saved_model_has_the_loss_that_its_run_reported() {
     // The tenth that the run holds out.
     let held_out = &text[text.len() - text.len().div_ceil(10)..];
     fs::write(folder.path("held-out"), held_out).unwrap();
-    for (out, flag) in [("ternary", ""), ("float", "--float")] {
+    let shared = "--preset moe --set ternary.scale_sync=per-block --set model.per_layer_embedding=16 \
+                  --ste ttq";
+    for (out, flag) in [("ternary", ""), ("float", "--float"), ("shared", shared)] {
         train(&folder, out, &format!("--steps 10 --data text {flag}"));
         let reported = losses(&metrics(&folder, out)).1.pop().unwrap();
         let arguments = format!("eval --model {out}/model --data held-out --windows 16 --json");
@@ -232,4 +234,48 @@ fn mixtures_learn_and_experts_start_as_copies_of_a_dense_model() {
     let refused =
         folder.ternary(&format!("train {SMALL} --preset moe --out x --from {}", moe.display()));
     assert!(refused.code != Some(0) && refused.stderr.contains("float weights"), "{refused:?}");
+}
+
+/// The scales of matrices by name, from the last record of layers.
+fn scales(records: &[Value]) -> Vec<(String, Value)> {
+    let last = records.iter().rfind(|record| record["kind"] == "layers").unwrap();
+    let matrices = last["matrices"].as_array().unwrap().iter();
+    matrices.map(|matrix| (matrix["name"].as_str().unwrap().to_owned(), matrix.clone())).collect()
+}
+
+#[test]
+fn the_channels_of_a_block_learn_with_one_scale_and_a_per_layer_embedding() {
+    let folder = Folder::new("shared");
+    let block =
+        "--preset moe --set ternary.scale_sync=per-block --set model.per_layer_embedding=16";
+    let keys = ["positive_scale", "negative_scale"];
+    for (out, mode) in [("fitted", "twn"), ("learned", "ttq")] {
+        train(&folder, out, &format!("{block} --ste {mode} --steps 30"));
+        let records = metrics(&folder, out);
+        let (steps, _) = losses(&records);
+        assert!(mean(&steps[25..]) < steps[0] - 1.5, "{steps:?}");
+        for layer in 0..2 {
+            let of_layer = format!("model.layers.{layer}.");
+            let mut channels = scales(&records);
+            channels.retain(|(name, _)| name.starts_with(&of_layer) && !name.contains("self_attn"));
+            // Gate, up and down of four experts and the shared one, and two of the embedding.
+            assert_eq!(channels.len(), 5 * 3 + 2);
+            let first = &channels[0].1;
+            let keys = if mode == "ttq" { &keys[..] } else { &["scale"] };
+            for (name, matrix) in &channels {
+                for key in keys {
+                    assert!(matrix[key]["mean"].is_number() || matrix[key].is_number(), "{matrix}");
+                    assert_eq!(matrix[key], first[key], "{name}");
+                }
+            }
+        }
+    }
+    for (refused, keys) in [
+        ("--set ternary.granularity=row", "ternary.scale_sync, ternary.granularity"),
+        ("--dqt", "ternary.scale_sync, dqt"),
+        ("--set ternary.scale_sync=per-layer", "per-expert"),
+    ] {
+        let done = folder.ternary(&format!("train {SMALL} {block} --out x {refused}"));
+        assert!(done.code == Some(2) && done.stderr.contains(keys), "{done:?}");
+    }
 }

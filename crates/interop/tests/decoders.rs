@@ -95,6 +95,8 @@ fn a_model_that_was_saved_and_loaded_gives_the_same_bits() {
         DecoderConfig { tied_head: false, nonlinearity: Nonlinearity::ReluSquared, ..small() },
         DecoderConfig { sub_norms: false, nonlinearity: Nonlinearity::Gelu, ..small() },
         DecoderConfig { mixture: Some(MIXTURE), ..small() },
+        DecoderConfig { mixture: Some(MIXTURE), per_layer: 12, ..small() },
+        DecoderConfig { per_layer: 6, sub_norms: false, ..small() },
     ];
     let directory = tempfile::tempdir().unwrap();
     for kind in kinds {
@@ -146,16 +148,26 @@ fn levels_that_were_learned_are_those_of_the_saved_model() {
         LearnedRule::Ttq { threshold: 0.05, is_threshold_learned: true },
     ] {
         let learned = Some(LearnedLevels { rule, granularity: Granularity::Tensor });
-        let kind = ternary(BitLinearOptions { learned, ..BitLinearOptions::default() }, true, true);
-        let mut trained = model(small(), kind);
-        let before = score_bits(&trained);
-        train(&mut trained);
-        assert_ne!(score_bits(&trained), before);
-        let directory = tempfile::tempdir().unwrap();
-        interop::save(&trained, directory.path()).unwrap();
-        let loaded = interop::load(directory.path()).unwrap();
-        assert_eq!(score_bits(&loaded), score_bits(&trained), "{rule:?}");
+        let options = BitLinearOptions { learned, ..BitLinearOptions::default() };
+        for sync in ScaleSync::ALL {
+            let (shadow, embedding, head) = (Shadow::F32, true, true);
+            let options = options.clone();
+            let kind = WeightKind::Ternary { options, shadow, embedding, head, sync };
+            let shape = DecoderConfig { mixture: Some(MIXTURE), per_layer: 6, ..small() };
+            assert_kept_by_training(model(shape, kind));
+        }
     }
+}
+
+/// Trains a little, saves, and loads again.
+fn assert_kept_by_training(mut trained: Decoder<f32>) {
+    let before = score_bits(&trained);
+    train(&mut trained);
+    assert_ne!(score_bits(&trained), before);
+    let directory = tempfile::tempdir().unwrap();
+    interop::save(&trained, directory.path()).unwrap();
+    let loaded = interop::load(directory.path()).unwrap();
+    assert_eq!(score_bits(&loaded), score_bits(&trained));
 }
 
 /// Changes the tensors of a saved model that has no manifest.
@@ -254,6 +266,16 @@ fn experts_that_do_not_fit_the_configuration_are_named() {
             "\"use_shared_expert\": true",
             "\"use_shared_expert\": false",
             "model.layers.0.mlp.shared_expert".to_owned(),
+        ),
+        (
+            "\"num_experts\"",
+            "\"hidden_size_per_layer_input\": 0, \"num_experts\"",
+            "config.json: configuration: invalid value: integer `0`".to_owned(),
+        ),
+        (
+            "\"num_experts\"",
+            "\"hidden_size_per_layer_input\": 8, \"num_experts\"",
+            "model.layers.0.per_layer_input_norm.weight\" is missing".to_owned(),
         ),
     ] {
         let directory = tempfile::tempdir().unwrap();

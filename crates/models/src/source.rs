@@ -43,8 +43,8 @@ pub trait WeightSource<T> {
     /// As [`WeightSource::projection`].
     fn gain(&mut self, name: &str, width: usize) -> Result<Vec<T>, Self::Error>;
 
-    /// The levels that the channels' projections of one expert or of one block, called `name`, have in
-    /// common; asked for before them. None where they share none at this scope, as in any source of weights
+    /// The levels that the projections of one expert, or of all channels of one block, have in common: of
+    /// what is called `name`, asked for before them. None where they share none at this scope, as in any source of weights
     /// that do not train.
     ///
     /// # Errors
@@ -64,8 +64,10 @@ pub trait WeightSource<T> {
 pub enum Role {
     /// Attention: between positions.
     Attention,
-    /// Feed-forward nets, experts and per-layer embeddings: within a position. Their levels may be shared.
+    /// Feed-forward nets and experts: within a position. Their levels may be shared.
     Channels,
+    /// Per-layer embeddings. Their levels may be those of the block.
+    PerLayer,
     /// The router of a mixture, or a gate: real in any model.
     Router,
     /// The scores of tokens.
@@ -211,7 +213,11 @@ impl Initial {
             WeightKind::Ternary { options, shadow, head, sync, .. }
                 if role != Role::Router && (role != Role::Head || *head) =>
             {
-                let is_shared = role == Role::Channels && *sync != ScaleSync::PerMatrix;
+                let is_shared = match role {
+                    Role::Channels => *sync != ScaleSync::PerMatrix,
+                    Role::PerLayer => *sync == ScaleSync::PerBlock,
+                    _ => false,
+                };
                 Some((BitLinearOptions { is_shared, ..options.clone() }, *shadow))
             }
             _ => None,
