@@ -273,7 +273,6 @@ fn the_channels_of_a_block_learn_with_one_scale_and_a_per_layer_embedding() {
     for (refused, keys) in [
         ("--set ternary.granularity=row", "ternary.scale_sync, ternary.granularity"),
         ("--dqt", "ternary.scale_sync, dqt"),
-        ("--set ternary.scale_sync=per-layer", "per-expert"),
     ] {
         let done = folder.ternary(&format!("train {SMALL} {block} --out x {refused}"));
         assert!(done.code == Some(2) && done.stderr.contains(keys), "{done:?}");
