@@ -4,13 +4,13 @@ use ternary_core::kernels::Store;
 use ternary_core::{TernaryMatrix, mutant};
 
 use super::dense::gaussian;
+use super::ternary_product::TernaryProduct;
 use super::{BitLinearOptions, Lookup, Projection, check_backward, check_forward, look_up_rows};
-use crate::compute::{Compute, dequantize_rows};
+use crate::compute::Compute;
 use crate::error::{InLayer, Result};
 use crate::gradients::Gradients;
 use crate::input::Input;
 use crate::module::{Memory, Module, Tensor, Values, ValuesMut};
-use crate::ops::{LinearShape, linear_weight_gradient};
 use crate::parameters::{ParameterId, Parameters};
 use crate::projection::Activations;
 use crate::tape::Tape;
@@ -105,6 +105,11 @@ impl GridLinear {
     pub fn weight(&self) -> &TernaryMatrix {
         &self.weight
     }
+
+    fn product(&self) -> TernaryProduct<'_> {
+        let Self { name: layer, weight, activations, .. } = self;
+        TernaryProduct { layer, weight, activations: *activations }
+    }
 }
 
 impl<T: Compute> Module<T> for GridLinear {
@@ -139,11 +144,8 @@ impl<T: Compute> Projection<T> for GridLinear {
 
     fn forward(&self, input: &mut Input<T>, y: &mut [T], tape: &mut Tape<T>) -> Result<()> {
         check_forward(self, input, y)?;
-        match self.activations {
-            Activations::Int8 => input.keep_codes(),
-            Activations::Real => input.keep_values(),
-        }
-        self.activations.product(&self.name, input, &self.weight, y, tape)
+        self.product().keep(input);
+        self.product().forward(input, y, tape)
     }
 
     fn backward(
@@ -155,34 +157,19 @@ impl<T: Compute> Projection<T> for GridLinear {
         gradients: &mut Gradients<T>,
     ) -> Result<()> {
         check_backward(self, input, dy, dx.as_deref())?;
-        let (rows, w) = (input.rows(), &self.weight);
         if let Some(dx) = mutant!("GridLinear/dx left out", dx, None) {
             let store = mutant!("GridLinear/dx overwritten", Store::Add, Store::Set);
-            T::ternary_product_transposed(dy, rows, w, dx, store).in_layer(&self.name)?;
+            self.product().input_gradient(input.rows(), dy, dx, store)?;
         }
-        let shape = LinearShape { rows, inputs: w.cols(), outputs: w.rows() };
         let dw = gradients.get_mut(self.id);
         mutant!("GridLinear/dW sign", { dw.iter_mut().for_each(|dw| *dw = -*dw) });
-        match self.activations {
-            Activations::Int8 => {
-                let mut seen = tape.take(rows * w.cols());
-                dequantize_rows(input.codes(&self.name)?, &mut seen);
-                let result = linear_weight_gradient(shape, &seen, dy, dw);
-                tape.give(seen);
-                result
-            }
-            Activations::Real => linear_weight_gradient(shape, input.values(&self.name)?, dy, dw),
-        }
+        self.product().weight_gradient(input, dy, dw, tape)
     }
 }
 
 impl<T: Compute> Lookup<T> for GridLinear {
     fn look_up(&self, tokens: &[u32], y: &mut [T]) -> Result<()> {
-        look_up_rows(self, tokens, y, |row, y| {
-            for (col, y) in y.iter_mut().enumerate() {
-                *y = T::from_f32(self.weight.get(row, col));
-            }
-        })
+        look_up_rows(self, tokens, y, |row, weights| self.weight.row_f32(row, weights))
     }
 
     fn weight_gradient<'a>(&self, gradients: &'a mut Gradients<T>) -> Option<&'a mut [T]> {

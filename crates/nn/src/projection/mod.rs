@@ -15,11 +15,12 @@ mod grid_linear;
 mod learned;
 mod shared_levels;
 mod ternary_linear;
+mod ternary_product;
 
 use std::fmt::Debug;
 
 use crate::compute::Compute;
-use crate::error::{Error, Result, check_size};
+use crate::error::{Error, InLayer, Result, check_size};
 use crate::gradients::Gradients;
 use crate::input::Input;
 use crate::module::Module;
@@ -122,17 +123,21 @@ fn check_look_up<T: Compute>(
     }
 }
 
-/// Checks a look-up and calls `row` with each token and its place in `y`.
+/// Checks a look-up in weights of `f32`; `decode` writes the row of a token.
 fn look_up_rows<T: Compute>(
     projection: &(impl Projection<T> + ?Sized),
     tokens: &[u32],
     y: &mut [T],
-    row: impl Fn(usize, &mut [T]),
+    decode: impl Fn(usize, &mut [f32]) -> ternary_core::Result<()>,
 ) -> Result<()> {
     check_look_up(projection, tokens, y)?;
     let width = projection.inputs();
+    let mut weights = vec![0.0; width];
     for (&token, y) in tokens.iter().zip(y.chunks_exact_mut(width.max(1))) {
-        row(token as usize, y);
+        decode(token as usize, &mut weights).in_layer(projection.name())?;
+        for (y, &weight) in y.iter_mut().zip(&weights) {
+            *y = T::from_f32(weight);
+        }
     }
     Ok(())
 }

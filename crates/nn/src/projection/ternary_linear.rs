@@ -4,6 +4,7 @@ use ternary_core::kernels::Store;
 use ternary_core::{Packing, Quantizer, Real, Scales, TernaryMatrix, Weights, mutant};
 
 use super::bias::add_to_rows;
+use super::ternary_product::TernaryProduct;
 use super::{Lookup, Projection, check_backward, check_forward, look_up_rows};
 use crate::compute::Compute;
 use crate::error::{InLayer, Result, check_size};
@@ -106,6 +107,11 @@ impl TernaryLinear {
     pub fn to_f32(&self) -> Vec<f32> {
         self.weight.to_f32()
     }
+
+    fn product(&self) -> TernaryProduct<'_> {
+        let Self { name: layer, weight, activations, .. } = self;
+        TernaryProduct { layer, weight, activations: *activations }
+    }
 }
 
 impl<T: Real> Module<T> for TernaryLinear {
@@ -138,7 +144,7 @@ impl<T: Compute> Projection<T> for TernaryLinear {
 
     fn forward(&self, input: &mut Input<T>, y: &mut [T], tape: &mut Tape<T>) -> Result<()> {
         check_forward(self, input, y)?;
-        self.activations.product(&self.name, input, &self.weight, y, tape)?;
+        self.product().forward(input, y, tape)?;
         self.bias.as_ref().map_or(Ok(()), |bias| add_to_rows(bias, y, tape))
     }
 
@@ -153,10 +159,7 @@ impl<T: Compute> Projection<T> for TernaryLinear {
         check_backward(self, input, dy, dx.as_deref())?;
         let Some(dx) = dx else { return Ok(()) };
         let store = mutant!("TernaryLinear/dx overwritten", Store::Add, Store::Set);
-        let add = |dx: &mut [T]| {
-            let result = T::ternary_product_transposed(dy, input.rows(), &self.weight, dx, store);
-            result.in_layer(&self.name)
-        };
+        let add = |dx: &mut [T]| self.product().input_gradient(input.rows(), dy, dx, store);
         mutant!("TernaryLinear/dx twice", { add(dx)? });
         mutant!("TernaryLinear/dx left out", add(dx), Ok(()))
     }
@@ -164,11 +167,7 @@ impl<T: Compute> Projection<T> for TernaryLinear {
 
 impl<T: Compute> Lookup<T> for TernaryLinear {
     fn look_up(&self, tokens: &[u32], y: &mut [T]) -> Result<()> {
-        look_up_rows(self, tokens, y, |row, y| {
-            for (col, y) in y.iter_mut().enumerate() {
-                *y = T::from_f32(self.weight.get(row, col));
-            }
-        })
+        look_up_rows(self, tokens, y, |row, weights| self.weight.row_f32(row, weights))
     }
 
     fn weight_gradient<'a>(&self, _: &'a mut Gradients<T>) -> Option<&'a mut [T]> {

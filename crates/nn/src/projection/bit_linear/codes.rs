@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use half::bf16;
 use ste::{AnyEstimator, Estimator};
 use ternary_core::kernels::Kernels;
 use ternary_core::{Error, Granularity, Levels, Quantizer, Result, TernaryMatrix, Weights};
@@ -127,9 +126,13 @@ pub(super) fn decide(
         // Centred numbers lie in (−½, ½).
         let reach = 2.0 * options.boundary_noise * levels[group].threshold;
         let weights = weights.slice(group * each..(group + 1) * each);
-        for (index, noisy) in noisy.iter_mut().enumerate() {
-            *noisy = value(weights, index) + reach * *noisy;
-        }
+        let mut start = 0;
+        weights.for_each_chunk(|latent| {
+            for (noisy, w) in noisy[start..].iter_mut().zip(latent) {
+                *noisy = w + reach * *noisy;
+            }
+            start += latent.len();
+        });
     }
     kernels.requantize(Weights::F32(noisy), &rule, base)
 }
@@ -151,8 +154,8 @@ pub(super) fn soften(
         *soft = Vec::new();
         return;
     }
-    latent.clear();
-    latent.extend((0..weights.len()).map(|index| value(weights, index)));
+    latent.resize(weights.len(), 0.0);
+    weights.widen(latent);
     soft.resize(latent.len(), 0.0);
     if is_relaxed {
         let each = latent.len().checked_div(levels.len()).unwrap_or(0).max(1);
@@ -161,22 +164,13 @@ pub(super) fn soften(
             estimator.relax(latent, levels, update.progress(), soft);
         }
     } else {
-        let cols = base.cols().max(1);
-        let quantized = |index| base.get(index / cols, index % cols);
-        soft.iter_mut().enumerate().for_each(|(index, soft)| *soft = quantized(index));
+        for (row, soft) in soft.chunks_exact_mut(base.cols().max(1)).enumerate() {
+            base.row_f32(row, soft).expect("a row of its own shape");
+        }
     }
     if update.lambda < 1.0 {
         for (soft, &w) in soft.iter_mut().zip(&*latent) {
             *soft = w + update.lambda * (*soft - w);
         }
-    }
-}
-
-/// One latent weight.
-fn value(weights: Weights<'_>, index: usize) -> f32 {
-    match weights {
-        Weights::F32(values) => values[index],
-        Weights::Bf16(values) => bf16::to_f32(values[index]),
-        Weights::F16(values) => values[index].to_f32(),
     }
 }

@@ -4,15 +4,16 @@ use ternary_core::kernels::{DenseOperand, Store};
 use ternary_core::mutant;
 
 use super::{BitLinear, ShadowPrecision};
-use crate::compute::{Compute, dequantize_rows};
+use crate::compute::Compute;
 use crate::error::{InLayer, Result};
 use crate::gradients::Gradients;
 use crate::input::Input;
 use crate::module::{Memory, Module, Tensor, Update, Values, ValuesMut};
-use crate::ops::{LinearShape, linear, linear_weight_gradient};
+use crate::ops::linear;
 use crate::parameters::ParameterId;
 use crate::projection::bias::add_to_rows;
 use crate::projection::learned::Learned;
+use crate::projection::ternary_product::TernaryProduct;
 use crate::projection::{
     Activations, Lookup, Projection, check_backward, check_forward, look_up_rows,
 };
@@ -120,18 +121,10 @@ impl<P: ShadowPrecision> BitLinear<P> {
         weights
     }
 
-    /// x̂: what the product sees of the inputs.
-    fn seen<T: Compute>(&self, input: &Input<T>, tape: &mut Tape<T>) -> Result<Vec<T>> {
-        let mut seen = tape.take(input.rows() * input.cols());
-        match self.options.activations {
-            Activations::Int8 => dequantize_rows(input.codes(&self.name)?, &mut seen),
-            Activations::Real => seen.copy_from_slice(input.values(&self.name)?),
-        }
-        Ok(seen)
-    }
-
-    fn shape(&self, rows: usize) -> LinearShape {
-        LinearShape { rows, inputs: self.base.cols(), outputs: self.base.rows() }
+    /// The product with Q(W).
+    fn product(&self) -> TernaryProduct<'_> {
+        let Self { name: layer, base: weight, options, .. } = self;
+        TernaryProduct { layer, weight, activations: options.activations }
     }
 
     fn soft_forward<T: Compute>(
@@ -143,9 +136,9 @@ impl<P: ShadowPrecision> BitLinear<P> {
         if self.options.activations == Activations::Int8 {
             input.quantized(&self.name, tape)?;
         }
-        let (seen, weights) = (self.seen(input, tape)?, self.soft(tape));
-        let result = linear(self.shape(input.rows()), &seen, &weights, y);
-        tape.give(seen);
+        let (product, weights) = (self.product(), self.soft(tape));
+        let shape = product.shape(input.rows());
+        let result = product.see(input, tape, |seen| linear(shape, seen, &weights, y));
         tape.give(weights);
         result
     }
@@ -160,15 +153,16 @@ impl<P: ShadowPrecision> BitLinear<P> {
     ) -> Result<()> {
         let store = mutant!("BitLinear/dx overwritten", Store::Add, Store::Set);
         if self.is_hard() {
-            let add = |dy: &[T], dx: &mut [T], store| {
-                T::ternary_product_transposed(dy, rows, &self.base, dx, store).in_layer(&self.name)
-            };
-            mutant!("BitLinear/dx without α", add(dy, dx, store)?, {
-                let alpha = T::from_f32(self.base.scales().positive()[0]);
-                let dy: Vec<T> = dy.iter().map(|&dy| dy / alpha).collect();
-                add(&dy, dx, store)?;
-            });
-            return Ok(());
+            let product = self.product();
+            return mutant!(
+                "BitLinear/dx without α",
+                product.input_gradient(rows, dy, dx, store),
+                {
+                    let alpha = T::from_f32(self.base.scales().positive()[0]);
+                    let dy: Vec<T> = dy.iter().map(|&dy| dy / alpha).collect();
+                    product.input_gradient(rows, &dy, dx, store)
+                }
+            );
         }
         let weights = self.soft(tape);
         let mut product = || {
@@ -200,13 +194,10 @@ impl<T: Compute, P: ShadowPrecision> Projection<T> for BitLinear<P> {
         if !self.is_hard() {
             self.soft_forward(input, y, tape)?;
         } else {
-            self.options.activations.product(&self.name, input, &self.base, y, tape)?;
+            self.product().forward(input, y, tape)?;
         }
         if self.shadow.is_some() {
-            match self.options.activations {
-                Activations::Int8 => input.keep_codes(),
-                Activations::Real => input.keep_values(),
-            }
+            self.product().keep(input);
         }
         let lambda = mutant!("BitLinear/ramp left out of the dead bias", self.lambda, 1.0);
         self.added(lambda).map_or(Ok(()), |added| add_to_rows(&added, y, tape))
@@ -221,16 +212,11 @@ impl<T: Compute, P: ShadowPrecision> Projection<T> for BitLinear<P> {
         gradients: &mut Gradients<T>,
     ) -> Result<()> {
         check_backward(self, input, dy, dx.as_deref())?;
-        let rows = input.rows();
         if let Some(dx) = mutant!("BitLinear/dx left out", dx, None) {
-            self.input_gradient(rows, dy, dx, tape)?;
+            self.input_gradient(input.rows(), dy, dx, tape)?;
         }
         if self.shadow.is_some() {
-            let seen = self.seen(input, tape)?;
-            let dw = gradients.get_mut(self.id);
-            let result = linear_weight_gradient(self.shape(rows), &seen, dy, dw);
-            tape.give(seen);
-            result?;
+            self.product().weight_gradient(input, dy, gradients.get_mut(self.id), tape)?;
             if let Some(dead) = &self.dead {
                 dead.backward(dy, gradients)?;
             }
@@ -245,11 +231,12 @@ impl<T: Compute, P: ShadowPrecision> Projection<T> for BitLinear<P> {
 impl<T: Compute, P: ShadowPrecision> Lookup<T> for BitLinear<P> {
     fn look_up(&self, tokens: &[u32], y: &mut [T]) -> Result<()> {
         let cols = self.base.cols();
-        look_up_rows(self, tokens, y, |row, y| {
-            for (col, y) in y.iter_mut().enumerate() {
-                let soft = self.soft.get(row * cols + col);
-                *y = T::from_f32(soft.copied().unwrap_or_else(|| self.base.get(row, col)));
+        look_up_rows(self, tokens, y, |row, weights| {
+            if self.is_hard() {
+                return self.base.row_f32(row, weights);
             }
+            weights.copy_from_slice(&self.soft[row * cols..][..cols]);
+            Ok(())
         })
     }
 
