@@ -1,5 +1,5 @@
 //! Levels that several matrices share: the gradients of W_p and W_n against the whole forward, in `f64`,
-//! with weights made from the trits that the layer decided.
+//! with weights made from the trits that the layer decided; and that of LSQ's α against ψ of all weights.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,8 @@ use nn::{
     Parameters, PerLayerEmbedding, Projection, RmsNorm, Sequences, SharedLevels, Tape, Values,
     ValuesMut,
 };
-use ternary_core::Granularity;
+use ste::{Lsq, ParameterGradient, Point};
+use ternary_core::{Granularity, Levels};
 
 use super::op::narrow;
 use crate::gradcheck::case::{Case, Outcome};
@@ -22,6 +23,7 @@ const TABLE: usize = 6;
 const TOKENS: [u32; 6] = [1, 0, 3, 1, 2, 0];
 const SEQUENCES: Sequences = Sequences { count: 2, length: 3 };
 const LAYER: &str = "layer";
+const TTQ: LearnedRule = LearnedRule::Ttq { threshold: 0.3, is_threshold_learned: false };
 
 /// Which layer owns the group.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -34,7 +36,7 @@ enum Owner {
 pub(super) fn all() -> Vec<Box<dyn Case>> {
     [(Owner::FeedForward, "FeedForward"), (Owner::Block, "Block")]
         .into_iter()
-        .map(|(owner, item)| case(owner, item))
+        .flat_map(|(owner, item)| [magnitudes(owner, item), scale(owner, item)])
         .collect()
 }
 
@@ -49,11 +51,15 @@ struct Whole {
 }
 
 impl Whole {
-    fn build(owner: Owner, shared: bool, project: &mut Project<'_>) -> Outcome<Self> {
+    fn build(
+        owner: Owner,
+        shared: Option<LearnedRule>,
+        project: &mut Project<'_>,
+    ) -> Outcome<Self> {
         let mut parameters = Parameters::new();
         let levels = match shared {
-            true => Some(SharedLevels::declare(LAYER, &options(), &mut parameters)?),
-            false => None,
+            Some(rule) => Some(SharedLevels::declare(LAYER, &options(rule), &mut parameters)?),
+            None => None,
         };
         let channels = feed_forward("channels", &mut parameters, project)?;
         if owner == Owner::FeedForward {
@@ -83,10 +89,10 @@ impl Whole {
     }
 
     /// Of projections whose latent weights are ternary with shared levels.
-    fn shared(owner: Owner) -> Outcome<Self> {
-        Self::build(owner, true, &mut |name, [outputs, inputs], parameters| {
+    fn shared(owner: Owner, rule: LearnedRule) -> Outcome<Self> {
+        Self::build(owner, Some(rule), &mut |name, [outputs, inputs], parameters| {
             let latent = narrow(&signed(name, outputs * inputs));
-            let options = BitLinearOptions { is_shared: true, ..options() };
+            let options = BitLinearOptions { is_shared: true, ..options(rule) };
             Ok(Box::new(BitLinear::from_weight(name, inputs, latent, options, parameters)?))
         })
     }
@@ -97,7 +103,7 @@ impl Whole {
         trits: &BTreeMap<String, Vec<i8>>,
         [positive, negative]: [f64; 2],
     ) -> Outcome<Self> {
-        Self::build(owner, false, &mut |name, [_, inputs], parameters| {
+        Self::build(owner, None, &mut |name, [_, inputs], parameters| {
             let trits = trits.get(&format!("{name}.weight")).ok_or("a matrix that is not there")?;
             let weight = |&trit: &i8| match trit {
                 1 => positive,
@@ -161,8 +167,7 @@ impl Whole {
     }
 }
 
-fn options() -> BitLinearOptions {
-    let rule = LearnedRule::Ttq { threshold: 0.3, is_threshold_learned: false };
+fn options(rule: LearnedRule) -> BitLinearOptions {
     BitLinearOptions {
         learned: Some(LearnedLevels { rule, granularity: Granularity::Tensor }),
         activations: Activations::Real,
@@ -194,19 +199,20 @@ fn feed_forward(
     Ok(FeedForward::new(name, Nonlinearity::SwiGlu, projections, None)?)
 }
 
-fn case(owner: Owner, item: &'static str) -> Box<dyn Case> {
+/// W_p and W_n through the whole forward: the codes do not depend on them.
+fn magnitudes(owner: Owner, item: &'static str) -> Box<dyn Case> {
     let name = format!("{item}, shared W_p and W_n");
     let x = signed(&name, SEQUENCES.rows() * WIDTH);
     let array = |what, value| Array::new(what, &[1], vec![value]);
     let arrays = vec![array("positive_scale", 0.5), array("negative_scale", 0.75)];
     let forward_x = x.clone();
     let forward = move |values: &[Vec<f64>]| {
-        let trits = Whole::shared(owner)?.trits();
+        let trits = Whole::shared(owner, TTQ)?.trits();
         let whole = Whole::dense(owner, &trits, [values[0][0], values[1][0]])?;
         Ok(vec![whole.forward(&forward_x, &mut Tape::inference())?])
     };
     let backward = move |values: &[Vec<f64>], upstream: &[Vec<f64>], d: &mut [Vec<f64>]| {
-        let mut whole = Whole::shared(owner)?;
+        let mut whole = Whole::shared(owner, TTQ)?;
         whole.set(values)?;
         let mut tape = Tape::recording();
         whole.forward(&x, &mut tape)?;
@@ -219,4 +225,45 @@ fn case(owner: Owner, item: &'static str) -> Box<dyn Case> {
         Ok(())
     };
     Box::new(Gradient::of_arrays(name, &[item], arrays, forward, backward))
+}
+
+/// α of LSQ, from dL/dq of all weights of the group: 1/√N · Σ dL/dq · ∂ψ/∂α, where N counts all of them.
+fn scale(owner: Owner, item: &'static str) -> Box<dyn Case> {
+    let name = format!("{item}, shared scale of LSQ");
+    let array = Array::new("scale", &[1], vec![0.5]).step(1.0 / 1024.0);
+    let forward = move |values: &[Vec<f64>]| {
+        let whole = Whole::shared(owner, LearnedRule::Lsq)?;
+        let mut weights = Vec::new();
+        whole.module().visit(&mut |tensor| {
+            if let Values::Ternary { matrix, latent: Some(latent), .. } = tensor.values {
+                let levels = Levels::symmetric(0.0, matrix.scales().positive()[0]);
+                let point = |(latent, trit): (f32, i8)| {
+                    let latent = f64::from(latent);
+                    Point { latent, trit, levels, largest: 0.0 }
+                };
+                weights.extend(latent.to_f32().into_iter().zip(matrix.to_trits()).map(point));
+            }
+        });
+        let factor = 1.0 / (weights.len() as f64).sqrt();
+        let psi = |point: Point<f64>| factor * Lsq.surrogate(point, &values[0]);
+        Ok(vec![weights.into_iter().map(psi).collect()])
+    };
+    let backward = move |_: &[Vec<f64>], upstream: &[Vec<f64>], d: &mut [Vec<f64>]| {
+        let whole = Whole::shared(owner, LearnedRule::Lsq)?;
+        let mut gradients = Gradients::zeros(&whole.parameters);
+        let scale = whole.parameters.find("layer.scale").ok_or("no such parameter")?;
+        gradients.get_mut(scale)[0] = d[0][0];
+        let mut start = 0;
+        whole.module().visit(&mut |tensor| {
+            if let (Values::Ternary { .. }, Some(id)) = (tensor.values, tensor.id) {
+                let own = gradients.get_mut(id);
+                own.copy_from_slice(&upstream[0][start..start + own.len()]);
+                start += own.len();
+            }
+        });
+        whole.module().finish_gradients(&mut gradients)?;
+        d[0][0] = gradients.get(scale)[0];
+        Ok(())
+    };
+    Box::new(Gradient::of_arrays(name, &[item], vec![array], forward, backward))
 }
