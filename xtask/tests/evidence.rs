@@ -17,27 +17,39 @@ fn empty_folder(name: &str) -> PathBuf {
     folder
 }
 
-/// Leaves what a finished run of one step would have left.
-fn finish(folder: &Path, row: &str, ste: &str, [held_out, sparsity]: [f64; 2]) {
-    let run = folder.join(format!("{row}-0"));
+/// Leaves the receipt of a finished run in the folder `name`, and these lines of metrics.
+fn leave(folder: &Path, name: &str, ste: &str, steps: usize, records: &[serde_json::Value]) {
+    let run = folder.join(name);
     fs::create_dir(&run).unwrap();
-    let arguments = format!("train --ste {ste} --steps 1 --seed 0 --set evaluation.every=1");
+    let ends = format!("--steps {steps} --seed 0 --set evaluation.every={steps}");
     let receipt = serde_json::json!({
-        "arguments": arguments.split(' ').collect::<Vec<_>>(),
+        "arguments": format!("train --ste {ste} {ends}").split(' ').collect::<Vec<_>>(),
         "seconds": 1.0,
         "invocation": 1,
         "revision": "abc",
         "failure": null,
     });
     fs::write(run.join("evidence.json"), receipt.to_string()).unwrap();
+    let lines: Vec<_> = records.iter().map(ToString::to_string).collect();
+    fs::write(run.join("metrics.jsonl"), lines.join("\n")).unwrap();
+}
+
+/// Leaves what a run in a round of the timed pass would have left, with these speeds of its steps.
+fn finish_timed(folder: &Path, row: &str, ste: &str, round: u32, rates: &[f64]) {
+    let step = |rate| serde_json::json!({"kind": "step", "tokens_per_second": rate});
+    let records: Vec<_> = rates.iter().map(step).collect();
+    leave(folder, &format!("{row}-timed-{round}"), ste, rates.len(), &records);
+}
+
+/// Leaves what a finished run of one step would have left.
+fn finish(folder: &Path, row: &str, ste: &str, [held_out, sparsity]: [f64; 2]) {
     let matrices = serde_json::json!([{ "name": "deep.weight", "sparsity": sparsity }]);
     let records = [
-        serde_json::json!({"kind": "step", "loss": 5.0, "flips": 0.5, "tokens_per_second": 9.0}),
+        serde_json::json!({"kind": "step", "loss": 5.0, "flips": 0.5}),
         serde_json::json!({"kind": "evaluation", "step": 1, "nats_per_byte": held_out}),
         serde_json::json!({"kind": "layers", "sparsity": sparsity, "matrices": matrices}),
     ];
-    let lines = records.map(|record| record.to_string()).join("\n");
-    fs::write(run.join("metrics.jsonl"), lines).unwrap();
+    leave(folder, &format!("{row}-0"), ste, 1, &records);
 }
 
 fn evidence(folder: &Path, more: &[&str]) -> Output {
@@ -57,12 +69,23 @@ fn finished_runs_become_a_table_that_stands_between_the_markers_of_the_document(
     finish(&folder, "twn", "twn", [3.25, 0.5]);
     let document = folder.join("page.md");
     fs::write(&document, DOCUMENT).unwrap();
-    let output = evidence(&folder, &["--steps", "1", "--markdown", document.to_str().unwrap()]);
+    // The means are (2 + 2 + 8)/3 = 4 and 2 seconds, and then 4/3 and 3.
+    finish_timed(&folder, "absmean", "vanilla", 0, &[9.0, 9.0, 0.5, 0.5, 0.125]);
+    finish_timed(&folder, "twn", "twn", 0, &[9.0, 9.0, 1.0, 1.0, 0.25]);
+    finish_timed(&folder, "absmean", "vanilla", 1, &[9.0, 9.0, 0.5, 1.0, 1.0]);
+    finish_timed(&folder, "twn", "twn", 1, &[9.0, 9.0, 0.5, 0.5, 0.2]);
+    let page = ["--steps", "1", "--timed-steps", "5", "--markdown", document.to_str().unwrap()];
+    let output = evidence(&folder, &page);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output));
     let page = fs::read_to_string(document).unwrap();
     assert!(page.starts_with("# Kept\n\n<!-- evidence: begin -->\n\n| Row |"), "{page}");
-    assert!(page.contains("\n| twn | 3.2500 | 50.0% | 50.000% | 1.00 |\n"), "{page}");
+    assert!(page.contains("\n| twn | 3.2500 | 50.0% | 50.000% | 1.50 |\n"), "{page}");
     assert!(page.ends_with("<!-- evidence: end -->\n\nKept too.\n") && !page.contains("old"));
+    assert!(page.contains("times of the fastest of 2 rounds of 5 steps"), "{page}");
+    // Without the pass there are no times, and nothing is run.
+    let output = evidence(&folder, &["--steps", "1", "--timed-steps", "0"]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output));
+    assert!(text(&output).contains("| twn | 3.2500 | 50.0% | 50.000% | – |"), "{}", text(&output));
     // With other steps they are not the runs that were asked for.
     let output = evidence(&folder, &["--steps", "2"]);
     assert_eq!(output.status.code(), Some(1));
@@ -79,7 +102,7 @@ fn a_planted_row_that_diverged_or_died_is_named_and_fails_the_command() {
         let folder = empty_folder("evidence-diverged");
         finish(&folder, "absmean", "vanilla", [3.0, 0.25]);
         finish(&folder, "twn", "twn", numbers);
-        let output = evidence(&folder, &["--steps", "1"]);
+        let output = evidence(&folder, &["--steps", "1", "--timed-steps", "0"]);
         assert_eq!(output.status.code(), Some(1), "{}", text(&output));
         assert!(text(&output).contains(complaint), "{complaint}: {}", text(&output));
     }

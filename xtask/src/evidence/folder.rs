@@ -1,6 +1,7 @@
 //! The folder of a run: whose it is, and whether it is finished.
 
 use std::error::Error;
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,8 @@ pub(super) struct Run {
     pub(super) row: String,
     /// Its seed.
     pub(super) seed: u32,
+    /// The round of the timed pass that it is of, if it is of that.
+    round: Option<u32>,
     /// Its steps.
     pub(super) steps: u32,
     /// What `ternary` is told, without the folder.
@@ -58,17 +61,28 @@ impl Run {
         arguments.extend(["--steps".to_owned(), steps.to_string()]);
         arguments.extend(["--seed".to_owned(), seed.to_string()]);
         arguments.extend(["--set".to_owned(), format!("evaluation.every={steps}")]);
-        Self { row: row.name.clone(), seed, steps, arguments }
+        Self { row: row.name.clone(), seed, round: None, steps, arguments }
+    }
+
+    /// The run of a row in a round of the timed pass. All have the seed 0.
+    pub(super) fn timed(row: &Row, round: u32, steps: u32) -> Self {
+        Self { round: Some(round), ..Self::new(row, 0, steps) }
+    }
+
+    /// The name of its folder.
+    fn name(&self) -> String {
+        let Self { row, seed, .. } = self;
+        self.round.map_or_else(|| format!("{row}-{seed}"), |round| format!("{row}-timed-{round}"))
     }
 
     /// Its folder, in that of all runs.
     pub(super) fn path(&self, folder: &Path) -> PathBuf {
-        folder.join(format!("{}-{}", self.row, self.seed))
+        folder.join(self.name())
     }
 
     /// A file beside its folder that is there while it runs.
     fn begun(&self, folder: &Path) -> PathBuf {
-        folder.join(format!("{}-{}.begun", self.row, self.seed))
+        folder.join(format!("{}.begun", self.name()))
     }
 
     /// How far it is.
@@ -77,11 +91,7 @@ impl Run {
     /// A folder that this command did not make, or of a run with other arguments.
     pub(super) fn state(&self, folder: &Path) -> Result<State, Box<dyn Error>> {
         let path = self.path(folder);
-        let receipt = path.join(RECEIPT);
-        if receipt.exists() {
-            let text = fs::read_to_string(&receipt)?;
-            let found: Receipt = serde_json::from_str(&text)
-                .map_err(|error| format!("{}: {error}", receipt.display()))?;
+        if let Some(found) = self.receipt(folder)? {
             if found.arguments != self.arguments {
                 let [expected, found] = [&self.arguments, &found.arguments].map(|a| a.join(" "));
                 let path = path.display();
@@ -97,6 +107,37 @@ impl Run {
             return Err(format!("{} is not of this command", path.display()).into());
         }
         Ok(State::New)
+    }
+
+    /// The receipt that is in its folder, be it of these arguments or of others.
+    pub(super) fn receipt(&self, folder: &Path) -> Result<Option<Receipt>, Box<dyn Error>> {
+        let path = self.path(folder).join(RECEIPT);
+        if !path.exists() {
+            return Ok(None);
+        }
+        let text = fs::read_to_string(&path)?;
+        let of_path = |error| format!("{}: {error}", path.display());
+        Ok(Some(serde_json::from_str(&text).map_err(of_path)?))
+    }
+
+    /// Removes its folder, finished or not, so that it is new.
+    ///
+    /// # Errors
+    /// A folder that this command did not make.
+    pub(super) fn forget(&self, folder: &Path) -> Result<(), Box<dyn Error>> {
+        let (path, begun) = (self.path(folder), self.begun(folder));
+        if self.receipt(folder)?.is_some() {
+            // Were this stopped halfway, the rest would be that of an interrupted run.
+            fs::write(&begun, "")?;
+            fs::remove_file(path.join(RECEIPT))?;
+        }
+        if self.state(folder)? == State::Interrupted {
+            if path.exists() {
+                fs::remove_dir_all(&path)?;
+            }
+            fs::remove_file(&begun)?;
+        }
+        Ok(())
     }
 
     /// Makes room for the run: what an interrupted one has left is removed.
@@ -124,6 +165,16 @@ impl Run {
     }
 }
 
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { row, seed, .. } = self;
+        match self.round {
+            Some(round) => write!(f, "{row} timed in round {round}"),
+            None => write!(f, "{row} with seed {seed}"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::rows;
@@ -138,6 +189,10 @@ mod tests {
     fn a_run_is_told_its_row_steps_seed_and_that_it_evaluates_at_its_end_only() {
         let expected = "train --ste twn --steps 7 --seed 2 --set evaluation.every=7";
         assert_eq!(run(7).arguments.join(" "), expected);
+        assert_eq!(run(7).path(Path::new("")), Path::new("twn-2"));
+        let timed = Run::timed(&rows::chosen(&["twn".into()])[0], 1, 7);
+        assert_eq!(timed.arguments.join(" "), expected.replace("--seed 2", "--seed 0"));
+        assert_eq!(timed.path(Path::new("")), Path::new("twn-timed-1"));
     }
 
     #[test]
@@ -163,6 +218,13 @@ mod tests {
         assert_eq!(run.state(at).unwrap(), State::Finished(receipt));
         let error = self::run(8).state(at).unwrap_err().to_string();
         assert!(error.contains("other arguments") && error.contains("--steps 8"), "{error}");
+        // Forgotten, it is new, whatever it was.
+        self::run(8).forget(at).unwrap();
+        assert!(!run.path(at).exists());
+        run.begin(at).unwrap();
+        run.forget(at).unwrap();
+        run.forget(at).unwrap();
+        assert_eq!(run.state(at).unwrap(), State::New);
     }
 
     #[test]
@@ -173,7 +235,9 @@ mod tests {
         assert_eq!(run.state(folder.path()).unwrap(), State::New);
         let precious = run.path(folder.path()).join("precious");
         fs::write(&precious, "").unwrap();
-        assert!(run.begin(folder.path()).unwrap_err().to_string().contains("not of this command"));
+        for error in [run.begin(folder.path()), run.forget(folder.path())] {
+            assert!(error.unwrap_err().to_string().contains("not of this command"));
+        }
         assert!(precious.exists());
     }
 }

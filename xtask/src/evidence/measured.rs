@@ -20,8 +20,6 @@ pub(super) struct Measured {
     pub(super) sparsity: Option<f64>,
     /// The share of codes that a step changed, on average over the run.
     pub(super) flips: Option<f64>,
-    /// The median over the steps of the seconds for each byte that was predicted.
-    pub(super) seconds_per_byte: f64,
     /// Matrices that are nearly all zeros.
     pub(super) dead: Vec<String>,
 }
@@ -32,28 +30,18 @@ impl Measured {
     /// # Errors
     /// Metrics that cannot be read, or that are not those of such a run.
     pub(super) fn read(folder: &Path, steps: u32) -> Result<Self, Box<dyn Error>> {
-        let path = folder.join("metrics.jsonl");
-        let of_path = |error: String| format!("{}: {error}", path.display());
-        let text = fs::read_to_string(&path).map_err(|error| of_path(error.to_string()))?;
-        Ok(Self::parse(&text, steps).map_err(of_path)?)
+        of_folder(folder, |text| Self::parse(text, steps))
     }
 
     fn parse(text: &str, steps: u32) -> Result<Self, String> {
-        let mut records = Vec::new();
-        for (index, line) in text.lines().enumerate() {
-            let record: Value = serde_json::from_str(line)
-                .map_err(|error| format!("line {}: {error}", index + 1))?;
-            records.push(record);
-        }
+        let records = records(text)?;
         let of_kind = |kind: &'static str| records.iter().filter(move |r| r["kind"] == kind);
         let (count, last) = (of_kind("step").count(), of_kind("evaluation").next_back());
         let last = last.filter(|record| record["step"] == steps && count == steps as usize);
         let last = last.ok_or_else(|| {
             format!("expected {steps} steps and an evaluation after them, found {count} steps")
         })?;
-        let numbers = |key: &'static str| of_kind("step").filter_map(move |r| r[key].as_f64());
-        let rates: Vec<f64> = numbers("tokens_per_second").collect();
-        let flips: Vec<f64> = numbers("flips").collect();
+        let flips: Vec<f64> = of_kind("step").filter_map(|r| r["flips"].as_f64()).collect();
         let layers = of_kind("layers").next_back();
         Ok(Self {
             // JSON has no number for what is not finite.
@@ -61,7 +49,6 @@ impl Measured {
             first_loss: of_kind("step").next().and_then(|r| r["loss"].as_f64()).unwrap_or(f64::NAN),
             sparsity: layers.and_then(|record| record["sparsity"].as_f64()),
             flips: mean(&flips),
-            seconds_per_byte: median(rates.into_iter().map(f64::recip).collect()),
             dead: layers.map(dead).unwrap_or_default(),
         })
     }
@@ -94,15 +81,52 @@ pub(super) fn mean(numbers: &[f64]) -> Option<f64> {
     (!numbers.is_empty()).then(|| numbers.iter().sum::<f64>() / numbers.len() as f64)
 }
 
-/// The median; NaN of no numbers.
-fn median(mut numbers: Vec<f64>) -> f64 {
-    numbers.sort_by(f64::total_cmp);
-    let half = numbers.len() / 2;
-    match numbers.len() {
-        0 => f64::NAN,
-        odd if odd % 2 == 1 => numbers[half],
-        _ => 0.5 * (numbers[half - 1] + numbers[half]),
-    }
+/// Steps at the beginning whose time does not count: memory is touched for the first time there.
+pub(super) const WARM_UP: u32 = 2;
+
+/// The seconds that a run of `steps` steps in `folder` took for each byte that it predicted, as the mean over
+/// its steps after the first [`WARM_UP`]. `r` is `tokens_per_second`:
+///
+/// ```text
+/// t = Σ 1/r_i / (steps − 2)   for i in 3..=steps
+/// ```
+///
+/// It is the mean, for a median would hide what only some of the steps cost.
+///
+/// # Errors
+/// Metrics that cannot be read, or that are not those of such a run.
+pub(super) fn seconds_per_byte(folder: &Path, steps: u32) -> Result<f64, Box<dyn Error>> {
+    of_folder(folder, |text| parse_seconds_per_byte(text, steps))
+}
+
+fn parse_seconds_per_byte(text: &str, steps: u32) -> Result<f64, String> {
+    let records = records(text)?;
+    let records = records.iter().filter(|record| record["kind"] == "step");
+    let rates = records.filter_map(|record| record["tokens_per_second"].as_f64());
+    let seconds: Vec<f64> = rates.filter(|rate| *rate > 0.0).map(f64::recip).collect();
+    let counted = seconds.get(WARM_UP as usize..).filter(|_| seconds.len() == steps as usize);
+    counted.and_then(mean).ok_or_else(|| {
+        let found = seconds.len();
+        format!("expected the speed of {steps} steps, more than {WARM_UP}, found {found}")
+    })
+}
+
+/// What `parse` finds in the metrics of a folder.
+fn of_folder<T>(
+    folder: &Path,
+    parse: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<T, Box<dyn Error>> {
+    let path = folder.join("metrics.jsonl");
+    let text = fs::read_to_string(&path).map_err(|error| error.to_string());
+    let parsed = text.and_then(|text| parse(&text));
+    parsed.map_err(|error| format!("{}: {error}", path.display()).into())
+}
+
+fn records(text: &str) -> Result<Vec<Value>, String> {
+    let of_line = |(index, line)| {
+        serde_json::from_str(line).map_err(|error| format!("line {}: {error}", index + 1))
+    };
+    text.lines().enumerate().map(of_line).collect()
 }
 
 #[cfg(test)]
@@ -124,7 +148,6 @@ mod tests {
             first_loss: 5.5,
             sparsity: Some(0.5),
             flips: Some(0.25),
-            seconds_per_byte: 0.005,
             dead: vec!["b".into()],
         };
         assert_eq!(measured, expected);
@@ -155,8 +178,15 @@ mod tests {
     }
 
     #[test]
-    fn the_median_is_the_middle_or_between_the_two() {
-        assert_eq!(median(vec![9.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(vec![9.0, 1.0, 2.0, 4.0]), 3.0);
+    fn the_time_is_the_mean_over_the_steps_after_the_first_two() {
+        let of = |rates: &[f64], steps| {
+            let step = |rate| format!("{{\"kind\":\"step\",\"tokens_per_second\":{rate}}}\n");
+            parse_seconds_per_byte(&rates.iter().map(step).collect::<String>(), steps)
+        };
+        // 1/4, 1/4 and 1 second; the median would be a quarter.
+        assert_eq!(of(&[0.1, 0.2, 4.0, 4.0, 1.0], 5), Ok(0.5));
+        assert!(of(&[1.0; 4], 5).unwrap_err().contains("speed of 5 steps"));
+        assert!(of(&[1.0; 2], 2).unwrap_err().contains("more than 2"));
+        assert!(of(&[1.0, 1.0, 0.0], 3).is_err());
     }
 }

@@ -1,8 +1,7 @@
 //! `cargo xtask evidence`: every way to train, side by side, as the table of the documentation.
 //!
-//! Each way is run with several seeds, one run at a time. Seeds are the outer loop, so that a machine that
-//! drifts between faster and slower states drifts over all ways alike. Each run leaves a folder; what is
-//! finished there is not run again.
+//! Each way is run with several seeds, one run at a time. Each run leaves a folder; what is finished there is
+//! not run again. What a step costs is measured afterwards, in a short pass of its own (`timed`).
 
 mod document;
 mod folder;
@@ -12,7 +11,9 @@ mod running;
 mod table;
 #[cfg(test)]
 mod temporary;
+mod timed;
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs;
 use std::path::PathBuf;
@@ -20,6 +21,7 @@ use std::path::PathBuf;
 use self::folder::Run;
 use self::rows::Row;
 use self::table::Table;
+use self::timed::Pass;
 use crate::lock::lock;
 use crate::workspace::Workspace;
 
@@ -33,6 +35,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value = "3",
           value_parser = clap::value_parser!(u32).range(1..))]
     seeds: u32,
+    /// Steps of each run of the timed pass, which follows the long runs and needs a quiet machine: 3 or
+    /// more, or 0 for no times
+    #[arg(long, value_name = "N", default_value = "30", value_parser = timed::steps)]
+    timed_steps: u32,
+    /// Rounds of the timed pass; the fastest counts
+    #[arg(long, value_name = "N", default_value = "2",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    timed_rounds: u32,
     /// Rows to run, by name; otherwise all
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', value_parser = rows::name)]
     only: Vec<String>,
@@ -65,7 +75,15 @@ pub(crate) fn run(args: Args) -> Result<(), Box<dyn Error>> {
 
     let runs = runs(&rows, args.seeds, args.steps);
     let refused = running::run_the_unfinished(&workspace, &folder, &runs)?;
-    let table = Table::of(&folder, &runs, refused)?;
+    let learnt = rows.iter().filter(|row| !refused.contains_key(&row.name));
+    let pass = Pass::new(learnt, args.timed_rounds, args.timed_steps);
+    let run_all = |runs: &[&Run]| {
+        let rounds = args.timed_rounds;
+        eprintln!("timed pass of {} runs in {rounds} rounds: leave the machine alone", runs.len());
+        running::run_all(&workspace, &folder, runs, BTreeMap::new())
+    };
+    let times = pass.times(&folder, run_all)?;
+    let table = Table::of(&folder, &runs, refused, &times)?;
     println!("{table}");
     if let Some(document) = &args.markdown {
         document::replace(document, &table.to_string())?;

@@ -37,6 +37,20 @@ pub(super) fn run_the_unfinished(
         runs.len() - left.len(),
         folder.display()
     );
+    run_all(workspace, folder, &left, seconds)
+}
+
+/// Runs these, none of which is finished, as one invocation: what they wait for is built before the first.
+/// `seconds` are those that runs of the rows took before.
+///
+/// # Errors
+/// As [`run_the_unfinished`].
+pub(super) fn run_all<'a>(
+    workspace: &Workspace,
+    folder: &Path,
+    left: &[&'a Run],
+    mut seconds: BTreeMap<&'a str, f64>,
+) -> Result<Refused, Box<dyn Error>> {
     let mut refused = Refused::new();
     if left.is_empty() {
         return Ok(refused);
@@ -48,7 +62,7 @@ pub(super) fn run_the_unfinished(
     let revision = revision(&workspace.root);
     let invocation = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis() as u64;
     for (index, run) in left.iter().enumerate() {
-        let place = format!("[{}/{}] {} seed {}", index + 1, left.len(), run.row, run.seed);
+        let place = format!("[{}/{}] {run}", index + 1, left.len());
         if refused.contains_key(&run.row) {
             continue;
         }

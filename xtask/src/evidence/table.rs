@@ -7,8 +7,8 @@ use std::path::Path;
 
 use super::folder::{Receipt, Run, State};
 use super::measured::{Measured, mean};
-use super::rows::REFERENCE;
 use super::running::Refused;
+use super::timed::Times;
 
 /// The evidence of all runs.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +16,8 @@ pub(super) struct Table {
     lines: Vec<Line>,
     steps: u32,
     seeds: BTreeSet<u32>,
+    /// What the times are of, where there is a timed pass.
+    timed: Option<String>,
     revisions: BTreeSet<String>,
     findings: Vec<String>,
 }
@@ -27,12 +29,13 @@ struct Line {
     held_out: Vec<f64>,
     sparsity: Vec<f64>,
     flips: Vec<f64>,
-    /// The times of runs, over those of the reference with the same seed in the same call.
-    ratios: Vec<f64>,
+    /// The time of the timed pass, over that of the reference.
+    time: Option<f64>,
 }
 
 impl Table {
-    /// Reads what the runs left in `folder`. Of those that were `refused` there is nothing to read.
+    /// Reads what the runs left in `folder`, beside the `times` of the timed pass. Of those that were `refused`
+    /// there is nothing to read.
     ///
     /// # Errors
     /// A folder that is not of the run, or metrics that are not whole.
@@ -40,46 +43,43 @@ impl Table {
         folder: &Path,
         runs: &[Run],
         refused: Refused,
+        times: &Times,
     ) -> Result<Self, Box<dyn Error>> {
         let mut measured = BTreeMap::new();
-        let (mut revisions, mut findings) = (BTreeSet::new(), Vec::new());
+        let (mut revisions, mut findings) = (times.revisions.clone(), Vec::new());
         findings.extend(refused.iter().map(|(row, why)| format!("{row} did not run: {why}")));
         for run in runs.iter().filter(|run| !refused.contains_key(&run.row)) {
             let State::Finished(receipt) = run.state(folder)? else {
                 return Err(format!("{} is not finished", run.path(folder).display()).into());
             };
-            let Receipt { invocation, revision, failure, .. } = receipt;
+            let Receipt { revision, failure, .. } = receipt;
             revisions.insert(revision);
             if let Some(failure) = failure {
-                findings.push(format!("{} failed with seed {}: {failure}", run.row, run.seed));
+                findings.push(format!("{run} failed: {failure}"));
                 continue;
             }
             let found = Measured::read(&run.path(folder), run.steps)?;
-            let complaints = found.complaints().into_iter();
-            findings
-                .extend(complaints.map(|why| format!("{} with seed {}: {why}", run.row, run.seed)));
-            measured.insert((run.row.as_str(), run.seed), (invocation, found));
+            findings.extend(found.complaints().iter().map(|why| format!("{run}: {why}")));
+            measured.insert((run.row.as_str(), run.seed), found);
         }
+        findings.extend(times.findings.iter().cloned());
         let mut lines: Vec<Line> = Vec::new();
         for run in runs {
             if !lines.iter().any(|line| line.name == run.row) {
-                lines.push(Line { name: run.row.clone(), ..Line::default() });
+                let time = times.ratio(&run.row);
+                lines.push(Line { name: run.row.clone(), time, ..Line::default() });
             }
             let line = lines.iter_mut().find(|line| line.name == run.row);
             let found = measured.get(&(run.row.as_str(), run.seed));
-            if let (Some(line), Some((invocation, found))) = (line, found) {
+            if let (Some(line), Some(found)) = (line, found) {
                 line.held_out.push(found.held_out);
                 line.sparsity.extend(found.sparsity);
                 line.flips.extend(found.flips);
-                let reference = measured.get(&(REFERENCE, run.seed));
-                let reference = reference.filter(|(of, _)| of == invocation);
-                let ratio = reference.map(|(_, of)| found.seconds_per_byte / of.seconds_per_byte);
-                line.ratios.extend(ratio);
             }
         }
         let steps = runs.first().map_or(0, |run| run.steps);
         let seeds = runs.iter().map(|run| run.seed).collect();
-        Ok(Self { lines, steps, seeds, revisions, findings })
+        Ok(Self { lines, steps, seeds, timed: times.description.clone(), revisions, findings })
     }
 
     /// What speaks against a row: it did not run, did not learn, or has a layer without weights.
@@ -92,20 +92,21 @@ impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "| Row | Held-out loss | Zeros | Flips a step | Time |")?;
         writeln!(f, "|---|--:|--:|--:|--:|")?;
-        for Line { name, held_out, sparsity, flips, ratios } in &self.lines {
+        for Line { name, held_out, sparsity, flips, time } in &self.lines {
             let loss = with_spread(held_out);
             let share = |numbers: &[f64], digits: usize| {
                 mean(numbers).map_or("–".into(), |mean| format!("{:.digits$}%", 100.0 * mean))
             };
             let (zeros, flips) = (share(sparsity, 1), share(flips, 3));
-            let time = mean(ratios).map_or("–".into(), |mean| format!("{mean:.2}"));
+            let time = time.map_or("–".into(), |time| format!("{time:.2}"));
             writeln!(f, "| {name} | {loss} | {zeros} | {flips} | {time} |")?;
         }
-        let Self { steps, seeds, revisions, findings, .. } = self;
+        let Self { steps, seeds, timed, revisions, findings, .. } = self;
         let join = |words: Vec<String>| words.join(", ");
         let seeds = join(seeds.iter().map(u32::to_string).collect());
         let revisions = join(revisions.iter().cloned().collect());
-        write!(f, "\n{steps} steps, seeds {seeds}; revision {revisions}.")?;
+        let timed = timed.as_ref().map_or(String::new(), |timed| format!("; times of {timed}"));
+        write!(f, "\n{steps} steps, seeds {seeds}{timed}; revision {revisions}.")?;
         findings.iter().try_for_each(|finding| write!(f, "\n\n**{finding}**"))
     }
 }
@@ -134,16 +135,12 @@ mod tests {
     use super::*;
 
     /// Leaves what a run of two steps would.
-    fn finish(folder: &Path, run: &Run, invocation: u64, [last, rate]: [f64; 2], of_ternary: bool) {
+    fn finish(folder: &Path, run: &Run, last: f64, of_ternary: bool) {
         run.begin(folder).unwrap();
         let path = run.path(folder);
         fs::create_dir(&path).unwrap();
         let flips = if of_ternary { r#""flips":0.01,"# } else { "" };
-        let step = |step: u32| {
-            format!(
-                r#"{{"kind":"step","step":{step},"loss":5.0,{flips}"tokens_per_second":{rate}}}"#
-            )
-        };
+        let step = |step: u32| format!(r#"{{"kind":"step","step":{step},{flips}"loss":5.0}}"#);
         let evaluation = format!(r#"{{"kind":"evaluation","step":2,"nats_per_byte":{last}}}"#);
         let mut lines = vec![step(1), step(2), evaluation];
         if of_ternary {
@@ -153,12 +150,12 @@ mod tests {
             ));
         }
         fs::write(path.join("metrics.jsonl"), lines.join("\n")).unwrap();
-        run.finish(folder, &receipt(run, invocation, None)).unwrap();
+        run.finish(folder, &receipt(run, None)).unwrap();
     }
 
-    fn receipt(run: &Run, invocation: u64, failure: Option<String>) -> Receipt {
+    fn receipt(run: &Run, failure: Option<String>) -> Receipt {
         let arguments = run.arguments.clone();
-        Receipt { arguments, seconds: 1.0, invocation, revision: "abc".into(), failure }
+        Receipt { arguments, seconds: 1.0, invocation: 7, revision: "abc".into(), failure }
     }
 
     fn three_rows() -> Vec<Run> {
@@ -166,25 +163,28 @@ mod tests {
     }
 
     #[test]
-    fn means_spreads_and_times_within_one_call_stand_in_the_table() {
+    fn means_spreads_and_times_stand_in_the_table() {
         let folder = TemporaryFolder::new();
-        let numbers =
-            [[2.0, 200.0], [3.0, 100.0], [3.5, 50.0], [2.1, 50.0], [3.2, 100.0], [3.7, 80.0]];
-        for (index, (run, numbers)) in three_rows().iter().zip(numbers).enumerate() {
-            // The last was run later, so its time says nothing.
-            let invocation = if index == 5 { 8 } else { 7 };
-            finish(folder.path(), run, invocation, numbers, run.row != "float");
+        for (run, last) in three_rows().iter().zip([2.0, 3.0, 3.5, 2.1, 3.2, 3.7]) {
+            finish(folder.path(), run, last, run.row != "float");
         }
-        let table = Table::of(folder.path(), &three_rows(), Refused::new()).unwrap();
+        let seconds = [("float", 0.5), ("absmean", 2.0), ("ttq", 3.0)];
+        let times = Times {
+            description: Some("the pass".into()),
+            seconds: seconds.map(|(row, seconds)| (row.to_owned(), seconds)).into(),
+            revisions: ["def".to_owned()].into(),
+            findings: vec![],
+        };
+        let table = Table::of(folder.path(), &three_rows(), Refused::new(), &times).unwrap();
         assert_eq!(table.findings(), [""; 0]);
         let expected = "\
 | Row | Held-out loss | Zeros | Flips a step | Time |
 |---|--:|--:|--:|--:|
-| float | 2.0500 ± 0.0707 | – | – | 1.25 |
+| float | 2.0500 ± 0.0707 | – | – | 0.25 |
 | absmean | 3.1000 ± 0.1414 | 25.0% | 1.000% | 1.00 |
-| twn | 3.6000 ± 0.1414 | 25.0% | 1.000% | 2.00 |
+| twn | 3.6000 ± 0.1414 | 25.0% | 1.000% | – |
 
-2 steps, seeds 0, 1; revision abc.";
+2 steps, seeds 0, 1; times of the pass; revision abc, def.";
         assert_eq!(table.to_string(), expected);
     }
 
@@ -197,20 +197,21 @@ mod tests {
             if index == 4 {
                 run.begin(folder.path()).unwrap();
                 let failure = Some("error: step 1: no number".into());
-                run.finish(folder.path(), &receipt(run, 7, failure)).unwrap();
+                run.finish(folder.path(), &receipt(run, failure)).unwrap();
             } else {
-                finish(folder.path(), run, 7, [last, 100.0], true);
+                finish(folder.path(), run, last, true);
             }
         }
         let refused = Refused::from([("twn".into(), "error: no such key".into())]);
-        let table = Table::of(folder.path(), &runs, refused).unwrap();
+        let not_timed = Times::default();
+        let table = Table::of(folder.path(), &runs, refused, &not_timed).unwrap();
         assert_eq!(
             table.findings(),
             [
                 "twn did not run: error: no such key",
                 "float with seed 0: its held-out loss 5.5000 is not below the loss of its first \
                  step, 5.0000",
-                "absmean failed with seed 1: error: step 1: no number",
+                "absmean with seed 1 failed: error: step 1: no number",
             ]
         );
         let text = table.to_string();
@@ -219,6 +220,6 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("| absmean | 3.0000 | 25.0% |"), "{text}");
-        assert!(Table::of(folder.path(), &runs, Refused::new()).is_err());
+        assert!(Table::of(folder.path(), &runs, Refused::new(), &not_timed).is_err());
     }
 }
