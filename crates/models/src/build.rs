@@ -58,7 +58,7 @@ impl<T: Compute, S: WeightSource<T>> Builder<'_, T, S> {
         let table = self.source.table(&table, [vocabulary, inner], self.parameters)?;
         let mut project = |part: &str, shape| {
             let name = format!("{name}.{part}");
-            self.source.projection(&name, shape, Role::Channels, self.parameters)
+            self.source.projection(&name, shape, Role::PerLayer, self.parameters)
         };
         let gate = project("per_layer_input_gate", [inner, width])?;
         let output = project("per_layer_projection", [width, inner])?;
