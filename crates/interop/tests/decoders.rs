@@ -87,6 +87,13 @@ fn a_model_that_was_saved_and_loaded_gives_the_same_bits() {
             false,
             true,
         ),
+        WeightKind::Ternary {
+            options: BitLinearOptions::default(),
+            shadow: Shadow::Bf16,
+            embedding: true,
+            head: true,
+            sync: ScaleSync::PerBlock,
+        },
         // Weights that are zero are a bias, but not that of a table.
         ternary(BitLinearOptions { dead_bias: 0.25, ..BitLinearOptions::default() }, true, true),
     ];
@@ -94,7 +101,7 @@ fn a_model_that_was_saved_and_loaded_gives_the_same_bits() {
         small(),
         DecoderConfig { tied_head: false, nonlinearity: Nonlinearity::ReluSquared, ..small() },
         DecoderConfig { sub_norms: false, nonlinearity: Nonlinearity::Gelu, ..small() },
-        DecoderConfig { mixture: Some(MIXTURE), ..small() },
+        DecoderConfig { mixture: Some(MIXTURE), per_layer: 12, ..small() },
     ];
     let directory = tempfile::tempdir().unwrap();
     for kind in kinds {
