@@ -145,9 +145,15 @@ fn a_saved_model_has_the_loss_that_its_run_reported() {
 #[test]
 fn the_same_seed_gives_the_same_run_on_any_number_of_threads() {
     let folder = Folder::new("repeats");
-    for (name, flag) in
-        [("ternary", ""), ("float", "--float"), ("measured", "--fogzo-from 0.5 --ohem 0.7")]
-    {
+    for (name, flag) in [
+        ("ternary", ""),
+        ("float", "--float"),
+        ("measured", "--fogzo-from 0.5 --ohem 0.7"),
+        (
+            "experts",
+            "--preset moe --set ternary.scale_sync=per-expert --set model.per_layer_embedding=8",
+        ),
+    ] {
         let arguments = format!("--steps 12 --set evaluation.every=5 --seed 7 {flag}");
         for threads in 1..=3 {
             let out = format!("{name}-{threads}");

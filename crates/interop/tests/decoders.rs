@@ -87,6 +87,13 @@ fn a_model_that_was_saved_and_loaded_gives_the_same_bits() {
             false,
             true,
         ),
+        WeightKind::Ternary {
+            options: BitLinearOptions::default(),
+            shadow: Shadow::Bf16,
+            embedding: true,
+            head: true,
+            sync: ScaleSync::PerBlock,
+        },
         // Weights that are zero are a bias, but not that of a table.
         ternary(BitLinearOptions { dead_bias: 0.25, ..BitLinearOptions::default() }, true, true),
     ];

@@ -64,9 +64,9 @@ pub trait WeightSource<T> {
 pub enum Role {
     /// Attention: between positions.
     Attention,
-    /// Feed-forward nets and experts: within a position. Their levels may be shared.
+    /// Feed-forward nets and experts: within a position. Their levels may be those of an expert or of a block.
     Channels,
-    /// Per-layer embeddings. Their levels may be those of the block.
+    /// Per-layer embeddings. Their levels may be those of a block.
     PerLayer,
     /// The router of a mixture, or a gate: real in any model.
     Router,
@@ -216,7 +216,7 @@ impl Initial {
                 let is_shared = match role {
                     Role::Channels => *sync != ScaleSync::PerMatrix,
                     Role::PerLayer => *sync == ScaleSync::PerBlock,
-                    _ => false,
+                    Role::Attention | Role::Router | Role::Head => false,
                 };
                 Some((BitLinearOptions { is_shared, ..options.clone() }, *shadow))
             }
@@ -323,9 +323,22 @@ impl<T: Compute> WeightSource<T> for Initial {
     }
 }
 
-impl<E> Start<'_, E> {
+impl<E: From<Error>> Start<'_, E> {
+    /// What is given for a tensor, as many numbers as it has.
+    fn given(&mut self, name: &str, shape: &[usize]) -> Result<Option<Vec<f32>>, E> {
+        let given = (self.values)(name, shape)?;
+        let (expected, found) = (shape.iter().product(), given.as_ref().map(Vec::len));
+        match found.filter(|&found| found != expected) {
+            Some(found) => {
+                let (layer, what) = (name.to_owned(), "numbers that are given");
+                Err(Error::from(nn::Error::Shape { layer, what, expected, found }).into())
+            }
+            None => Ok(given),
+        }
+    }
+
     fn weight(&mut self, name: &str, shape: [usize; 2]) -> Result<Option<Vec<f32>>, E> {
-        (self.values)(&format!("{name}.weight"), &shape)
+        self.given(&format!("{name}.weight"), &shape)
     }
 }
 
@@ -364,7 +377,7 @@ impl<T: Compute, E: From<Error>> WeightSource<T> for Start<'_, E> {
     }
 
     fn gain(&mut self, name: &str, width: usize) -> Result<Vec<T>, E> {
-        let given = (self.values)(name, &[width])?;
+        let given = self.given(name, &[width])?;
         Ok(given.map_or_else(
             || vec![T::ONE; width],
             |values| values.into_iter().map(T::from_f32).collect(),

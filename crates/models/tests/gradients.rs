@@ -2,10 +2,9 @@
 
 use models::{Batch, Decoder, DecoderConfig, Initial, Mixture, Shadow, WeightKind};
 use nn::ops::IGNORED;
-use nn::ternary_core::Granularity;
 use nn::{
-    BitLinearOptions, Gradients, LearnedLevels, LearnedRule, Module, Nonlinearity, ScaleSync,
-    Sequences, Tape, Update, Values, ValuesMut,
+    BitLinearOptions, Gradients, Module, Nonlinearity, ScaleSync, Sequences, Tape, Update,
+    ValuesMut,
 };
 
 fn config(tied_head: bool, nonlinearity: Nonlinearity) -> DecoderConfig {
@@ -56,7 +55,11 @@ fn every_gradient_of_a_dense_decoder_is_the_slope_of_its_loss() {
         config(true, Nonlinearity::SwiGlu),
         config(false, Nonlinearity::Gelu),
         DecoderConfig { mixture: Some(mixture), ..config(true, Nonlinearity::SwiGlu) },
-        DecoderConfig { per_layer: 5, ..config(true, Nonlinearity::SwiGlu) },
+        DecoderConfig {
+            per_layer: 5,
+            mixture: Some(mixture),
+            ..config(true, Nonlinearity::SwiGlu)
+        },
     ];
     for shape in shapes {
         let mut source = Initial { seed: 3, kind: WeightKind::Dense };
@@ -132,55 +135,6 @@ fn every_kind_of_weights_learns_a_batch() {
         let name = format!("{kind:?}");
         let [first, last] = descend(kind, config(tied_head, Nonlinearity::ReluSquared));
         assert!(last < 0.5 * first, "{first} to {last}: {name}");
-    }
-}
-
-/// A mixture with a shared expert, and per-layer embeddings.
-fn mixed() -> DecoderConfig {
-    let mixture = Mixture { experts: 3, used: 2, shared: true, balance: 0.01, z: 0.001 };
-    DecoderConfig { mixture: Some(mixture), per_layer: 6, ..config(true, Nonlinearity::SwiGlu) }
-}
-
-#[test]
-fn every_way_to_share_levels_learns_a_batch_and_shares_as_far_as_it_says() {
-    let ttq = LearnedRule::Ttq { threshold: 0.05, is_threshold_learned: true };
-    for rule in [None, Some(LearnedRule::Lsq), Some(ttq)] {
-        let levels = |rule| LearnedLevels { rule, granularity: Granularity::Tensor };
-        let learned = rule.map(levels);
-        // Without a group of the block, the projections of a per-layer embedding are in none.
-        for (sync, groups) in ScaleSync::ALL.into_iter().zip([3 * 4 + 2, 4 + 2, 1]) {
-            let options = BitLinearOptions { learned, ..BitLinearOptions::default() };
-            let (shadow, embedding, head) = (Shadow::F32, false, false);
-            let kind = WeightKind::Ternary { options, shadow, embedding, head, sync };
-            let [first, last] = descend(kind.clone(), mixed());
-            assert!(last < 0.5 * first, "{first} to {last}: {sync} {rule:?}");
-
-            let source = &mut Initial { seed: 4, kind };
-            let model = Decoder::<f32>::build(mixed(), source).unwrap();
-            let is_of_channels =
-                |name: &str| name.starts_with("model.layers.1.") && !name.contains("self_attn");
-            let mut scales = Vec::new();
-            model.visit(&mut |tensor| {
-                if let (Values::Ternary { matrix, .. }, true) =
-                    (tensor.values, is_of_channels(tensor.name))
-                {
-                    scales.push(matrix.scales().positive()[0].to_bits());
-                }
-            });
-            assert_eq!(scales.len(), 3 * 4 + 2);
-            scales.sort_unstable();
-            scales.dedup();
-            assert_eq!(scales.len(), groups, "{sync} {rule:?}");
-            let parameters = model.parameters();
-            let names = parameters.ids().map(|id| parameters.name(id));
-            let is_learned = |name: &&str| is_of_channels(name) && name.ends_with("scale");
-            let each = match rule {
-                None => 0,
-                Some(LearnedRule::Ttq { .. }) => 2,
-                Some(_) => 1,
-            };
-            assert_eq!(names.filter(is_learned).count(), groups * each, "{sync} {rule:?}");
-        }
     }
 }
 

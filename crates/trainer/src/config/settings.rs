@@ -4,7 +4,7 @@ use std::ops::{Bound, RangeBounds};
 use std::path::PathBuf;
 
 use models::{DecoderConfig, Shadow};
-use nn::{Activations, ScaleSync};
+use nn::{Activations, Nonlinearity, ScaleSync};
 use ste::{Mode, Pull};
 use ternary_core::{Granularity, Packing, Rule};
 
@@ -60,6 +60,8 @@ settings! {
         key_value_heads: usize = DecoderConfig::tiny().key_heads, in 1..=1024;
         /// Inner width of the feed-forward part, or of each expert
         feed_forward: usize = DecoderConfig::tiny().feed_forward, in 1..=1_048_576;
+        /// The function inside it: swiglu, relu2 (both with a gate), or gelu
+        nonlinearity: Nonlinearity = DecoderConfig::tiny().nonlinearity;
         /// Numbers for each byte that each layer has of its own (per-layer embeddings); 0 for none
         per_layer_embedding: usize = DecoderConfig::tiny().per_layer, in 0..=65_536;
         /// Whether the output head is the embedding itself

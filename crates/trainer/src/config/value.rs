@@ -5,7 +5,7 @@ use std::ops::{Bound, RangeBounds};
 use std::path::PathBuf;
 
 use models::Shadow;
-use nn::{Activations, ScaleSync};
+use nn::{Activations, Nonlinearity, ScaleSync};
 use ste::Mode;
 use ternary_core::{Granularity, Packing, Rule};
 use toml::Value;
@@ -238,6 +238,8 @@ named! {
     Packing, "a packing": "two-bit" => Packing::TwoBit, "five-trits" => Packing::FiveTrits;
     Activations, "a kind of activations": "int8" => Activations::Int8, "real" => Activations::Real;
     Items, "what is kept as a whole": "tokens" => Items::Tokens, "examples" => Items::Examples;
+    Nonlinearity, "a function": "swiglu" => Nonlinearity::SwiGlu, "relu2" => Nonlinearity::ReluSquared,
+        "gelu" => Nonlinearity::Gelu;
     Shadow, "a precision": "f32" => Shadow::F32, "bf16" => Shadow::Bf16, "none" => Shadow::None;
 }
 

@@ -73,7 +73,7 @@ impl Probing {
         update: Update,
     ) -> models::Result<Probed> {
         let start = Instant::now();
-        let spans = spans(model);
+        let spans = spans(model, gradients);
         let over = f64::from(update.step.saturating_sub(self.first));
         let progress = over / f64::from((self.length - 1).max(1));
         let beta = self.fogzo.beta(progress, Fogzo::weights(&spans));
@@ -98,13 +98,15 @@ impl Probing {
     }
 }
 
-/// The latent weights of a model, each scaling group with its ε: ε̄ times its scale, the mean of both where
-/// there are two.
-fn spans(model: &Decoder<f32>) -> Vec<Span> {
+/// The latent weights that have a gradient, each scaling group with its ε: ε̄ times its scale, the mean of both
+/// where there are two. Those of an expert without rows keep theirs, which is zero: noise there would count in
+/// the clip norm, and move nothing.
+fn spans(model: &Decoder<f32>, gradients: &Gradients<f32>) -> Vec<Span> {
     let mut spans = Vec::new();
     model.visit(&mut |tensor| {
         if let (Some(id), Values::Ternary { matrix, latent: Some(_), .. }) =
             (tensor.id, tensor.values)
+            && gradients.is_touched(id)
         {
             let (range, scales) = (model.parameters().range(id), matrix.scales());
             let each = range.len().checked_div(scales.len()).unwrap_or(0);

@@ -54,7 +54,9 @@ pub(super) fn build(configuration: &Configuration) -> Result<Decoder<f32>> {
     let copies = Purpose::Copies.seed(configuration.run.seed);
     let mut saved = Saved::read(path, &shape, configuration.mixture.noise, copies)?;
     let values = &mut |name: &str, _: &[usize]| saved.values(name);
-    Decoder::build(shape, &mut Start { initial, values })
+    let model = Decoder::build(shape, &mut Start { initial, values })?;
+    saved.finish()?;
+    Ok(model)
 }
 
 /// The levels that layers learn, for a rule that has such.
@@ -78,6 +80,7 @@ fn shape(configuration: &Configuration) -> DecoderConfig {
         heads,
         key_value_heads,
         feed_forward,
+        nonlinearity,
         tied_head,
         rope_base,
         per_layer_embedding,
@@ -90,6 +93,7 @@ fn shape(configuration: &Configuration) -> DecoderConfig {
         key_heads: key_value_heads,
         head_width: width / heads,
         feed_forward,
+        nonlinearity,
         rotary_base: rope_base,
         positions: configuration.batch.length,
         tied_head,

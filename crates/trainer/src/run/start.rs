@@ -1,6 +1,6 @@
 //! A saved model to start training from.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use models::DecoderConfig;
@@ -22,6 +22,8 @@ pub(super) struct Saved {
     seed: u64,
     /// Copies so far: each has random numbers of its own.
     copies: u32,
+    /// The tensors that nothing has asked for yet.
+    unused: BTreeSet<String>,
 }
 
 impl Saved {
@@ -57,7 +59,12 @@ impl Saved {
             return Err(unfit(&name, expected, "ternary ones".to_owned()));
         }
         let is_dense = model.config().mixture.is_none();
-        Ok(Self { path: path.to_owned(), tensors, is_dense, noise, seed, copies: 0 })
+        if noise > 0.0 && !is_dense {
+            let expected = "0 where experts are no copies".to_owned();
+            return Err(unfit("mixture.noise", expected, noise.to_string()));
+        }
+        let unused = tensors.keys().cloned().collect();
+        Ok(Self { path: path.to_owned(), tensors, is_dense, noise, seed, copies: 0, unused })
     }
 
     /// The values of a tensor to start from; none for those of a router that the model does not have.
@@ -66,6 +73,7 @@ impl Saved {
     /// A tensor that the model should have and does not.
     pub(super) fn values(&mut self, name: &str) -> Result<Option<Vec<f32>>> {
         if let Some(values) = self.tensors.get(name) {
+            self.unused.remove(name);
             return Ok(Some(values.clone()));
         }
         let missing = || Error::Start {
@@ -82,13 +90,31 @@ impl Saved {
         let expert = part.strip_prefix("experts.").and_then(|part| part.split_once('.'));
         let is_noisy = expert.is_some();
         let part = expert.map(|(_, part)| part).or(part.strip_prefix("shared_expert."));
-        let copied = part.and_then(|part| self.tensors.get(&format!("{block}.mlp.{part}")));
-        let mut values = copied.ok_or_else(missing)?.clone();
+        let source = part.map(|part| format!("{block}.mlp.{part}")).ok_or_else(missing)?;
+        let mut values = self.tensors.get(&source).ok_or_else(missing)?.clone();
+        self.unused.remove(&source);
         if is_noisy && self.noise > 0.0 {
             add_noise(&mut values, self.noise, Noise::new(self.seed, self.copies, 0));
             self.copies += 1;
         }
         Ok(Some(values))
+    }
+
+    /// Checks that everything the model has was asked for: a bias, say, that the decoder to train does not have
+    /// would be lost.
+    ///
+    /// # Errors
+    /// The first tensor that was not.
+    pub(super) fn finish(self) -> Result<()> {
+        match self.unused.into_iter().next() {
+            Some(what) => Err(Error::Start {
+                path: self.path,
+                what,
+                expected: "none of this name".to_owned(),
+                found: "a tensor".to_owned(),
+            }),
+            None => Ok(()),
+        }
     }
 }
 
@@ -118,11 +144,12 @@ fn differences(
             ("width of a head", config.head_width.to_string()),
             ("model.key_value_heads", config.key_heads.to_string()),
             ("model.feed_forward", config.feed_forward.to_string()),
-            ("nonlinearity", format!("{:?}", config.nonlinearity)),
+            ("model.nonlinearity", format!("{:?}", config.nonlinearity)),
             ("model.rope_base", config.rotary_base.to_string()),
             ("epsilon of norms", config.norm_epsilon.to_string()),
             ("norms inside layers", config.sub_norms.to_string()),
             ("model.tied_head", config.tied_head.to_string()),
+            ("model.per_layer_embedding", config.per_layer.to_string()),
         ]
     };
     let mut pairs: Vec<_> = of(wanted)

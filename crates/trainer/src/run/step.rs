@@ -244,4 +244,6 @@ impl<'a> Training<'a> {
 }
 
 #[cfg(test)]
+mod mixture_tests;
+#[cfg(test)]
 mod tests;

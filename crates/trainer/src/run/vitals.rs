@@ -10,7 +10,7 @@ use ternary_core::{PackedTrits, Scales, TernaryMatrix};
 /// Watches the codes of a model that trains, for shares of them that change.
 ///
 /// It knows no layer: whatever shows a ternary matrix that trains is watched, and numbers that only training
-/// needs belong to the matrix whose name begins as theirs does.
+/// needs belong to the matrix whose name begins as theirs does, or to several.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     /// In the order in which the model shows its matrices.
@@ -47,6 +47,9 @@ pub struct Layers {
     pub flips: f64,
     /// Each matrix, in the order of the model.
     pub matrices: Vec<Matrix>,
+    /// What several matrices learn together, such as `model.layers.0.threshold`, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub shared: BTreeMap<String, Spread>,
 }
 
 /// A ternary matrix in numbers.
@@ -127,6 +130,7 @@ impl Watch {
         let updates = f64::from(self.updates.max(1));
         let (mut zeros, mut weights, mut flips) = (0, 0, 0);
         let mut matrices: Vec<Matrix> = Vec::with_capacity(self.matrices.len());
+        let mut shared = BTreeMap::new();
         let mut watched = self.matrices.iter_mut();
         model.visit(&mut |tensor| match (trained(&tensor), tensor.values) {
             (Some(matrix), _) => {
@@ -149,10 +153,11 @@ impl Watch {
             (None, Values::Training(numbers)) => {
                 let own = matrices.last_mut().and_then(|matrix| {
                     let layer = matrix.name.strip_suffix("weight")?;
-                    Some((tensor.name.strip_prefix(layer)?.to_owned(), &mut matrix.learned))
+                    Some((tensor.name.strip_prefix(layer)?, &mut matrix.learned))
                 });
-                if let (Some((name, learned)), Some(spread)) = (own, Spread::of(numbers)) {
-                    learned.insert(name, spread);
+                let (name, learned) = own.unwrap_or((tensor.name, &mut shared));
+                if let Some(spread) = Spread::of(numbers) {
+                    learned.insert(name.to_owned(), spread);
                 }
             }
             _ => {}
@@ -163,6 +168,7 @@ impl Watch {
             sparsity: zeros as f64 / all,
             flips: flips as f64 / (all * updates),
             matrices,
+            shared,
         })
     }
 

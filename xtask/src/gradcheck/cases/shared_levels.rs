@@ -1,5 +1,5 @@
-//! Levels that several matrices share: the gradients of W_p and W_n against the whole forward, in `f64`,
-//! with weights made from the trits that the layer decided; and that of LSQ's α against ψ of all weights.
+//! Levels that several matrices share: the gradients of what is learned against the whole forward, in `f64`, with
+//! weights that are the surrogate of the rule, at the trits that the layer decided.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use nn::{
     Parameters, PerLayerEmbedding, Projection, RmsNorm, Sequences, SharedLevels, Tape, Values,
     ValuesMut,
 };
-use ste::{Lsq, ParameterGradient, Point};
+use ste::{Lsq, ParameterGradient, Point, Ttq};
 use ternary_core::{Granularity, Levels};
 
 use super::op::narrow;
@@ -23,7 +23,6 @@ const TABLE: usize = 6;
 const TOKENS: [u32; 6] = [1, 0, 3, 1, 2, 0];
 const SEQUENCES: Sequences = Sequences { count: 2, length: 3 };
 const LAYER: &str = "layer";
-const TTQ: LearnedRule = LearnedRule::Ttq { threshold: 0.3, is_threshold_learned: false };
 
 /// Which layer owns the group.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,34 +31,80 @@ enum Owner {
     Block,
 }
 
+/// What the group learns.
+#[derive(Debug, Clone, Copy)]
+struct Rule {
+    learned: LearnedRule,
+    gradient: &'static dyn ParameterGradient<f64>,
+    names: &'static [&'static str],
+    /// Where it is checked; what an `f32` holds.
+    values: &'static [f64],
+    /// A step within which no weight enters or leaves the reach of a threshold.
+    step: f64,
+}
+
+const RULES: [Rule; 2] = [
+    Rule {
+        learned: LearnedRule::Ttq { threshold: 0.25, is_threshold_learned: true },
+        gradient: &Ttq,
+        names: &["positive_scale", "negative_scale", "threshold"],
+        values: &[0.5, 0.75, 0.25],
+        step: 1.0 / 65536.0,
+    },
+    Rule {
+        learned: LearnedRule::Lsq,
+        gradient: &Lsq,
+        names: &["scale"],
+        values: &[0.5],
+        step: 1.0 / 64.0,
+    },
+];
+
+impl Rule {
+    fn levels(self, largest: f32) -> Levels {
+        match self.learned {
+            LearnedRule::Ttq { threshold, .. } => {
+                Levels { threshold: threshold * largest, negative: 0.75, positive: 0.5 }
+            }
+            _ => Levels::symmetric(0.25, 0.5),
+        }
+    }
+
+    fn options(self) -> BitLinearOptions {
+        BitLinearOptions {
+            learned: Some(LearnedLevels { rule: self.learned, granularity: Granularity::Tensor }),
+            activations: Activations::Real,
+            ..BitLinearOptions::default()
+        }
+    }
+}
+
 /// The cases of both owners.
 pub(super) fn all() -> Vec<Box<dyn Case>> {
-    [(Owner::FeedForward, "FeedForward"), (Owner::Block, "Block")]
-        .into_iter()
-        .flat_map(|(owner, item)| [magnitudes(owner, item), scale(owner, item)])
-        .collect()
+    let owners = [(Owner::FeedForward, "FeedForward"), (Owner::Block, "Block")];
+    owners.into_iter().flat_map(|owner| RULES.map(|rule| case(owner, rule))).collect()
 }
 
 /// Gives a projection of this name and shape.
 type Project<'a> =
     dyn FnMut(&str, [usize; 2], &mut Parameters) -> Outcome<Box<dyn Projection<f64>>> + 'a;
 
+/// Latent weights, each with its trit.
+type Weights = Vec<(f32, i8)>;
+
 /// A block whose mixer and table are dense, or the feed-forward net of one.
 struct Whole {
+    rule: Rule,
     layer: Result<FeedForward<f64>, Block<f64>>,
     parameters: Parameters,
 }
 
 impl Whole {
-    fn build(
-        owner: Owner,
-        shared: Option<LearnedRule>,
-        project: &mut Project<'_>,
-    ) -> Outcome<Self> {
+    fn build(owner: Owner, rule: Rule, shared: bool, project: &mut Project<'_>) -> Outcome<Self> {
         let mut parameters = Parameters::new();
         let levels = match shared {
-            Some(rule) => Some(SharedLevels::declare(LAYER, &options(rule), &mut parameters)?),
-            None => None,
+            true => Some(SharedLevels::declare(LAYER, &rule.options(), &mut parameters)?),
+            false => None,
         };
         let channels = feed_forward("channels", &mut parameters, project)?;
         if owner == Owner::FeedForward {
@@ -67,7 +112,7 @@ impl Whole {
                 Some(levels) => channels.share_levels(levels)?,
                 None => channels,
             };
-            return Ok(Self { layer: Ok(layer), parameters });
+            return Ok(Self { rule, layer: Ok(layer), parameters });
         }
         let mixer = feed_forward("mixer", &mut parameters, &mut dense)?;
         let mut norm = |name| RmsNorm::new(name, vec![1.0; WIDTH], 0.25, &mut parameters);
@@ -85,32 +130,37 @@ impl Whole {
             Some(levels) => block.share_levels(levels)?,
             None => block,
         };
-        Ok(Self { layer: Err(block), parameters })
+        Ok(Self { rule, layer: Err(block), parameters })
     }
 
     /// Of projections whose latent weights are ternary with shared levels.
-    fn shared(owner: Owner, rule: LearnedRule) -> Outcome<Self> {
-        Self::build(owner, Some(rule), &mut |name, [outputs, inputs], parameters| {
-            let latent = narrow(&signed(name, outputs * inputs));
-            let options = BitLinearOptions { is_shared: true, ..options(rule) };
-            Ok(Box::new(BitLinear::from_weight(name, inputs, latent, options, parameters)?))
-        })
+    fn shared(owner: Owner, rule: Rule) -> Outcome<Self> {
+        let mut whole =
+            Self::build(owner, rule, true, &mut |name, [outputs, inputs], parameters| {
+                let latent = narrow(&signed(name, outputs * inputs));
+                let options = BitLinearOptions { is_shared: true, ..rule.options() };
+                Ok(Box::new(BitLinear::from_weight(name, inputs, latent, options, parameters)?))
+            })?;
+        whole.set()?;
+        Ok(whole)
     }
 
-    /// Of dense projections that hold W_p, −W_n and 0 where those of `trits` are.
+    /// Of dense projections that hold what the rule says of these weights under other parameters.
     fn dense(
         owner: Owner,
-        trits: &BTreeMap<String, Vec<i8>>,
-        [positive, negative]: [f64; 2],
+        rule: Rule,
+        weights: &BTreeMap<String, Weights>,
+        values: &[f64],
     ) -> Outcome<Self> {
-        Self::build(owner, None, &mut |name, [_, inputs], parameters| {
-            let trits = trits.get(&format!("{name}.weight")).ok_or("a matrix that is not there")?;
-            let weight = |&trit: &i8| match trit {
-                1 => positive,
-                -1 => -negative,
-                _ => 0.0,
+        let largest = weights.values().flatten().fold(0.0_f32, |max, (w, _)| max.max(w.abs()));
+        let levels = rule.levels(largest);
+        Self::build(owner, rule, false, &mut |name, [_, inputs], parameters| {
+            let weights = weights.get(&format!("{name}.weight")).ok_or("no such matrix")?;
+            let weight = |&(latent, trit): &(f32, i8)| {
+                let point = Point { latent: f64::from(latent), trit, levels, largest };
+                rule.gradient.surrogate(point, values)
             };
-            let weights = trits.iter().map(weight).collect();
+            let weights = weights.iter().map(weight).collect();
             Ok(Box::new(Dense::from_weight(name, inputs, weights, parameters)?))
         })
     }
@@ -122,10 +172,11 @@ impl Whole {
         }
     }
 
-    /// Sets W_p and W_n, and decides the codes, which do not depend on them.
-    fn set(&mut self, values: &[Vec<f64>]) -> Outcome {
-        let ids = ["positive_scale", "negative_scale"];
-        let ids = ids.map(|what| self.parameters.find(&format!("{LAYER}.{what}")));
+    /// Sets what is learned, and decides the codes.
+    fn set(&mut self) -> Outcome {
+        let Rule { names, values, .. } = self.rule;
+        let ids: Vec<_> =
+            names.iter().map(|what| self.parameters.find(&format!("{LAYER}.{what}"))).collect();
         let layer: &mut dyn Module<f64> = match &mut self.layer {
             Ok(layer) => layer,
             Err(block) => block,
@@ -133,20 +184,22 @@ impl Whole {
         layer.visit_mut(&mut |id, own| {
             let found = ids.iter().position(|&wanted| wanted == Some(id));
             if let (Some(index), ValuesMut::F32(own)) = (found, own) {
-                own.copy_from_slice(&narrow(&values[index]));
+                own.copy_from_slice(&narrow(&values[index..=index]));
             }
         });
         Ok(layer.requantize(nn::Update::hard(0, 0))?)
     }
 
-    fn trits(&self) -> BTreeMap<String, Vec<i8>> {
-        let mut trits = BTreeMap::new();
+    /// The latent weights of each matrix, and their trits.
+    fn weights(&self) -> BTreeMap<String, Weights> {
+        let mut weights = BTreeMap::new();
         self.module().visit(&mut |tensor| {
-            if let Values::Ternary { matrix, .. } = tensor.values {
-                trits.insert(tensor.name.to_owned(), matrix.to_trits());
+            if let Values::Ternary { matrix, latent: Some(latent), .. } = tensor.values {
+                let own = latent.to_f32().into_iter().zip(matrix.to_trits()).collect();
+                weights.insert(tensor.name.to_owned(), own);
             }
         });
-        trits
+        weights
     }
 
     fn forward(&self, x: &[f64], tape: &mut Tape<f64>) -> Outcome<Vec<f64>> {
@@ -164,14 +217,6 @@ impl Whole {
         };
         self.module().finish_gradients(&mut gradients)?;
         Ok(gradients)
-    }
-}
-
-fn options(rule: LearnedRule) -> BitLinearOptions {
-    BitLinearOptions {
-        learned: Some(LearnedLevels { rule, granularity: Granularity::Tensor }),
-        activations: Activations::Real,
-        ..BitLinearOptions::default()
     }
 }
 
@@ -199,71 +244,36 @@ fn feed_forward(
     Ok(FeedForward::new(name, Nonlinearity::SwiGlu, projections, None)?)
 }
 
-/// W_p and W_n through the whole forward: the codes do not depend on them.
-fn magnitudes(owner: Owner, item: &'static str) -> Box<dyn Case> {
-    let name = format!("{item}, shared W_p and W_n");
+fn case((owner, item): (Owner, &'static str), rule: Rule) -> Box<dyn Case> {
+    let Rule { gradient, names, values, step, .. } = rule;
+    let name = format!("{item}, shared levels of {gradient:?}");
     let x = signed(&name, SEQUENCES.rows() * WIDTH);
-    let array = |what, value| Array::new(what, &[1], vec![value]);
-    let arrays = vec![array("positive_scale", 0.5), array("negative_scale", 0.75)];
+    let arrays = names.iter().zip(values);
+    let arrays = arrays.map(|(what, &value)| Array::new(what, &[1], vec![value]).step(step));
     let forward_x = x.clone();
     let forward = move |values: &[Vec<f64>]| {
-        let trits = Whole::shared(owner, TTQ)?.trits();
-        let whole = Whole::dense(owner, &trits, [values[0][0], values[1][0]])?;
+        let weights = Whole::shared(owner, rule)?.weights();
+        let whole = Whole::dense(owner, rule, &weights, &values.concat())?;
         Ok(vec![whole.forward(&forward_x, &mut Tape::inference())?])
     };
-    let backward = move |values: &[Vec<f64>], upstream: &[Vec<f64>], d: &mut [Vec<f64>]| {
-        let mut whole = Whole::shared(owner, TTQ)?;
-        whole.set(values)?;
+    let backward = move |_: &[Vec<f64>], upstream: &[Vec<f64>], d: &mut [Vec<f64>]| {
+        let whole = Whole::shared(owner, rule)?;
+        // A rule's own factor is for as many weights as the whole group has.
+        let numbers = whole.weights().values().map(Vec::len).sum();
         let mut tape = Tape::recording();
         whole.forward(&x, &mut tape)?;
         let gradients = whole.backward(&upstream[0], &mut tape)?;
-        for (what, d) in ["positive_scale", "negative_scale"].into_iter().zip(d) {
+        for (what, d) in names.iter().zip(d) {
             let id =
                 whole.parameters.find(&format!("{LAYER}.{what}")).ok_or("no such parameter")?;
-            d[0] += gradients.get(id)[0];
+            d[0] += gradients.get(id)[0] / factor(numbers, rule);
         }
         Ok(())
     };
-    Box::new(Gradient::of_arrays(name, &[item], arrays, forward, backward))
+    Box::new(Gradient::of_arrays(name, &[item], arrays.collect(), forward, backward))
 }
 
-/// α of LSQ, from dL/dq of all weights of the group: 1/√N · Σ dL/dq · ∂ψ/∂α, where N counts all of them.
-fn scale(owner: Owner, item: &'static str) -> Box<dyn Case> {
-    let name = format!("{item}, shared scale of LSQ");
-    let array = Array::new("scale", &[1], vec![0.5]).step(1.0 / 1024.0);
-    let forward = move |values: &[Vec<f64>]| {
-        let whole = Whole::shared(owner, LearnedRule::Lsq)?;
-        let mut weights = Vec::new();
-        whole.module().visit(&mut |tensor| {
-            if let Values::Ternary { matrix, latent: Some(latent), .. } = tensor.values {
-                let levels = Levels::symmetric(0.0, matrix.scales().positive()[0]);
-                let point = |(latent, trit): (f32, i8)| {
-                    let latent = f64::from(latent);
-                    Point { latent, trit, levels, largest: 0.0 }
-                };
-                weights.extend(latent.to_f32().into_iter().zip(matrix.to_trits()).map(point));
-            }
-        });
-        let factor = 1.0 / (weights.len() as f64).sqrt();
-        let psi = |point: Point<f64>| factor * Lsq.surrogate(point, &values[0]);
-        Ok(vec![weights.into_iter().map(psi).collect()])
-    };
-    let backward = move |_: &[Vec<f64>], upstream: &[Vec<f64>], d: &mut [Vec<f64>]| {
-        let whole = Whole::shared(owner, LearnedRule::Lsq)?;
-        let mut gradients = Gradients::zeros(&whole.parameters);
-        let scale = whole.parameters.find("layer.scale").ok_or("no such parameter")?;
-        gradients.get_mut(scale)[0] = d[0][0];
-        let mut start = 0;
-        whole.module().visit(&mut |tensor| {
-            if let (Values::Ternary { .. }, Some(id)) = (tensor.values, tensor.id) {
-                let own = gradients.get_mut(id);
-                own.copy_from_slice(&upstream[0][start..start + own.len()]);
-                start += own.len();
-            }
-        });
-        whole.module().finish_gradients(&mut gradients)?;
-        d[0][0] = gradients.get(scale)[0];
-        Ok(())
-    };
-    Box::new(Gradient::of_arrays(name, &[item], vec![array], forward, backward))
+/// f as the papers have it: 1/√N for LSQ, 1 for TTQ.
+fn factor(numbers: usize, rule: Rule) -> f64 {
+    if matches!(rule.learned, LearnedRule::Lsq) { 1.0 / (numbers as f64).sqrt() } else { 1.0 }
 }

@@ -107,6 +107,16 @@ impl<T: Compute, E: Layer<T>> BitMoe<T, E> {
         &self.experts
     }
 
+    /// An error of the router's scores, with the layer in the place of the op.
+    fn named(&self, error: Error) -> Error {
+        match error {
+            Error::Setting { what, expected, found, .. } => {
+                Error::Setting { layer: self.name.clone(), what, expected, found }
+            }
+            other => other,
+        }
+    }
+
     /// Adds the auxiliary losses of a recording forward, and saves what their gradients need.
     fn add_losses(
         &self,
@@ -204,7 +214,7 @@ impl<T: Compute, E: Layer<T>> Layer<T> for BitMoe<T, E> {
             chosen: &mut chosen,
             weights: &mut weights,
         };
-        top_k(&scores, self.experts.len(), k, routes)?;
+        top_k(&scores, self.experts.len(), k, routes).map_err(|error| self.named(error))?;
         let dispatch = Dispatch::new(&chosen, self.experts.len(), tape);
 
         // −0 is what a sum can begin with and still be its first term, bit for bit.

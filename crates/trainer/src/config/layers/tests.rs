@@ -83,6 +83,7 @@ fn a_bad_value_names_the_key_what_was_expected_and_what_came() {
         ("ternary.quantiser=lsqs", "found \"lsqs\""),
         ("ste=straight", "ste: expected a mode: none, vanilla"),
         ("ternary.granularity=0", "ternary.granularity: expected tensor, row"),
+        ("ternary.scale_sync=block", "expected one of per-matrix, per-expert, per-block"),
         ("ternary.packing=3", "expected a packing: two-bit, five-trits, found 3"),
         ("data=", "data: expected a path, found \"\""),
     ] {
@@ -151,6 +152,11 @@ fn settings_that_do_not_go_together_are_refused() {
         (&["mixture.experts=2", "mixture.used=3"], "mixture.used, mixture.experts"),
         (&["mixture.experts=2", "mixture.noise=0.5"], "mixture.noise, mixture.experts, from"),
         (&["from=a", "mixture.noise=0.5"], "mixture.noise, mixture.experts, from"),
+        (
+            &["ternary.scale_sync=per-block", "ternary.granularity=row"],
+            "ternary.scale_sync, ternary.granularity",
+        ),
+        (&["ternary.scale_sync=per-expert", "dqt=true"], "ternary.scale_sync, dqt"),
         (&["model.width=132", "model.heads=12"], "model.heads, model.width"),
         (&["model.key_value_heads=3"], "model.key_value_heads"),
         (&["ternary.granularity=7"], "ternary.granularity"),

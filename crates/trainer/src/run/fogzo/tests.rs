@@ -64,7 +64,7 @@ fn weights_and_codes_are_afterwards_what_they_were_bit_for_bit() {
         assert!(norm.is_finite() && norm > 0.0, "{norm}");
         // Latent weights have another gradient, everything else the same.
         let mut is_latent = vec![false; old.values().len()];
-        spans(&model).into_iter().for_each(|span| is_latent[span.range].fill(true));
+        spans(&model, &gradients).into_iter().for_each(|span| is_latent[span.range].fill(true));
         let pairs = old.values().iter().zip(gradients.values()).zip(is_latent);
         assert!(pairs.clone().all(|((old, new), is_latent)| is_latent || old == new));
         assert!(pairs.filter(|((old, new), is_latent)| *is_latent && old != new).count() > 1000);
@@ -99,10 +99,27 @@ fn a_failed_probe_leaves_weights_codes_and_gradients() {
 }
 
 #[test]
+fn an_expert_without_rows_keeps_its_gradient_of_zero_and_is_not_moved() {
+    for sync in ["ternary.scale_sync=per-matrix", "ternary.scale_sync=per-block"] {
+        let settings = ["mixture.experts=40", "mixture.used=1", "fogzo_from=0", sync];
+        let configuration = configuration(&[&settings[..], &["fogzo.noise=1e6"]].concat());
+        let (mut model, mut gradients, update) = prepared(&configuration);
+        let mut probing = Probing::new(&configuration).unwrap();
+        let before = weights(&mut model);
+        probing.refine(&mut model, &mut gradients, batch(), update).unwrap();
+        assert_eq!(weights(&mut model), before, "{sync}");
+        let parameters = model.parameters();
+        let mut idle = parameters.ids().filter(|&id| !gradients.is_touched(id)).peekable();
+        assert!(idle.peek().is_some());
+        assert!(idle.all(|id| gradients.get(id).iter().all(|&g| g == 0.0)), "{sync}");
+    }
+}
+
+#[test]
 fn each_scaling_group_has_the_step_of_its_scale() {
     let configuration = configuration(&["ternary.granularity=16", "fogzo_from=0"]);
     let (model, gradients, _) = prepared(&configuration);
-    let spans = spans(&model);
+    let spans = spans(&model, &gradients);
     assert!(spans.iter().all(|span| span.range.len() == 16));
     let first = spans[0].clone();
     let mut scale = None;

@@ -47,7 +47,11 @@ fn tensor(model: &Decoder<f32>, name: &str) -> Vec<f32> {
 
 #[test]
 fn a_model_of_the_same_shape_goes_on_bit_for_bit() {
-    for sets in [&["float=true"][..], &["float=true", "mixture.experts=3", "mixture.shared=true"]] {
+    for sets in [
+        &["float=true"][..],
+        &["float=true", "mixture.experts=3", "mixture.shared=true"],
+        &["float=true", "model.per_layer_embedding=4"],
+    ] {
         let (folder, model) = saved(sets);
         let again = start(&folder, &[sets, &["seed=9"]].concat()).unwrap();
         assert_eq!(scores(&again), scores(&model));
@@ -112,6 +116,8 @@ fn a_model_that_does_not_fit_is_refused_by_what_does_not() {
         (&["mixture.experts=2", "model.feed_forward=48"], "model.feed_forward: expected 48"),
         (&["model.layers=1"], "model.layers: expected 1, found 2"),
         (&["model.rope_base=100"], "model.rope_base: expected 100, found 10000"),
+        (&["model.nonlinearity=gelu"], "model.nonlinearity: expected Gelu, found SwiGlu"),
+        (&["model.per_layer_embedding=4"], "model.per_layer_embedding: expected 4, found 0"),
     ] {
         let error = start(&dense, sets).unwrap_err().to_string();
         assert!(error.starts_with("cannot start from ") && error.contains(expected), "{error}");
@@ -119,6 +125,12 @@ fn a_model_that_does_not_fit_is_refused_by_what_does_not() {
     let (mixture, _) = saved(&["float=true", "mixture.experts=2"]);
     let error = start(&mixture, &["float=true"]).unwrap_err().to_string();
     assert!(error.contains("mixture.experts: expected 0, found 2"), "{error}");
+    let experts = ["float=true", "mixture.experts=2"];
+    let error = start(&mixture, &[&experts[..], &["mixture.noise=0.5"]].concat()).unwrap_err();
+    assert!(error.to_string().contains("mixture.noise: expected 0 where experts"), "{error}");
+    let (tables, _) = saved(&["float=true", "model.per_layer_embedding=4"]);
+    let error = start(&tables, &["float=true"]).unwrap_err().to_string();
+    assert!(error.contains("model.per_layer_embedding: expected 0, found 4"), "{error}");
     let (ternary, _) = saved(&[]);
     let error = start(&ternary, &[]).unwrap_err().to_string();
     assert!(error.contains("expected float weights, as train --float leaves them"), "{error}");
@@ -142,4 +154,23 @@ fn a_tensor_that_the_model_should_have_is_missed() {
         let error = saved.values(name).unwrap_err().to_string();
         assert!(error.contains(&format!("{name}: expected a tensor of this name")), "{error}");
     }
+}
+
+#[test]
+fn a_tensor_that_the_model_to_train_does_not_have_is_not_lost_in_silence() {
+    let (folder, _) = saved(&["float=true"]);
+    let model = folder.path().join("model");
+    let path = model.join("model.safetensors");
+    let mut tensors = interop::Tensors::from_bytes(&std::fs::read(&path).unwrap()).unwrap();
+    let bias = "model.layers.1.self_attn.o_proj.bias";
+    tensors.insert_real(bias, &[16], vec![0.5; 16]).unwrap();
+    let mut bytes = Vec::new();
+    tensors.write(&mut bytes).unwrap();
+    std::fs::write(&path, bytes).unwrap();
+    std::fs::remove_file(model.join("manifest.json")).unwrap();
+    let error = start(&folder, &["float=true"]).unwrap_err().to_string();
+    assert!(
+        error.contains(&format!("{bias}: expected none of this name, found a tensor")),
+        "{error}"
+    );
 }

@@ -104,6 +104,22 @@ fn scales_and_what_is_learned_stand_beside_their_matrix() {
     assert!(line["learned"]["threshold"]["mean"].as_f64().unwrap() > 0.0, "{line}");
 }
 
+#[test]
+fn what_matrices_learn_together_stands_beside_them_by_its_name() {
+    let model =
+        model(&["ste=ttq", "ternary.threshold_learned=true", "ternary.scale_sync=per-block"]);
+    let mut watch = Watch::default();
+    watch.begin(&model);
+    let layers = watch.layers(&model).unwrap();
+    let names = ["negative_scale", "positive_scale", "threshold"];
+    let names = names.map(|name| format!("model.layers.0.{name}"));
+    assert_eq!(layers.shared.keys().collect::<Vec<_>>(), names.iter().collect::<Vec<_>>());
+    let own =
+        layers.matrices.iter().find(|matrix| matrix.name.ends_with("up_proj.weight")).unwrap();
+    assert!(own.learned.is_empty());
+    assert_eq!(layers.shared[&names[1]], own.scales["positive_scale"]);
+}
+
 fn watch_one(settings: &[&str]) -> Matrix {
     let model = model(settings);
     let mut watch = Watch::default();
