@@ -10,7 +10,7 @@ use crate::progress::Progress;
 /// that does not weight it by the statistics of Adam.
 ///
 /// ```text
-/// w  ← w − η·λₜ·(w − Q(w))                 η: the learning rate of the step
+/// w  ← w − min(1, η·λₜ)·(w − Q(w))         η: the learning rate of the step
 /// λₜ = λ·max(0, (s − s₀)/(1 − s₀))         s = t/total after t updates: 0 up to the share s₀, λ at the end
 /// ```
 ///
@@ -54,12 +54,14 @@ impl Pull {
         self.strength * risen
     }
 
-    /// w ← w − rate·(w − q), where `rate` is η·λₜ.
+    /// w ← w − min(1, rate)·(w − q), where `rate` is η·λₜ: a pull leads to the grid and not beyond, from where the
+    /// next one would lead farther back.
     ///
     /// # Panics
     /// Unless there is one quantised weight for each latent one.
     pub fn correct<T: Real>(rate: T, quantized: &[T], latent: &mut [T]) {
         assert_eq!(quantized.len(), latent.len());
+        let rate = rate.min(T::ONE);
         for (w, &q) in latent.iter_mut().zip(quantized) {
             let q = mutant!("Pull/towards zero", q, T::ZERO);
             let away = *w - q;
@@ -87,8 +89,11 @@ mod tests {
         let mut latent = [0.75_f32, -0.25, 0.5, 0.0];
         Pull::correct(0.5, &[0.5, 0.0, 0.5, 0.0], &mut latent);
         assert_eq!(latent, [0.625, -0.125, 0.5, 0.0]);
-        Pull::correct(1.0, &[0.5, 0.0, 0.5, 0.0], &mut latent);
-        assert_eq!(latent, [0.5, 0.0, 0.5, 0.0]);
+        for rate in [1.0, 1e3, f32::INFINITY] {
+            let mut latent = latent;
+            Pull::correct(rate, &[0.5, 0.0, 0.5, 0.0], &mut latent);
+            assert_eq!(latent, [0.5, 0.0, 0.5, 0.0], "{rate}");
+        }
     }
 
     #[test]

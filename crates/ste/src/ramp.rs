@@ -77,14 +77,14 @@ impl Ramp {
         if progress.step >= progress.total {
             return 1.0;
         }
-        // In steps, so that a phase that takes a whole number of them ends exactly there.
-        let total = f64::from(progress.total);
-        let since = f64::from(progress.step) - self.warm_up * total;
-        if since < 0.0 {
+        // Of two equal fractions the quotients are equal too: a warm-up of a whole number of steps, given as
+        // their share, ends exactly there. Its product with the total might be a rounding more than they are.
+        let share = progress.share();
+        if share < self.warm_up {
             return 0.0;
         }
-        let transition = self.transition * total;
-        if since >= transition { 1.0 } else { self.shape.at(since / transition) as f32 }
+        let since = share - self.warm_up;
+        if since >= self.transition { 1.0 } else { self.shape.at(since / self.transition) as f32 }
     }
 }
 
@@ -123,6 +123,23 @@ mod tests {
         let at = |step| ramp.lambda(Progress { step, total: 8 });
         let expected = [0.0, 0.0, 0.0, 0.25, 0.5, 0.75, 1.0, 1.0, 1.0];
         assert_eq!([0, 1, 2, 3, 4, 5, 6, 7, 8].map(at), expected);
+    }
+
+    #[test]
+    fn a_phase_of_a_whole_number_of_steps_ends_after_as_many() {
+        for total in 1..=200 {
+            for float in 0..=total {
+                let share = |steps: u32| f64::from(steps) / f64::from(total);
+                let at = |ramp: Ramp, step| ramp.lambda(Progress { step, total });
+                let hard = Ramp::new(share(float), 0.0, Shape::Linear).unwrap();
+                assert_eq!(at(hard, float), 1.0, "{float} of {total}");
+                assert!(float == 0 || at(hard, float - 1) == 0.0, "{float} of {total}");
+                let half = (total - float) / 2;
+                let ramp = Ramp::new(share(float), share(half), Shape::Linear).unwrap();
+                assert_eq!(at(ramp, float + half), 1.0, "{float} and {half} of {total}");
+                assert!(half == 0 || at(ramp, float) == 0.0, "{float} and {half} of {total}");
+            }
+        }
     }
 
     #[test]

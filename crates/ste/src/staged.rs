@@ -46,9 +46,10 @@ impl Staged {
 
     /// The bits of the stage; None in the ternary one.
     fn bits(&self, progress: Progress) -> Option<u32> {
-        let share = progress.share();
+        // In the precision of the ends, so that the step of a share lies at its end and not before it.
+        let share = progress.share() as f32;
         let mut stages = self.ends.iter().zip(BITS);
-        stages.find(|(end, _)| share < f64::from(**end)).map(|(_, bits)| bits)
+        stages.find(|(end, _)| share < **end).map(|(_, bits)| bits)
     }
 }
 
@@ -108,6 +109,14 @@ mod tests {
         };
         assert_eq!([0, 1, 2, 4].map(values), [(255, true), (255, true), (15, true), (7, true)]);
         assert!(!values(6).1 && !values(8).1);
+    }
+
+    #[test]
+    fn a_stage_ends_with_the_step_of_its_share() {
+        let staged = Staged::new([0.3, 0.6, 0.7]).unwrap();
+        let bits = |step| staged.bits(Progress { step, total: 10 });
+        let expected = [Some(8), Some(4), Some(4), Some(3), None];
+        assert_eq!([2, 3, 5, 6, 7].map(bits), expected);
     }
 
     #[test]

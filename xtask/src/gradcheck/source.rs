@@ -1,5 +1,5 @@
 //! What must be checked, read from the source: ops, types that implement the traits of layers or have
-//! a `backward` or a `correct` without one, and the mutants planted in them.
+//! a `backward`, a `correct` or an `estimate` without one, and the mutants planted in them.
 //!
 //! The list is not one that somebody must remember to extend. What the scan cannot name (an `impl` for
 //! the argument of a macro, a mutant without a literal name) is a finding, which fails the gate.
@@ -24,7 +24,7 @@ const CRATES: [&str; 4] = ["ste", "nn", "lora-backward", "models"];
 /// Traits whose implementations must be checked.
 const TRAITS: [&str; 3] = ["Layer", "Projection", "Estimator"];
 /// Public methods whose types must be checked though they implement none of them.
-const METHODS: [&str; 2] = ["backward", "correct"];
+const METHODS: [&str; 3] = ["backward", "correct", "estimate"];
 /// A public function in a folder of this name whose name ends with [`BACKWARD`] is an op's backward.
 const OPS: &str = "ops";
 const BACKWARD: &str = "_backward";
@@ -38,7 +38,7 @@ const POINTERS: [&str; 3] = ["Box", "Rc", "Arc"];
 pub(crate) enum ItemKind {
     /// A function with a backward beside it.
     Op,
-    /// A type that implements one of the traits, or has a public `backward` or `correct` of its own.
+    /// A type that implements one of the traits, or has one of [`METHODS`] of its own.
     Type,
 }
 
@@ -240,7 +240,7 @@ impl<'ast> Visit<'ast> for Scan<'_> {
 }
 
 /// Whether a method is a backward of a layer that implements no trait: one from tokens to rows, say; or a
-/// correction of weights that no gradient is.
+/// correction of weights that no gradient is, or the estimate of a gradient from losses.
 fn is_checked_method(item: &ImplItem) -> bool {
     matches!(item, ImplItem::Fn(ImplItemFn { vis: Visibility::Public(_), sig, .. })
         if METHODS.iter().any(|method| sig.ident == method))

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use ternary_core::mutant;
 use ternary_core::noise::Noise;
 
 /// Index of the first random sign of a stream; the numbers u lie below it.
@@ -116,8 +117,10 @@ impl Fogzo {
         mut probe: impl FnMut(&[f32]) -> Result<f64, E>,
     ) -> Result<Slopes, E> {
         let norm = scaled_norm(spans, gradient);
-        let guide = if norm > 0.0 { beta.sqrt() / norm } else { 0.0 };
-        let spread = (12.0 * (1.0 - beta)).sqrt();
+        let length = mutant!("Fogzo/guide of its own length", norm, 1.0);
+        let guide = if norm > 0.0 { beta.sqrt() / length } else { 0.0 };
+        // A centred number has the variance 1/12.
+        let spread = mutant!("Fogzo/variance of the noise", 12.0 * (1.0 - beta), 1.0 - beta).sqrt();
         let count = self.directions.max(1);
         let mut slopes = Slopes::default();
         let mut estimate = vec![0.0_f32; gradient.len()];
@@ -133,7 +136,6 @@ impl Fogzo {
                 let added = &mut perturbation[span.clone()];
                 for ((v, added), &g) in v.iter_mut().zip(added).zip(&gradient[span]) {
                     let (scaled, step) = (f64::from(step) * f64::from(g), f64::from(step));
-                    // A centred number has the variance 1/12.
                     let exact = sign * guide * scaled + spread * f64::from(*v);
                     promised += exact * scaled;
                     *v = exact as f32;
@@ -143,11 +145,12 @@ impl Fogzo {
             let above = probe(&perturbation)?;
             perturbation.iter_mut().for_each(|added| *added = -*added);
             let below = probe(&perturbation)?;
-            let measured = (above - below) / 2.0;
+            let measured = (above - below) * mutant!("Fogzo/factor 2", 0.5, 1.0);
             slopes.promised += sign * promised / f64::from(count);
             slopes.measured += sign * measured / f64::from(count);
             for (span, step) in perturbed(spans) {
-                let factor = measured / (f64::from(count) * f64::from(step));
+                let step = mutant!("Fogzo/step left out of the way back", f64::from(step), 1.0);
+                let factor = measured / (f64::from(count) * step);
                 let v = &direction[span.clone()];
                 for (estimate, &v) in estimate[span].iter_mut().zip(v) {
                     *estimate += (factor * f64::from(v)) as f32;

@@ -34,7 +34,7 @@ impl Configuration {
             expected: "key and value heads that divide the query heads",
             found: format!("{key_value_heads} and {heads}"),
         })?;
-        let granularity = self.ternary.granularity;
+        let granularity = self.granularity();
         let columns = [width, feed_forward, per_layer_embedding].into_iter();
         for columns in columns.filter(|&columns| columns > 0 && !self.is_float()) {
             ensure(granularity.columns_per_scale(columns).is_ok(), || Error::Contradiction {
@@ -53,6 +53,14 @@ impl Configuration {
                 keys: "ternary.quantiser",
                 expected: "a number in the range of its rule",
                 found: format!("{rule} ({error})"),
+            }
+        })?;
+        let is_ttq = matches!(rule, Rule::Ttq { .. });
+        ensure(is_ttq || !self.ternary.threshold_learned || self.is_float(), || {
+            Error::Contradiction {
+                keys: "ternary.threshold_learned, ste, ternary.quantiser",
+                expected: "ttq, the only rule with a threshold to learn",
+                found: rule.to_string(),
             }
         })?;
         // From the largest weight of a whole tensor, nine tenths of the weights would become zero.
@@ -93,7 +101,7 @@ impl Configuration {
 
     /// A scale that matrices share is one for all their weights, and fitted or learned anew at every step.
     fn check_sync(&self) -> Result<(), Error> {
-        let Ternary { scale_sync, granularity, .. } = self.ternary;
+        let (scale_sync, granularity) = (self.ternary.scale_sync, self.granularity());
         let is_shared = scale_sync != ScaleSync::PerMatrix;
         ensure(!is_shared || granularity == Granularity::Tensor, || Error::Contradiction {
             keys: "ternary.scale_sync, ternary.granularity",

@@ -90,8 +90,8 @@ settings! {
         quantiser: Option<Rule> = None;
         /// Whether ttq learns its threshold too; in the paper it does not
         threshold_learned: bool = false;
-        /// Weights that share a scale: tensor, row, or the columns of a group
-        granularity: Granularity = Granularity::Tensor;
+        /// Weights that share a scale: tensor, row, or the columns of a group [default: row for seq, or tensor]
+        granularity: Option<Granularity> = None;
         /// Which matrices share a scale: per-matrix for none, those of an expert, or of all experts of a block
         scale_sync: ScaleSync = ScaleSync::PerMatrix;
         /// How trits are held: two-bit, or five-trits in a byte

@@ -4,7 +4,7 @@ use std::mem::discriminant;
 
 use models::Shadow;
 use ste::{Mode, Pull, Ramp};
-use ternary_core::Rule;
+use ternary_core::{Granularity, Rule};
 
 use super::Configuration;
 use super::error::Error;
@@ -18,6 +18,13 @@ impl Configuration {
     /// The rule of the ternary weights: the quantiser that is given, or the mode's, or absmean.
     pub fn rule(&self) -> Rule {
         self.ternary.quantiser.or(self.run.ste.rule()).unwrap_or(Rule::Absmean)
+    }
+
+    /// The weights that share a scale: what is given, or what suits the rule. SEQ starts from the largest weight,
+    /// which of a whole tensor is too large.
+    pub fn granularity(&self) -> Granularity {
+        let default = if self.rule() == Rule::Seq { Granularity::Row } else { Granularity::Tensor };
+        self.ternary.granularity.unwrap_or(default)
     }
 
     /// How latent weights are kept: by the setting, or not at all under DQT.
@@ -117,6 +124,10 @@ mod tests {
         assert_eq!(given, Rule::Twn { factor: 0.7 });
         assert_eq!(resolve(&["ste=progressive"]).unwrap().ramp().unwrap(), Ramp::PROGRESSIVE);
         assert_eq!(resolve(&["ste=lsq"]).unwrap().rule(), Rule::Lsq);
+        assert_eq!(resolve(&["ste=lsq"]).unwrap().granularity(), Granularity::Tensor);
+        for seq in ["ste=seq", "ternary.quantiser=seq"] {
+            assert_eq!(resolve(&[seq]).unwrap().granularity(), Granularity::Row, "{seq}");
+        }
         assert!(resolve(&["ste=none"]).unwrap().is_float());
         assert!(resolve(&["float=true"]).unwrap().is_float() && !resolve(&[]).unwrap().is_float());
     }
@@ -165,6 +176,12 @@ mod tests {
             (&["ste=ewgs", "ternary.quantiser=lsq"], "ste, ternary.quantiser: "),
             (&["steps=10", "float_steps=11"], "float_steps, ternary.ramp"),
             (&["steps=10", "float_steps=5", "ternary.ramp=0.6"], "float_steps, ternary.ramp"),
+            (
+                &["ste=seq", "ternary.granularity=tensor"],
+                "ternary.quantiser, ternary.granularity: ",
+            ),
+            (&["ternary.threshold_learned=true"], "ternary.threshold_learned, ste, "),
+            (&["ste=lsq", "ternary.threshold_learned=true"], "ternary.threshold_learned, ste, "),
             (&["ternary.ramp=1.5"], "float_steps, ternary.ramp"),
             (&["ternary.ramp=-0.5"], "float_steps, ternary.ramp"),
         ] {

@@ -50,8 +50,8 @@ impl Selection {
             ((share * losses.len() as f64).round() as usize).clamp(1, losses.len().max(1))
         };
         let mut hardest: Vec<usize> = (0..losses.len()).collect();
-        // Stable: equal losses stay in their order.
-        hardest.sort_by(|&a, &b| losses[b].total_cmp(&losses[a]));
+        // Stable: equal losses stay in their order, zeros of both signs among them (−0 + 0 is 0).
+        hardest.sort_by(|&a, &b| (losses[b] + 0.0).total_cmp(&(losses[a] + 0.0)));
         hardest.truncate(share(self.rate));
         if self.threshold > 0.0 {
             let above = hardest.iter().filter(|&&item| losses[item] > self.threshold).count();
@@ -78,7 +78,7 @@ mod tests {
         assert_eq!(select(2.0 / 3.0, 0.0, 0.5, &LOSSES), [1, 2, 3, 5]);
         assert_eq!(select(0.5, 0.0, 0.5, &[2.0; 6]), [0, 1, 2]);
         assert_eq!(select(1.0, 0.0, 0.5, &LOSSES), [0, 1, 2, 3, 4, 5]);
-        assert_eq!(select(0.5, 0.0, 0.5, &[-0.0, 0.0, 0.0, -0.0]).len(), 2);
+        assert_eq!(select(0.5, 0.0, 0.5, &[-0.0, 0.0, 0.0, -0.0]), [0, 1]);
     }
 
     #[test]

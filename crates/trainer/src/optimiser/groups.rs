@@ -34,9 +34,26 @@ mod tests {
             "norm.weight",
             "layers.1.mlp.up_proj.bias",
             "layers.1.mlp.up_proj.scale",
+            "layers.1.mlp.up_proj.negative_scale",
+            "layers.1.mlp.up_proj.threshold",
             "embed_tokens.weight",
         ] {
             assert!(!is_decayed(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn learned_scales_and_learned_thresholds_have_rates_of_their_own() {
+        for (name, expected) in [
+            ("layers.0.mlp.up_proj.scale", 0.5),
+            ("layers.0.mlp.up_proj.positive_scale", 0.5),
+            ("layers.0.mlp.up_proj.negative_scale", 0.5),
+            ("layers.0.mlp.up_proj.threshold", 0.25),
+            ("layers.0.mlp.up_proj.weight", 1.0),
+            ("layers.0.mlp.up_proj.bias", 1.0),
+            ("norm.weight", 1.0),
+        ] {
+            assert_eq!(rate(name, 0.5, 0.25), expected, "{name}");
         }
     }
 }

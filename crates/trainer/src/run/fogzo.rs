@@ -7,7 +7,7 @@ use half::bf16;
 use models::{Batch, Decoder};
 use nn::{Draw, Gradients, Module, Rounding, Tape, Update, Values, ValuesMut};
 use serde::Serialize;
-use ste::{Fogzo, Slopes, Span};
+use ste::{Fogzo, Progress, Slopes, Span};
 use ternary_core::noise::Noise;
 
 use crate::config::Configuration;
@@ -40,14 +40,24 @@ impl Probing {
     /// The phase that a configuration asks for; none where it starts after the last step.
     pub(super) fn new(configuration: &Configuration) -> Option<Self> {
         let (run, fogzo) = (&configuration.run, &configuration.fogzo);
-        let first = (run.fogzo_from * f64::from(run.steps)).ceil() as u32;
+        let is_before = |step| Progress { step, total: run.steps }.share() < run.fogzo_from;
+        // The product may be a rounding more or less than a whole number of steps; their share is not.
+        let mut first = (run.fogzo_from * f64::from(run.steps)).floor() as u32;
+        while is_before(first) {
+            first += 1;
+        }
         let length = run.steps.checked_sub(first).filter(|&length| length > 0)?;
         Some(Self {
             fogzo: Fogzo { directions: fogzo.directions, noise: fogzo.noise },
             first,
             length,
             seed: Purpose::Probes.seed(run.seed),
-            tape: Tape::inference(),
+            // Only a forward that records has the losses of routers.
+            tape: if configuration.mixture.experts > 0 {
+                Tape::recording()
+            } else {
+                Tape::inference()
+            },
         })
     }
 
@@ -83,7 +93,9 @@ impl Probing {
         let probe = |perturbation: &[f32]| -> models::Result<f64> {
             latent.perturb(model, perturbation, *seed, update.step);
             model.requantize(update.without_noise())?;
-            Ok(model.loss(batch, tape)?.mean)
+            let loss = model.loss(batch, tape)?.mean;
+            // What the gradients are of: the losses of routers are part of it.
+            Ok(loss + tape.auxiliary_loss())
         };
         let slopes = fogzo.estimate(beta, &spans, noise, gradients.values_mut(), probe);
         latent.restore(model);

@@ -20,14 +20,14 @@ pub(super) fn build(configuration: &Configuration) -> Result<Decoder<f32>> {
     let kind = if configuration.is_float() {
         WeightKind::Dense
     } else {
-        let Ternary { granularity, packing, activations, .. } = configuration.ternary;
+        let Ternary { packing, activations, .. } = configuration.ternary;
         let Ternary { embedding, head, .. } = configuration.ternary;
         let learned = learned(configuration);
         let options = BitLinearOptions {
             quantizer: match learned {
                 // It stands aside.
                 Some(_) => BitLinearOptions::default().quantizer,
-                None => Arc::from(configuration.rule().quantizer(granularity)?),
+                None => Arc::from(configuration.rule().quantizer(configuration.granularity())?),
             },
             estimator: configuration.run.ste.estimator(),
             learned,
@@ -70,7 +70,7 @@ fn learned(configuration: &Configuration) -> Option<LearnedLevels> {
         }
         _ => return None,
     };
-    Some(LearnedLevels { rule, granularity: ternary.granularity })
+    Some(LearnedLevels { rule, granularity: configuration.granularity() })
 }
 
 fn shape(configuration: &Configuration) -> DecoderConfig {

@@ -13,7 +13,7 @@ pub struct Summary {
     pub held_out: HeldOutLoss,
     /// Steps of the optimiser.
     pub steps: u32,
-    /// Seconds from the first step to the saved model.
+    /// Seconds from reading the text to the saved model.
     pub seconds: f64,
     /// Bytes predicted in training, in a second of training.
     pub tokens_per_second: f64,

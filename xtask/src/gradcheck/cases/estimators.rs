@@ -1,6 +1,7 @@
 //! Estimators: each against the function that it names, with the levels held fixed, at several steps of a
 //! run where it changes during one.
 
+mod fogzo;
 mod plain;
 
 use std::sync::Arc;
@@ -120,6 +121,7 @@ pub(super) fn all() -> Vec<Box<dyn Case>> {
             cases.push(single(format!("{name} in f32"), &setting, progress));
         }
     }
+    cases.extend(fogzo::all());
     cases.extend(plain::all());
     cases
 }

@@ -40,8 +40,10 @@ fn a_type_with_a_public_backward_of_its_own_is_an_item() {
     let text = "
         impl<T> Embedding<T> { pub fn forward(&self) {} pub fn backward(&self) {} }
         impl Inner { pub(crate) fn backward(&self) {} }
+        impl Pull { pub fn correct(&self) {} }
+        impl Fogzo { pub fn estimate(&self) {} }
         impl Free { pub fn forward(&self) {} }";
-    assert_eq!(items("crates/nn/src/a.rs", text), ["Embedding"]);
+    assert_eq!(items("crates/nn/src/a.rs", text), ["Embedding", "Fogzo", "Pull"]);
 }
 
 #[test]

@@ -139,4 +139,24 @@ fn the_phase_begins_where_it_should_or_never() {
     assert!(phase(&[]).is_none() && phase(&["fogzo_from=1"]).is_none());
     let probing = phase(&["fogzo_from=0.7"]).unwrap();
     assert_eq!([6, 7, 9].map(|updates| probing.is_on(updates)), [false, true, true]);
+    // 0.55 · 100 is a rounding more than 55.
+    let probing = phase(&["fogzo_from=0.55", "steps=100"]).unwrap();
+    assert_eq!((probing.first, probing.length), (55, 45));
+}
+
+#[test]
+fn probes_measure_the_losses_of_routers_too() {
+    let with = |balance| configuration(&["fogzo_from=0", "mixture.experts=3", balance]);
+    let (none, much) = (with("mixture.balance=0"), with("mixture.balance=1000"));
+    let (_, gradients, update) = prepared(&none);
+    // The same weights and the same direction, so that the losses alone can differ.
+    let measured = |configuration: &Configuration| {
+        let (mut model, ..) = prepared(configuration);
+        let mut probing = Probing::new(configuration).unwrap();
+        let start = Update { step: 0, ..update };
+        let gradients = &mut gradients.clone();
+        probing.refine(&mut model, gradients, batch(), start).unwrap().measured_slope
+    };
+    let (none, much) = (measured(&none), measured(&much));
+    assert!((much - none).abs() > 10.0 * none.abs(), "{none} and {much}");
 }
