@@ -82,6 +82,12 @@ impl Configuration {
             expected: "a number from 0 to 1000000",
             found: dead_bias.to_string(),
         })?;
+        let rate = self.optimiser.negative_scale_rate.unwrap_or_default();
+        ensure((0.0..=1e6).contains(&rate), || Error::Contradiction {
+            keys: "optimiser.negative_scale_rate",
+            expected: "a number from 0 to 1000000",
+            found: rate.to_string(),
+        })?;
         self.pull()?;
         self.check_dqt()?;
         self.check_fogzo()?;

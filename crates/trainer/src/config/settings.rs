@@ -134,6 +134,8 @@ settings! {
         dqt_rate: f64 = 1.0, in POSITIVE;
         /// The learning rate of learned scales, as a multiple of the learning rate
         scale_rate: f64 = 1.0, in 0.0..=1e6;
+        /// The same for the scale W_n of ttq [default: that of scale_rate]
+        negative_scale_rate: Option<f64> = None;
         /// The learning rate of learned thresholds, as a multiple of the learning rate
         threshold_rate: f64 = 1.0, in 0.0..=1e6;
         /// The share of the learning rate that the cosine ends at, at the last step

@@ -147,6 +147,7 @@ mod tests {
         assert_eq!(resolve(&["ste=tequila", "ternary.dead_bias=0"]).unwrap().dead_bias(), 0.0);
         for (sets, keys) in [
             (&["ternary.dead_bias=-1"][..], "ternary.dead_bias: "),
+            (&["optimiser.negative_scale_rate=-1"], "optimiser.negative_scale_rate: "),
             (&["ternary.pull=-1"], "ternary.pull, ternary.pull_from: "),
             (&["dqt=true", "ste=cage"], "dqt, ste, "),
             (&["dqt=true", "ste=tequila"], "dqt, ste, "),

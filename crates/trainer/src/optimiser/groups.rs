@@ -9,13 +9,26 @@ pub fn is_decayed(name: &str) -> bool {
     !NOT_DECAYED.iter().any(|part| name.contains(part))
 }
 
-/// The learning rate of a tensor of this name as a multiple of the model's: learned scales and learned
-/// thresholds of quantisers have their own.
-pub fn rate(name: &str, of_scales: f64, of_thresholds: f64) -> f64 {
-    match name.rsplit('.').next() {
-        Some("scale" | "positive_scale" | "negative_scale") => of_scales,
-        Some("threshold") => of_thresholds,
-        _ => 1.0,
+/// The learning rates of what quantisers learn, as multiples of the model's.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct LevelRates {
+    /// Of scales, and of TTQ's W_p.
+    pub scale: f64,
+    /// Of TTQ's W_n.
+    pub negative_scale: f64,
+    /// Of thresholds.
+    pub threshold: f64,
+}
+
+impl LevelRates {
+    /// The learning rate of a tensor of this name as a multiple of the model's: 1 for all that is no level.
+    pub fn of(self, name: &str) -> f64 {
+        match name.rsplit('.').next() {
+            Some("scale" | "positive_scale") => self.scale,
+            Some("negative_scale") => self.negative_scale,
+            Some("threshold") => self.threshold,
+            _ => 1.0,
+        }
     }
 }
 
@@ -47,13 +60,14 @@ mod tests {
         for (name, expected) in [
             ("layers.0.mlp.up_proj.scale", 0.5),
             ("layers.0.mlp.up_proj.positive_scale", 0.5),
-            ("layers.0.mlp.up_proj.negative_scale", 0.5),
+            ("layers.0.mlp.up_proj.negative_scale", 0.75),
             ("layers.0.mlp.up_proj.threshold", 0.25),
             ("layers.0.mlp.up_proj.weight", 1.0),
             ("layers.0.mlp.up_proj.bias", 1.0),
             ("norm.weight", 1.0),
         ] {
-            assert_eq!(rate(name, 0.5, 0.25), expected, "{name}");
+            let rates = LevelRates { scale: 0.5, negative_scale: 0.75, threshold: 0.25 };
+            assert_eq!(rates.of(name), expected, "{name}");
         }
     }
 }

@@ -6,4 +6,4 @@ mod groups;
 
 pub use adamw::{AdamW, AdamWOptions, TensorStep};
 pub use clip::clip_factor;
-pub use groups::{is_decayed, rate};
+pub use groups::{LevelRates, is_decayed};

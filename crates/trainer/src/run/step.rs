@@ -12,7 +12,7 @@ use super::pull::Targets;
 use super::vitals::{Layers, Vitals, Watch};
 use crate::config::{self, Configuration};
 use crate::data::TrainingWindows;
-use crate::optimiser::{AdamW, AdamWOptions, clip_factor, rate};
+use crate::optimiser::{AdamW, AdamWOptions, LevelRates, clip_factor};
 use crate::randomness::Purpose;
 use crate::schedule::Cosine;
 
@@ -86,12 +86,16 @@ impl<'a> Training<'a> {
         };
         let parameters = model.parameters();
         let tensors = parameters.ids().map(|id| (parameters.name(id), parameters.range(id).len()));
-        let of = |id| rate(parameters.name(id), settings.scale_rate, settings.threshold_rate);
+        let rates = LevelRates {
+            scale: settings.scale_rate,
+            negative_scale: settings.negative_scale_rate.unwrap_or(settings.scale_rate),
+            threshold: settings.threshold_rate,
+        };
         let steps = configuration.run.steps;
         let sequences =
             Sequences { count: configuration.batch.windows, length: configuration.batch.length };
         Ok(Self {
-            rates: parameters.ids().map(of).collect(),
+            rates: parameters.ids().map(|id| rates.of(parameters.name(id))).collect(),
             dqt_rate: settings.dqt_rate,
             optimiser: AdamW::new(options, tensors),
             gradients: Gradients::zeros(parameters),

@@ -50,6 +50,18 @@ fn every_setting_that_should_change_the_training_does() {
 }
 
 #[test]
+fn what_ttq_learns_has_rates_of_its_own() {
+    const TTQ: [&str; 2] = ["ternary.quantiser=ttq", "ternary.threshold_learned=true"];
+    let with = |setting: &str| losses(&[TTQ[0], TTQ[1], setting]);
+    let alike = with("optimiser.negative_scale_rate=1");
+    assert_eq!(losses(&TTQ), alike);
+    let of_each = ["scale_rate=0.1", "negative_scale_rate=0.1", "threshold_rate=0.1"]
+        .map(|rate| with(&format!("optimiser.{rate}")));
+    assert!(of_each.iter().all(|losses| *losses != alike));
+    assert!(of_each[0] != of_each[1] && of_each[1] != of_each[2]);
+}
+
+#[test]
 fn settings_of_one_kind_of_weights_change_those_weights() {
     let bf16 = losses(&["ternary.latent=bf16"]);
     assert_ne!(losses(&["ternary.latent=bf16", "ternary.stochastic_rounding=false"]), bf16);
