@@ -198,23 +198,25 @@ impl TernaryMatrix {
     /// [`Error::Length`] when `out` is not a row long, [`Error::Mismatch`] when there is no such row.
     pub fn row_f32(&self, row: usize, out: &mut [f32]) -> Result<()> {
         check_length("row of weights", self.cols(), out.len())?;
-        let mut trits = vec![0; self.cols()];
-        self.codes.row(row, &mut trits)?;
-        self.scale_row(row, &trits, out);
-        Ok(())
+        self.visit_row(row, |col, weight| out[col] = weight)
     }
 
-    fn scale_row(&self, row: usize, trits: &[i8], out: &mut [f32]) {
+    /// Calls `visit` with the column and the weight of each position of a row, in order.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`] when there is no such row.
+    pub fn visit_row(&self, row: usize, mut visit: impl FnMut(usize, f32)) -> Result<()> {
         let layout = self.codes.layout();
         let columns = layout.segment_columns().max(1);
-        let segments = out.chunks_mut(columns).zip(trits.chunks(columns));
-        for (segment, (out, trits)) in segments.enumerate() {
-            let group = self.scales.granularity().index(row, segment, layout.segments());
-            let values = [-1, 0, 1].map(|trit| self.scales.value(group, trit));
-            for (out, &trit) in out.iter_mut().zip(trits) {
-                *out = values[(trit + 1) as usize];
+        let mut values = [0.0; 3];
+        self.codes.visit_row(row, |col, trit| {
+            if col % columns == 0 {
+                let segments = layout.segments();
+                let group = self.scales.granularity().index(row, col / columns, segments);
+                values = [-1, 0, 1].map(|trit| self.scales.value(group, trit));
             }
-        }
+            visit(col, values[(trit + 1) as usize]);
+        })
     }
 
     /// All weights as `f32`, row-major.
@@ -238,14 +240,9 @@ impl TernaryMatrix {
         if out.is_empty() {
             return out;
         }
-        let mut trits = vec![0; cols];
-        let mut weights = vec![0.0; cols];
         for (row, out) in out.chunks_exact_mut(cols).enumerate() {
-            self.codes.row(row, &mut trits).expect("a row of its own shape");
-            self.scale_row(row, &trits, &mut weights);
-            for (out, &weight) in out.iter_mut().zip(&weights) {
-                *out = convert(weight);
-            }
+            self.visit_row(row, |col, weight| out[col] = convert(weight))
+                .expect("a row of its own shape");
         }
         out
     }

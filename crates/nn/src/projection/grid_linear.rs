@@ -5,7 +5,9 @@ use ternary_core::{TernaryMatrix, mutant};
 
 use super::dense::gaussian;
 use super::ternary_product::TernaryProduct;
-use super::{BitLinearOptions, Lookup, Projection, check_backward, check_forward, look_up_rows};
+use super::{
+    BitLinearOptions, Lookup, Projection, check_backward, check_forward, decode_row, look_up_rows,
+};
 use crate::compute::Compute;
 use crate::error::{InLayer, Result};
 use crate::gradients::Gradients;
@@ -169,7 +171,7 @@ impl<T: Compute> Projection<T> for GridLinear {
 
 impl<T: Compute> Lookup<T> for GridLinear {
     fn look_up(&self, tokens: &[u32], y: &mut [T]) -> Result<()> {
-        look_up_rows(self, tokens, y, |row, weights| self.weight.row_f32(row, weights))
+        look_up_rows(self, tokens, y, |row, y| decode_row(&self.weight, row, y))
     }
 
     fn weight_gradient<'a>(&self, gradients: &'a mut Gradients<T>) -> Option<&'a mut [T]> {

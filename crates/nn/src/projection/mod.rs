@@ -19,6 +19,8 @@ mod ternary_product;
 
 use std::fmt::Debug;
 
+use ternary_core::TernaryMatrix;
+
 use crate::compute::Compute;
 use crate::error::{Error, InLayer, Result, check_size};
 use crate::gradients::Gradients;
@@ -123,21 +125,26 @@ fn check_look_up<T: Compute>(
     }
 }
 
-/// Checks a look-up in weights of `f32`; `decode` writes the row of a token.
+/// Writes a row of ternary weights.
+fn decode_row<T: Compute>(
+    weight: &TernaryMatrix,
+    row: usize,
+    y: &mut [T],
+) -> ternary_core::Result<()> {
+    weight.visit_row(row, |col, weight| y[col] = T::from_f32(weight))
+}
+
+/// Checks a look-up; `decode` writes the row of a token.
 fn look_up_rows<T: Compute>(
     projection: &(impl Projection<T> + ?Sized),
     tokens: &[u32],
     y: &mut [T],
-    decode: impl Fn(usize, &mut [f32]) -> ternary_core::Result<()>,
+    decode: impl Fn(usize, &mut [T]) -> ternary_core::Result<()>,
 ) -> Result<()> {
     check_look_up(projection, tokens, y)?;
     let width = projection.inputs();
-    let mut weights = vec![0.0; width];
     for (&token, y) in tokens.iter().zip(y.chunks_exact_mut(width.max(1))) {
-        decode(token as usize, &mut weights).in_layer(projection.name())?;
-        for (y, &weight) in y.iter_mut().zip(&weights) {
-            *y = T::from_f32(weight);
-        }
+        decode(token as usize, y).in_layer(projection.name())?;
     }
     Ok(())
 }

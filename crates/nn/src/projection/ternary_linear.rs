@@ -5,7 +5,7 @@ use ternary_core::{Packing, Quantizer, Real, Scales, TernaryMatrix, Weights, mut
 
 use super::bias::add_to_rows;
 use super::ternary_product::TernaryProduct;
-use super::{Lookup, Projection, check_backward, check_forward, look_up_rows};
+use super::{Lookup, Projection, check_backward, check_forward, decode_row, look_up_rows};
 use crate::compute::Compute;
 use crate::error::{InLayer, Result, check_size};
 use crate::gradients::Gradients;
@@ -167,7 +167,7 @@ impl<T: Compute> Projection<T> for TernaryLinear {
 
 impl<T: Compute> Lookup<T> for TernaryLinear {
     fn look_up(&self, tokens: &[u32], y: &mut [T]) -> Result<()> {
-        look_up_rows(self, tokens, y, |row, weights| self.weight.row_f32(row, weights))
+        look_up_rows(self, tokens, y, |row, y| decode_row(&self.weight, row, y))
     }
 
     fn weight_gradient<'a>(&self, _: &'a mut Gradients<T>) -> Option<&'a mut [T]> {

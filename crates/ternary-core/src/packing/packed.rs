@@ -102,20 +102,28 @@ impl PackedTrits {
     /// # Errors
     /// [`Error::Length`] when `trits` is not a row long or `row` does not exist.
     pub fn row(&self, row: usize, trits: &mut [i8]) -> Result<()> {
+        check_length("row of trits", self.layout.cols(), trits.len())?;
+        self.visit_row(row, |col, trit| trits[col] = trit)
+    }
+
+    /// Calls `visit` with the column and the trit of each position of a row, in order.
+    ///
+    /// # Errors
+    /// [`Error::Mismatch`](crate::Error::Mismatch) when there is no such row.
+    pub(crate) fn visit_row(&self, row: usize, mut visit: impl FnMut(usize, i8)) -> Result<()> {
         let layout = &self.layout;
-        check_length("row of trits", layout.cols(), trits.len())?;
         check_row(row, layout.rows())?;
         let first = row / LANES * layout.lines_per_block();
         let lines = &self.lines[first..first + layout.lines_per_block()];
         let lane = 4 * (row % LANES);
-        let columns = layout.packing().columns_per_line();
-        let segments = trits.chunks_mut(layout.segment_columns().max(1));
-        for (trits, lines) in segments.zip(lines.chunks(layout.lines_per_segment().max(1))) {
-            for (trits, line) in trits.chunks_mut(columns).zip(lines) {
+        let (columns, segment) = (layout.packing().columns_per_line(), layout.segment_columns());
+        let starts = (0..layout.cols()).step_by(segment.max(1));
+        for (origin, lines) in starts.zip(lines.chunks(layout.lines_per_segment().max(1))) {
+            for (start, line) in (origin..origin + segment).step_by(columns).zip(lines) {
                 let lane = [0, 1, 2, 3].map(|byte| line.0[lane + byte]);
                 let digits = layout.packing().lane_digits(lane);
-                for (trit, digit) in trits.iter_mut().zip(digits) {
-                    *trit = digit as i8 - 1;
+                for (col, digit) in (start..origin + segment).zip(digits) {
+                    visit(col, digit as i8 - 1);
                 }
             }
         }

@@ -15,7 +15,7 @@ use crate::projection::bias::add_to_rows;
 use crate::projection::learned::Learned;
 use crate::projection::ternary_product::TernaryProduct;
 use crate::projection::{
-    Activations, Lookup, Projection, check_backward, check_forward, look_up_rows,
+    Activations, Lookup, Projection, check_backward, check_forward, decode_row, look_up_rows,
 };
 use crate::tape::Tape;
 
@@ -231,11 +231,13 @@ impl<T: Compute, P: ShadowPrecision> Projection<T> for BitLinear<P> {
 impl<T: Compute, P: ShadowPrecision> Lookup<T> for BitLinear<P> {
     fn look_up(&self, tokens: &[u32], y: &mut [T]) -> Result<()> {
         let cols = self.base.cols();
-        look_up_rows(self, tokens, y, |row, weights| {
+        look_up_rows(self, tokens, y, |row, y| {
             if self.is_hard() {
-                return self.base.row_f32(row, weights);
+                return decode_row(&self.base, row, y);
             }
-            weights.copy_from_slice(&self.soft[row * cols..][..cols]);
+            for (y, &soft) in y.iter_mut().zip(&self.soft[row * cols..]) {
+                *y = T::from_f32(soft);
+            }
             Ok(())
         })
     }
