@@ -1,5 +1,6 @@
 //! The checks of every op, projection, layer and estimator.
 
+mod delta_rule;
 mod estimators;
 mod layers;
 mod learned;
@@ -22,6 +23,7 @@ pub(crate) fn all() -> Vec<Box<dyn Case>> {
         projections::all(),
         layers::all(),
         mixture::all(),
+        delta_rule::all(),
     ]
     .into_iter()
     .flatten()
