@@ -46,11 +46,8 @@ pub(super) fn all() -> Vec<Row> {
     };
     let mut all = rows(&FIRST);
     let has_row = |mode: &Mode| FIRST.iter().any(|(_, of)| *of == format!("--ste {mode}"));
-    all.extend(Mode::ALL.iter().filter(|mode| !has_row(mode)).map(|mode| {
-        // SEQ has no start for a scale of a whole tensor.
-        let granularity = if *mode == Mode::Seq { " --set ternary.granularity=row" } else { "" };
-        row(mode.name(), &format!("--ste {mode}{granularity}"))
-    }));
+    let others = Mode::ALL.iter().filter(|mode| !has_row(mode));
+    all.extend(others.map(|mode| row(mode.name(), &format!("--ste {mode}"))));
     all.extend(rows(&LAST));
     all
 }

@@ -49,6 +49,7 @@ mod rowwise;
 mod softmax;
 mod swiglu;
 mod top_k;
+pub(crate) mod vector;
 
 pub use attention::{AttentionKernel, AttentionShape, attention, attention_backward};
 pub use bias::{bias, bias_backward};

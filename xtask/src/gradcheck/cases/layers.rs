@@ -9,7 +9,7 @@ use nn::{
     Projection, RmsNorm, Sequences,
 };
 
-use super::part::{Built, OfBlock, OfEmbedding, OfLayer, OfPerLayer, Part, both, zeros};
+use super::part::{Built, OfEmbedding, OfLayer, OfTokens, Part, both, zeros};
 use crate::gradcheck::case::Case;
 
 /// ε that is not lost beside the mean of squares.
@@ -221,8 +221,13 @@ impl Part for PerLayer {
     }
 
     fn build<T: Compute>(&self, parameters: &mut Parameters) -> nn::Result<Box<dyn Built<T>>> {
-        let (layer, tokens) = (self.layer(parameters)?, Self::TOKENS);
-        Ok(Box::new(OfPerLayer { layer, tokens, sequences: SEQUENCES }))
+        Ok(Box::new(OfTokens {
+            layer: self.layer(parameters)?,
+            tokens: Self::TOKENS,
+            sequences: SEQUENCES,
+            forward: PerLayerEmbedding::forward,
+            backward: PerLayerEmbedding::backward,
+        }))
     }
 }
 
@@ -266,7 +271,13 @@ impl Part for Pair {
             let third = norm("per_layer_norm", WIDTH, parameters)?;
             block = block.with_per_layer(third, Self::PER_LAYER.layer(parameters)?)?;
         }
-        Ok(Box::new(OfBlock { block, tokens: PerLayer::TOKENS, sequences: SEQUENCES }))
+        Ok(Box::new(OfTokens {
+            layer: block,
+            tokens: PerLayer::TOKENS,
+            sequences: SEQUENCES,
+            forward: Block::forward_tokens,
+            backward: Block::backward,
+        }))
     }
 }
 

@@ -10,7 +10,7 @@ use ternary_core::quantize::Absmean;
 use ternary_core::{Granularity, Packing, Weights};
 
 use super::op::narrow;
-use super::part::{Built, Part, both, zeros};
+use super::part::{Built, Part, add_fresh, both, zeros};
 use crate::gradcheck::case::{Case, Outcome};
 use crate::gradcheck::values::signed;
 
@@ -175,9 +175,7 @@ impl<T: Compute, L: Layer<T>> Built<T> for WithLosses<L> {
     ) -> nn::Result<()> {
         let (weight, dy) = dy.split_last().map_or((T::ZERO, dy), |(&weight, dy)| (weight, dy));
         tape.set_auxiliary_weight(weight.to_f64());
-        let fresh = self.0.backward(dy.to_vec(), ROWS, tape, gradients)?;
-        dx.iter_mut().zip(&fresh).for_each(|(dx, &fresh)| *dx += fresh);
-        tape.give(fresh);
+        add_fresh(self.0.backward(dy.to_vec(), ROWS, tape, gradients)?, dx, tape);
         Ok(())
     }
 }

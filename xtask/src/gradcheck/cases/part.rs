@@ -2,8 +2,8 @@
 //! forward, and in `f32` against `f64`.
 
 use nn::{
-    Block, Compute, Embedding, Gradients, Input, Layer, Module, ParameterId, Parameters,
-    PerLayerEmbedding, Projection, Sequences, Tape, ValuesMut,
+    Compute, Embedding, Gradients, Input, Layer, Module, ParameterId, Parameters, Projection,
+    Sequences, Tape, ValuesMut,
 };
 use ternary_core::Real;
 
@@ -82,20 +82,26 @@ impl<T: Compute> Built<T> for OfLayer<T> {
     }
 }
 
-/// A per-layer embedding.
-pub(super) struct OfPerLayer<T> {
-    pub(super) layer: PerLayerEmbedding<T>,
+/// A layer whose rows stand for tokens, by its forward and its backward.
+pub(super) struct OfTokens<T, L> {
+    pub(super) layer: L,
     pub(super) tokens: &'static [u32],
     pub(super) sequences: Sequences,
+    pub(super) forward: TokensForward<T, L>,
+    pub(super) backward: TokensBackward<T, L>,
 }
 
-impl<T: Compute> Built<T> for OfPerLayer<T> {
+type TokensForward<T, L> = fn(&L, Vec<T>, &[u32], Sequences, &mut Tape<T>) -> nn::Result<Vec<T>>;
+type TokensBackward<T, L> =
+    fn(&L, Vec<T>, Sequences, &mut Tape<T>, &mut Gradients<T>) -> nn::Result<Vec<T>>;
+
+impl<T: Compute, L: Module<T> + Send + Sync> Built<T> for OfTokens<T, L> {
     fn module(&mut self) -> &mut dyn Module<T> {
         &mut self.layer
     }
 
     fn forward(&self, x: &[T], tape: &mut Tape<T>) -> nn::Result<Vec<T>> {
-        self.layer.forward(x.to_vec(), self.tokens, self.sequences, tape)
+        (self.forward)(&self.layer, x.to_vec(), self.tokens, self.sequences, tape)
     }
 
     fn backward(
@@ -105,41 +111,14 @@ impl<T: Compute> Built<T> for OfPerLayer<T> {
         tape: &mut Tape<T>,
         gradients: &mut Gradients<T>,
     ) -> nn::Result<()> {
-        add_fresh(self.layer.backward(dy.to_vec(), self.sequences, tape, gradients)?, dx, tape);
-        Ok(())
-    }
-}
-
-/// A block whose rows stand for tokens.
-pub(super) struct OfBlock<T> {
-    pub(super) block: Block<T>,
-    pub(super) tokens: &'static [u32],
-    pub(super) sequences: Sequences,
-}
-
-impl<T: Compute> Built<T> for OfBlock<T> {
-    fn module(&mut self) -> &mut dyn Module<T> {
-        &mut self.block
-    }
-
-    fn forward(&self, x: &[T], tape: &mut Tape<T>) -> nn::Result<Vec<T>> {
-        self.block.forward_tokens(x.to_vec(), self.tokens, self.sequences, tape)
-    }
-
-    fn backward(
-        &self,
-        dy: &[T],
-        dx: &mut [T],
-        tape: &mut Tape<T>,
-        gradients: &mut Gradients<T>,
-    ) -> nn::Result<()> {
-        add_fresh(self.block.backward(dy.to_vec(), self.sequences, tape, gradients)?, dx, tape);
+        let fresh = (self.backward)(&self.layer, dy.to_vec(), self.sequences, tape, gradients)?;
+        add_fresh(fresh, dx, tape);
         Ok(())
     }
 }
 
 /// A layer gives the gradient of its input in a buffer of its own.
-fn add_fresh<T: Compute>(fresh: Vec<T>, dx: &mut [T], tape: &mut Tape<T>) {
+pub(super) fn add_fresh<T: Compute>(fresh: Vec<T>, dx: &mut [T], tape: &mut Tape<T>) {
     dx.iter_mut().zip(&fresh).for_each(|(dx, &fresh)| *dx += fresh);
     tape.give(fresh);
 }

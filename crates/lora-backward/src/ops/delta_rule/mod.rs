@@ -50,47 +50,17 @@ pub fn delta_rule<T: Real>(
     starts: Option<&mut [T]>,
     y: &mut [T],
 ) -> Result<()> {
-    shape.check(&rows)?;
-    shape.check_state(state.len())?;
-    shape.check_outputs("outputs", y.len())?;
-    let mut none = Vec::new();
-    let starts = match starts {
-        Some(starts) => {
-            shape.check_starts(starts.len())?;
-            starts
-        }
-        None => &mut none,
-    };
-    if shape.is_empty() {
-        return Ok(());
-    }
-    let (each, chunks) = (shape.state_numbers(), shape.chunks());
-    // Where the starts are not wanted, every unit gets an empty piece.
-    let mut pieces: Vec<&mut [T]> = match starts.is_empty() {
-        true => (0..shape.units()).map(|_| Default::default()).collect(),
-        false => starts.chunks_mut(each * chunks).collect(),
-    };
-    let units = state.par_chunks_mut(each).zip(pieces.par_iter_mut()).enumerate();
-    let outputs: Vec<Vec<T>> = units
-        .map(|(unit, (state, starts))| {
-            let head = Head::gather(shape, &rows, unit);
-            let mut y = vec![T::ZERO; shape.sequences.length * shape.value_width];
-            let outputs = y.chunks_mut(CHUNK * shape.value_width);
-            for (index, (tokens, y)) in head.chunks().zip(outputs).enumerate() {
-                if let Some(start) = starts.chunks_mut(each).nth(index) {
-                    start.copy_from_slice(state);
-                }
-                let chunk = Chunk::new(tokens, state);
-                chunk.outputs(y);
-                chunk.advance(state);
+    each_head(shape, rows, state, starts, y, |head, state, starts, y| {
+        let mut starts = starts.chunks_mut(shape.state_numbers());
+        for (tokens, y) in head.chunks().zip(y.chunks_mut(CHUNK * shape.value_width)) {
+            if let Some(start) = starts.next() {
+                start.copy_from_slice(state);
             }
-            y
-        })
-        .collect();
-    for (unit, output) in outputs.iter().enumerate() {
-        scatter(shape, unit, output, y);
-    }
-    Ok(())
+            let chunk = Chunk::new(tokens, state);
+            chunk.outputs(y);
+            chunk.advance(state);
+        }
+    })
 }
 
 /// [`delta_rule`] token by token: the formula as it stands. A sequence that is handed in piece by piece gives the
@@ -104,36 +74,58 @@ pub fn delta_rule_tokens<T: Real>(
     state: &mut [T],
     y: &mut [T],
 ) -> Result<()> {
+    let width = shape.value_width;
+    each_head(shape, rows, state, None, y, |head, state, _, y| {
+        let mut read = vec![T::ZERO; width];
+        for (token, y) in y.chunks_mut(width).enumerate() {
+            let (query, key) = (head.query(token), head.key(token));
+            let decay = head.decay[token].exp();
+            state.iter_mut().for_each(|s| *s = decay * *s);
+            read.fill(T::ZERO);
+            for (state, &k) in state.chunks(width).zip(key) {
+                add_scaled(&mut read, k, state);
+            }
+            let beta = head.write[token];
+            for (read, &v) in read.iter_mut().zip(head.value(token)) {
+                *read = beta * (v - *read);
+            }
+            for ((state, &k), &q) in state.chunks_mut(width).zip(key).zip(query) {
+                add_scaled(state, k, &read);
+                add_scaled(y, q, state);
+            }
+        }
+    })
+}
+
+/// Checks all sizes, and calls `run` with each value head of each sequence: its rows, its state, the states at
+/// the starts of its chunks (none where they are not wanted), and its outputs, which are zeros.
+fn each_head<T: Real>(
+    shape: DeltaShape,
+    rows: DeltaRows<'_, T>,
+    state: &mut [T],
+    starts: Option<&mut [T]>,
+    y: &mut [T],
+    run: impl Fn(&Head<T>, &mut [T], &mut [T], &mut [T]) + Sync,
+) -> Result<()> {
     shape.check(&rows)?;
     shape.check_state(state.len())?;
     shape.check_outputs("outputs", y.len())?;
+    if let Some(starts) = &starts {
+        shape.check_starts(starts.len())?;
+    }
     if shape.is_empty() {
         return Ok(());
     }
-    let width = shape.value_width;
-    let units = state.par_chunks_mut(shape.state_numbers()).enumerate();
+    let each = shape.state_numbers();
+    let mut pieces: Vec<&mut [T]> = match starts {
+        Some(starts) => starts.chunks_mut(each * shape.chunks()).collect(),
+        None => (0..shape.units()).map(|_| Default::default()).collect(),
+    };
+    let units = state.par_chunks_mut(each).zip(&mut pieces).enumerate();
     let outputs: Vec<Vec<T>> = units
-        .map(|(unit, state)| {
-            let head = Head::gather(shape, &rows, unit);
-            let mut y = vec![T::ZERO; shape.sequences.length * width];
-            let mut read = vec![T::ZERO; width];
-            for (token, y) in y.chunks_mut(width).enumerate() {
-                let (query, key) = (head.query(token), head.key(token));
-                let decay = head.decay[token].exp();
-                state.iter_mut().for_each(|s| *s = decay * *s);
-                read.fill(T::ZERO);
-                for (state, &k) in state.chunks(width).zip(key) {
-                    add_scaled(&mut read, k, state);
-                }
-                let beta = head.write[token];
-                for (read, &v) in read.iter_mut().zip(head.value(token)) {
-                    *read = beta * (v - *read);
-                }
-                for ((state, &k), &q) in state.chunks_mut(width).zip(key).zip(query) {
-                    add_scaled(state, k, &read);
-                    add_scaled(y, q, state);
-                }
-            }
+        .map(|(unit, (state, starts))| {
+            let mut y = vec![T::ZERO; shape.sequences.length * shape.value_width];
+            run(&Head::gather(shape, &rows, unit), state, starts, &mut y);
             y
         })
         .collect();

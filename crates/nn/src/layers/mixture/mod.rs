@@ -16,6 +16,7 @@ use crate::error::{Error, Result, check_size};
 use crate::gradients::Gradients;
 use crate::input::Input;
 use crate::module::{Memory, Module};
+use crate::ops::vector::{add_scaled, inner};
 use crate::ops::{
     Routes, balance_loss, balance_loss_backward, routed_shares, top_k, top_k_backward, z_loss,
     z_loss_backward,
@@ -341,14 +342,4 @@ impl<T: Compute, E: Layer<T>> Layer<T> for BitMoe<T, E> {
 /// Rows that belong to no sequence.
 fn alone(rows: usize) -> Sequences {
     Sequences { count: rows, length: 1 }
-}
-
-fn add_scaled<T: Compute>(sum: &mut [T], weight: T, more: &[T]) {
-    for (sum, &more) in sum.iter_mut().zip(more) {
-        *sum += weight * more;
-    }
-}
-
-fn inner<T: Compute>(x: &[T], y: &[T]) -> T {
-    x.iter().zip(y).map(|(&x, &y)| x * y).sum()
 }

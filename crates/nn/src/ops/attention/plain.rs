@@ -3,17 +3,7 @@
 use ternary_core::{Real, mutant};
 
 use super::shape::{AttentionShape, InputGradients, Inputs, Saved};
-
-fn dot<T: Real>(a: &[T], b: &[T]) -> T {
-    a.iter().zip(b).map(|(&a, &b)| a * b).sum()
-}
-
-/// sums += factor · values
-fn add_scaled<T: Real>(sums: &mut [T], factor: T, values: &[T]) {
-    for (sum, &value) in sums.iter_mut().zip(values) {
-        *sum += factor * value;
-    }
-}
+use crate::ops::vector::{add_scaled, inner};
 
 /// A query of one head: where its numbers lie, and those of the first key that it sees.
 struct Query {
@@ -60,11 +50,11 @@ pub(super) fn forward<T: Real>(inputs: Inputs<'_, T>, out: &mut [T], log_sums: &
         let numbers = query.start..query.start + shape.width;
         let (q, out) = (&q[numbers.clone()], &mut out[numbers]);
         let largest =
-            query.keys(&shape).map(|key| scale * dot(q, &k[key])).fold(-T::MAX, Real::max);
+            query.keys(&shape).map(|key| scale * inner(q, &k[key])).fold(-T::MAX, Real::max);
         let mut sum = T::ZERO;
         out.fill(T::ZERO);
         for key in query.keys(&shape) {
-            let p = (scale * dot(q, &k[key.clone()]) - largest).exp();
+            let p = (scale * inner(q, &k[key.clone()]) - largest).exp();
             sum += p;
             add_scaled(out, p, &v[key]);
         }
@@ -95,10 +85,10 @@ pub(super) fn backward<T: Real>(
         let (out, d_out) = (&saved.out[numbers.clone()], &saved.d_out[numbers]);
         let log_sum =
             saved.log_sums[mutant!("attention/log-sum of the first query", query.index, 0)];
-        let d = mutant!("attention/D missing", dot(d_out, out), T::ZERO);
+        let d = mutant!("attention/D missing", inner(d_out, out), T::ZERO);
         for key in query.keys(&shape) {
-            let p = (scale * dot(q, &k[key.clone()]) - log_sum).exp();
-            let ds = p * (dot(d_out, &v[key.clone()]) - d);
+            let p = (scale * inner(q, &k[key.clone()]) - log_sum).exp();
+            let ds = p * (inner(d_out, &v[key.clone()]) - d);
             add_scaled(dq, scale * ds, &k[key.clone()]);
             let ds_scaled = mutant!("attention/scale forgotten in dk", scale * ds, ds);
             add_scaled(&mut dk[key.clone()], ds_scaled, q);
