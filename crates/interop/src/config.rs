@@ -209,7 +209,7 @@ fn expect(key: &str, expected: &str, found: &str) -> Result<(), Problem> {
 }
 
 /// Checks the shape, and names what does not fit by its key in the file.
-fn check(decoder: &DecoderConfig) -> Result<(), Problem> {
+pub(crate) fn check(decoder: &DecoderConfig) -> Result<(), Problem> {
     decoder.check().map_err(|error| match error {
         models::Error::Config { field, expected, found } => {
             Problem::mismatch(key(field), expected, found)

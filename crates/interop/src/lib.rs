@@ -54,10 +54,12 @@ mod decoder;
 mod description;
 mod directory;
 mod error;
+pub mod hugging_face;
 mod manifest;
 mod pairs;
 mod safetensors;
 mod tensors;
+mod text;
 
 pub use decoder::{load, save};
 pub use error::{Error, Problem, Result};
