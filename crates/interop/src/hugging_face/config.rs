@@ -199,3 +199,6 @@ fn biases(family: Family, text: &Object<'_>) -> Result<Biases, Problem> {
         _ => Biases { inputs: attention, output: attention, channels: false },
     })
 }
+
+#[cfg(test)]
+mod tests;
