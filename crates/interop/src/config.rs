@@ -117,11 +117,11 @@ impl Config {
             use_sub_norms: decoder.sub_norms,
             tie_word_embeddings: decoder.tied_head,
             hidden_size_per_layer_input: NonZeroUsize::new(decoder.per_layer),
-            num_experts: decoder.mixture.map(|mixture| mixture.experts),
-            num_experts_per_tok: decoder.mixture.map(|mixture| mixture.used),
-            use_shared_expert: decoder.mixture.map(|mixture| mixture.shared),
-            router_aux_loss_coef: decoder.mixture.map(|mixture| mixture.balance),
-            router_z_loss_coef: decoder.mixture.map(|mixture| mixture.z),
+            num_experts: decoder.mixture.as_ref().map(|mixture| mixture.experts),
+            num_experts_per_tok: decoder.mixture.as_ref().map(|mixture| mixture.used),
+            use_shared_expert: decoder.mixture.as_ref().map(|mixture| mixture.shared.is_some()),
+            router_aux_loss_coef: decoder.mixture.as_ref().map(|mixture| mixture.balance),
+            router_z_loss_coef: decoder.mixture.as_ref().map(|mixture| mixture.z),
             quantization_config,
         };
         let mut json = serde_json::to_vec_pretty(&file)
@@ -157,6 +157,11 @@ impl Config {
             heads: file.num_attention_heads,
             key_heads: file.num_key_value_heads,
             head_width: file.head_dim,
+            rotary_width: file.head_dim,
+            gated_attention: false,
+            head_norms: false,
+            shifted_norms: false,
+            delta: None,
             feed_forward: file.intermediate_size,
             nonlinearity: match file.hidden_act {
                 HiddenAct::Silu => Nonlinearity::SwiGlu,
@@ -194,7 +199,10 @@ fn mixture(file: &File) -> Result<Option<Mixture>, Problem> {
         router_aux_loss_coef,
         router_z_loss_coef,
     ) {
-        return Ok(Some(Mixture { experts, used, shared, balance, z }));
+        let width = file.intermediate_size;
+        let shared = shared.then_some(width);
+        let dense_layers = Vec::new();
+        return Ok(Some(Mixture { experts, used, width, shared, dense_layers, balance, z }));
     }
     if let Some((present, _)) = given.into_iter().find(|&(_, is_given)| is_given) {
         let missing = given.into_iter().find(|&(_, is_given)| !is_given);
@@ -244,8 +252,15 @@ fn key(field: &'static str) -> &'static str {
 mod tests {
     use super::*;
 
-    const MIXTURE: Mixture =
-        Mixture { experts: 4, used: 2, shared: true, balance: 0.01, z: 1e-3 / 3.0 };
+    const MIXTURE: Mixture = Mixture {
+        experts: 4,
+        used: 2,
+        width: 384,
+        shared: Some(384),
+        dense_layers: Vec::new(),
+        balance: 0.01,
+        z: 1e-3 / 3.0,
+    };
 
     fn tiny() -> Config {
         Config { decoder: DecoderConfig::tiny(), activations: Some(Activations::Int8) }
@@ -262,7 +277,8 @@ mod tests {
                 sub_norms: index == 1,
                 tied_head: index == 2,
                 per_layer: 8 * index,
-                mixture: (index > 0).then_some(Mixture { shared: index == 1, ..MIXTURE }),
+                mixture: (index > 0)
+                    .then_some(Mixture { shared: (index == 1).then_some(384), ..MIXTURE }),
                 ..DecoderConfig::tiny()
             };
             for activations in [None, Some(Activations::Int8), Some(Activations::Real)] {

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use models::{Decoder, DecoderConfig, Role, WeightSource};
+use models::{Decoder, DecoderConfig, Numbers, Role, WeightSource};
 use nn::{Activations, Dense, Lookup, Module, Parameters, Projection, TernaryLinear, Values};
 use ternary_core::Real;
 
@@ -207,7 +207,13 @@ impl WeightSource<f32> for Source {
         })
     }
 
-    fn gain(&mut self, name: &str, width: usize) -> Result<Vec<f32>, Problem> {
-        self.tensors.take_real(name, &[width])
+    fn numbers(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        _: Numbers,
+        _: &mut Parameters,
+    ) -> Result<Vec<f32>, Problem> {
+        self.tensors.take_real(name, shape)
     }
 }

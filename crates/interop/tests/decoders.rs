@@ -21,13 +21,22 @@ fn small() -> DecoderConfig {
         heads: 4,
         key_heads: 2,
         head_width: 6,
+        rotary_width: 6,
         feed_forward: 36,
         positions: 32,
         ..DecoderConfig::tiny()
     }
 }
 
-const MIXTURE: Mixture = Mixture { experts: 3, used: 2, shared: true, balance: 0.1, z: 0.0 };
+const MIXTURE: Mixture = Mixture {
+    experts: 3,
+    used: 2,
+    width: 36,
+    shared: Some(36),
+    dense_layers: Vec::new(),
+    balance: 0.1,
+    z: 0.0,
+};
 
 fn ternary(options: BitLinearOptions, embedding: bool, head: bool) -> WeightKind {
     WeightKind::Ternary {

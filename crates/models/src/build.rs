@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use nn::ops::RotaryTable;
 use nn::{
-    Attention, AttentionOptions, AttentionProjections, BitMoe, Block, Compute, Embedding,
-    FeedForward, FeedForwardProjections, Layer, MixtureOptions, Nonlinearity, Parameters,
-    PerLayerEmbedding, RmsNorm, ScaleSync, SharedExpert,
+    Attention, AttentionGate, AttentionOptions, AttentionProjections, BitMoe, Block, Compute,
+    Embedding, FeedForward, FeedForwardProjections, Layer, MixtureOptions, Nonlinearity,
+    Parameters, PerLayerEmbedding, RmsNorm, ScaleSync, SharedExpert,
 };
 
 use crate::config::{DecoderConfig, Mixture};
 use crate::error::Error;
+use crate::numbers::Numbers;
 use crate::source::{Role, WeightSource};
 
 /// Builds the blocks of a decoder; each layer asks the source for its tensors.
@@ -24,9 +25,12 @@ pub(crate) struct Builder<'a, T, S> {
 impl<T: Compute, S: WeightSource<T>> Builder<'_, T, S> {
     pub(crate) fn norm(&mut self, name: &str, width: usize) -> Result<RmsNorm<T>, S::Error> {
         let name = format!("{name}.weight");
-        let gain = self.source.gain(&name, width)?;
+        let is_shifted = self.config.shifted_norms;
+        let kind = if is_shifted { Numbers::ShiftedGain } else { Numbers::Gain };
+        let gain = self.source.numbers(&name, &[width], kind, self.parameters)?;
         let norm = RmsNorm::new(&name, gain, self.config.norm_epsilon, self.parameters);
-        Ok(norm.map_err(Error::from)?)
+        let norm = norm.map_err(Error::from)?;
+        Ok(if is_shifted { norm.shifted() } else { norm })
     }
 
     /// Block `index`: `model.layers.{index}`.
@@ -34,11 +38,11 @@ impl<T: Compute, S: WeightSource<T>> Builder<'_, T, S> {
         let name = format!("model.layers.{index}");
         let width = self.config.width;
         let norm = self.norm(&format!("{name}.input_layernorm"), width)?;
-        let attention = self.attention(&format!("{name}.self_attn"))?;
+        let mixer = self.mixer(index, &name)?;
         let after = self.norm(&format!("{name}.post_attention_layernorm"), width)?;
         let levels = self.source.levels(ScaleSync::PerBlock, &name, self.parameters)?;
-        let channels = self.channels(&format!("{name}.mlp"))?;
-        let block = Block::new(&name, (norm, Box::new(attention)), (after, channels));
+        let channels = self.channels(index, &format!("{name}.mlp"))?;
+        let block = Block::new(&name, (norm, mixer), (after, channels));
         let mut block = block.map_err(Error::from)?;
         if self.config.per_layer > 0 {
             let norm = self.norm(&format!("{name}.per_layer_input_norm"), width)?;
@@ -73,20 +77,39 @@ impl<T: Compute, S: WeightSource<T>> Builder<'_, T, S> {
         Ok(layer.map_err(Error::from)?)
     }
 
+    /// Attention, or a delta net.
+    fn mixer(&mut self, index: usize, name: &str) -> Result<Box<dyn Layer<T>>, S::Error> {
+        Ok(match self.config.delta_at(index) {
+            Some(_) => {
+                let (field, expected) = ("delta", "none");
+                return Err(Error::Config { field, expected, found: "some".to_owned() }.into());
+            }
+            None => Box::new(self.attention(&format!("{name}.self_attn"))?),
+        })
+    }
+
     fn attention(&mut self, name: &str) -> Result<Attention<T>, S::Error> {
         let DecoderConfig { width, heads, key_heads, head_width, .. } = *self.config;
+        let DecoderConfig { gated_attention, head_norms, sub_norms, .. } = *self.config;
         let mut project = |part: &str, shape| {
             let name = format!("{name}.{part}");
             self.source.projection(&name, shape, Role::Attention, self.parameters)
         };
+        let queries = if gated_attention { 2 * heads } else { heads };
         let projections = AttentionProjections {
-            query: project("q_proj", [heads * head_width, width])?,
+            query: project("q_proj", [queries * head_width, width])?,
             key: project("k_proj", [key_heads * head_width, width])?,
             value: project("v_proj", [key_heads * head_width, width])?,
-            gate: None,
+            gate: if gated_attention { AttentionGate::InQuery } else { AttentionGate::None },
             output: project("o_proj", [width, heads * head_width])?,
         };
-        let sub_norm = if self.config.sub_norms {
+        let head_norms = if head_norms {
+            let query = self.norm(&format!("{name}.q_norm"), head_width)?;
+            Some([query, self.norm(&format!("{name}.k_norm"), head_width)?])
+        } else {
+            None
+        };
+        let sub_norm = if sub_norms {
             Some(self.norm(&format!("{name}.attn_sub_norm"), heads * head_width)?)
         } else {
             None
@@ -96,27 +119,27 @@ impl<T: Compute, S: WeightSource<T>> Builder<'_, T, S> {
             key_heads,
             head_width,
             rotary: Some(Arc::clone(&self.rotary)),
-            head_norms: None,
+            head_norms,
             sub_norm,
         };
         Ok(Attention::new(name, projections, options).map_err(Error::from)?)
     }
 
     /// A feed-forward net, or a mixture of such under the names of Hugging Face's Qwen.
-    fn channels(&mut self, name: &str) -> Result<Box<dyn Layer<T>>, S::Error> {
-        let Some(mixture) = self.config.mixture else {
-            return Ok(Box::new(self.feed_forward(name)?));
+    fn channels(&mut self, index: usize, name: &str) -> Result<Box<dyn Layer<T>>, S::Error> {
+        let Some(mixture) = self.config.mixture_at(index) else {
+            return Ok(Box::new(self.feed_forward(name, self.config.feed_forward)?));
         };
-        let Mixture { experts, used, shared, balance, z } = mixture;
+        let Mixture { experts, used, width: inner, shared, balance, z, .. } = *mixture;
         let width = self.config.width;
         let router = format!("{name}.gate");
         let router =
             self.source.projection(&router, [experts, width], Role::Router, self.parameters)?;
-        let nets =
-            (0..experts).map(|expert| self.feed_forward(&format!("{name}.experts.{expert}")));
+        let nets = (0..experts)
+            .map(|expert| self.feed_forward(&format!("{name}.experts.{expert}"), inner));
         let nets = nets.collect::<Result<Vec<_>, _>>()?;
-        let shared = if shared {
-            let expert = self.feed_forward(&format!("{name}.shared_expert"))?;
+        let shared = if let Some(inner) = shared {
+            let expert = self.feed_forward(&format!("{name}.shared_expert"), inner)?;
             let gate = format!("{name}.shared_expert_gate");
             let gate = self.source.projection(&gate, [1, width], Role::Router, self.parameters)?;
             Some(SharedExpert { expert, gate })
@@ -127,8 +150,8 @@ impl<T: Compute, S: WeightSource<T>> Builder<'_, T, S> {
         Ok(Box::new(BitMoe::new(name, router, nets, shared, options).map_err(Error::from)?))
     }
 
-    fn feed_forward(&mut self, name: &str) -> Result<FeedForward<T>, S::Error> {
-        let DecoderConfig { width, feed_forward: inner, nonlinearity, .. } = *self.config;
+    fn feed_forward(&mut self, name: &str, inner: usize) -> Result<FeedForward<T>, S::Error> {
+        let DecoderConfig { width, nonlinearity, .. } = *self.config;
         let levels = self.source.levels(ScaleSync::PerExpert, name, self.parameters)?;
         let mut project = |part: &str, shape| {
             let name = format!("{name}.{part}");

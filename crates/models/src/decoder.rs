@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use nn::ops::{IGNORED, Loss, RotaryTable, count_targets, cross_entropy_rows};
 use nn::{
-    Block, Compute, Embedding, Gradients, Input, Layer, Module, Parameters, Projection, RmsNorm,
-    Sequences, Tape,
+    Block, Compute, Context, Embedding, Gradients, Input, Layer, Module, Parameters, Projection,
+    RmsNorm, Sequences, Tape,
 };
 
 use crate::build::Builder;
@@ -27,7 +27,13 @@ pub struct Batch<'a> {
     pub targets: &'a [u32],
 }
 
-/// A decoder-only transformer:
+impl Batch<'_> {
+    fn context(&self) -> Context<'_> {
+        Context { tokens: self.tokens, ..self.sequences.into() }
+    }
+}
+
+/// A decoder-only language model:
 ///
 /// ```text
 /// x = embedding(tokens)
@@ -69,8 +75,9 @@ impl<T: Compute> Decoder<T> {
         let mut parameters = Parameters::new();
         let table = [config.vocabulary, config.width];
         let embedding = source.table("model.embed_tokens", table, &mut parameters)?;
-        let (base, width) = (config.rotary_base, config.head_width);
-        let rotary = RotaryTable::new(base, width, width, config.positions).map_err(Error::from)?;
+        let DecoderConfig { rotary_base, head_width, rotary_width, positions, .. } = config;
+        let rotary = RotaryTable::new(rotary_base, head_width, rotary_width, positions);
+        let rotary = rotary.map_err(Error::from)?;
         let mut builder = Builder {
             rotary: Arc::new(rotary),
             config: &config,
@@ -98,21 +105,33 @@ impl<T: Compute> Decoder<T> {
         &self.parameters
     }
 
+    pub(crate) fn blocks(&self) -> &[Block<T>] {
+        &self.blocks
+    }
+
+    pub(crate) fn norm(&self) -> &RmsNorm<T> {
+        &self.norm
+    }
+
     fn head(&self) -> &dyn Projection<T> {
         self.head.as_deref().unwrap_or_else(|| self.embedding.head())
     }
 
     /// The rows that the head sees.
-    fn hidden(&self, tokens: &[u32], sequences: Sequences, tape: &mut Tape<T>) -> Result<Vec<T>> {
+    fn hidden(&self, context: Context<'_>, tape: &mut Tape<T>) -> Result<Vec<T>> {
+        let mut x = self.embed(context, tape)?;
+        for block in &self.blocks {
+            x = block.forward(x, context, tape)?;
+        }
+        Ok(self.norm.forward(x, context, tape)?)
+    }
+
+    pub(crate) fn embed(&self, context: Context<'_>, tape: &mut Tape<T>) -> Result<Vec<T>> {
         // What a forward without a backward, or one that failed half-way, has left.
         tape.clear();
-        let rows = sequences.count.saturating_mul(sequences.length);
-        check("tokens", rows, tokens.len())?;
-        let mut x = self.embedding.forward(tokens, tape)?;
-        for block in &self.blocks {
-            x = block.forward_tokens(x, tokens, sequences, tape)?;
-        }
-        Ok(self.norm.forward(x, sequences, tape)?)
+        let Sequences { count, length } = context.sequences;
+        check("tokens", count.saturating_mul(length), context.tokens.len())?;
+        Ok(self.embedding.forward(context.tokens, tape)?)
     }
 
     /// The scores (logits) of every next token at every position.
@@ -126,9 +145,21 @@ impl<T: Compute> Decoder<T> {
         sequences: Sequences,
         tape: &mut Tape<T>,
     ) -> Result<Vec<T>> {
-        let hidden = self.hidden(tokens, sequences, tape)?;
-        let mut scores = tape.take(tokens.len() * self.config.vocabulary);
-        let mut input = Input::new("head", hidden, self.config.width)?;
+        self.scores_of(Context { tokens, ..sequences.into() }, tape)
+    }
+
+    /// [`Decoder::scores`] of rows about which more is known: padding, or how recurrences run.
+    ///
+    /// # Errors
+    /// As [`Decoder::scores`].
+    pub fn scores_of(&self, context: Context<'_>, tape: &mut Tape<T>) -> Result<Vec<T>> {
+        let hidden = self.hidden(context, tape)?;
+        self.scores_of_rows(hidden, tape)
+    }
+
+    pub(crate) fn scores_of_rows(&self, rows: Vec<T>, tape: &mut Tape<T>) -> Result<Vec<T>> {
+        let mut input = Input::new("head", rows, self.config.width)?;
+        let mut scores = tape.take(input.rows() * self.config.vocabulary);
         self.head().forward(&mut input, &mut scores, tape)?;
         tape.recycle(input);
         Ok(scores)
@@ -149,7 +180,7 @@ impl<T: Compute> Decoder<T> {
     pub fn losses(&self, batch: Batch<'_>, tape: &mut Tape<T>) -> Result<Vec<f64>> {
         check("targets", batch.tokens.len(), batch.targets.len())?;
         self.check_targets(batch.targets)?;
-        let hidden = self.hidden(batch.tokens, batch.sequences, tape)?;
+        let hidden = self.hidden(batch.context(), tape)?;
         let mut losses = vec![0.0; batch.targets.len()];
         let rows = hidden.chunks((SCORED_ROWS * self.config.width).max(1));
         let blocks = batch.targets.chunks(SCORED_ROWS).zip(losses.chunks_mut(SCORED_ROWS));
@@ -189,7 +220,7 @@ impl<T: Compute> Decoder<T> {
             let (layer, found) = ("decoder".to_owned(), "nothing");
             return Err(nn::Error::Tape { layer, expected: "a forward", found }.into());
         }
-        let hidden = self.hidden(batch.tokens, batch.sequences, tape)?;
+        let hidden = self.hidden(batch.context(), tape)?;
         let count = count_targets(batch.targets);
         let mut d_hidden = gradients.is_some().then(|| tape.zeros(hidden.len()));
         let mut sum = 0.0;
@@ -205,7 +236,7 @@ impl<T: Compute> Decoder<T> {
         }
         tape.give(hidden);
         if let (Some(gradients), Some(d_hidden)) = (gradients, d_hidden) {
-            self.backward(d_hidden, batch.sequences, tape, gradients)?;
+            self.backward(d_hidden, batch.context(), tape, gradients)?;
         }
         Ok(Loss { mean: if count == 0 { 0.0 } else { sum / count as f64 }, count })
     }
@@ -253,13 +284,13 @@ impl<T: Compute> Decoder<T> {
     fn backward(
         &self,
         d_hidden: Vec<T>,
-        sequences: Sequences,
+        context: Context<'_>,
         tape: &mut Tape<T>,
         gradients: &mut Gradients<T>,
     ) -> Result<()> {
-        let mut dx = self.norm.backward(d_hidden, sequences, tape, gradients)?;
+        let mut dx = self.norm.backward(d_hidden, context, tape, gradients)?;
         for block in self.blocks.iter().rev() {
-            dx = block.backward(dx, sequences, tape, gradients)?;
+            dx = block.backward(dx, context, tape, gradients)?;
         }
         Ok(self.embedding.backward(dx, tape, gradients)?)
     }

@@ -26,19 +26,24 @@
 //!
 //! | item | is |
 //! |---|---|
-//! | [`DecoderConfig`], [`Mixture`] | the shape |
+//! | [`DecoderConfig`], [`DeltaNets`], [`Mixture`] | the shape |
 //! | [`Decoder`] | embedding, blocks, norm and head, with forward and backward |
+//! | [`Cache`] | what it has seen, to go on token by token |
 //! | [`WeightSource`] | where weights come from: [`Initial`] random ones, [`Start`] given ones, or a file |
 
 pub use nn;
 
 mod build;
+mod cache;
 mod config;
 mod decoder;
 mod error;
+mod numbers;
 mod source;
 
-pub use config::{DecoderConfig, Mixture};
+pub use cache::Cache;
+pub use config::{DecoderConfig, DeltaNets, Mixture};
 pub use decoder::{Batch, Decoder};
 pub use error::{Error, Result};
+pub use numbers::Numbers;
 pub use source::{Given, Initial, Role, Shadow, Start, WeightKind, WeightSource};

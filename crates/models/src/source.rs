@@ -7,6 +7,7 @@ use nn::{
 };
 
 use crate::error::{Error, Result};
+use crate::numbers::Numbers;
 
 /// Gives a decoder its weights while it is built: random ones ([`Initial`]), or those of a file. Every
 /// tensor is asked for once, by its full name.
@@ -37,11 +38,17 @@ pub trait WeightSource<T> {
         parameters: &mut Parameters,
     ) -> Result<Box<dyn Lookup<T>>, Self::Error>;
 
-    /// The gain of a norm, called `name`.
+    /// Numbers that are no matrix, called `name`, for a tensor of this shape that is declared next.
     ///
     /// # Errors
     /// As [`WeightSource::projection`].
-    fn gain(&mut self, name: &str, width: usize) -> Result<Vec<T>, Self::Error>;
+    fn numbers(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        kind: Numbers,
+        parameters: &mut Parameters,
+    ) -> Result<Vec<T>, Self::Error>;
 
     /// The levels that the projections of one expert, or of all channels of one block, have in common: of
     /// what is called `name`, asked for before them. None where they share none at this scope, as in any source of weights
@@ -62,7 +69,7 @@ pub trait WeightSource<T> {
 /// What a projection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// Attention: between positions.
+    /// Attention and delta nets: between positions.
     Attention,
     /// Feed-forward nets and experts: within a position. Their levels may be those of an expert or of a block.
     Channels,
@@ -106,7 +113,9 @@ pub enum Shadow {
     None,
 }
 
-/// Random weights to train from: Gaussian with deviation 1/√inputs, and gains of 1.
+/// Random weights to train from: Gaussian with deviation 1/√inputs. Norms multiply by 1. Of delta nets, taps are uniform
+/// in ±1/√taps, A in 1 to 16, and the logarithm of softplus(bias) between those of 0.001 and 0.1, as in Mamba-2
+/// (arXiv 2405.21060) and in the reference implementation of the rule.
 #[derive(Debug, Clone)]
 pub struct Initial {
     /// Seed of the weights.
@@ -309,8 +318,14 @@ impl<T: Compute> WeightSource<T> for Initial {
         Ok(Self::table(self, name, shape, None, parameters)?)
     }
 
-    fn gain(&mut self, _: &str, width: usize) -> Result<Vec<T>> {
-        Ok(vec![T::ONE; width])
+    fn numbers(
+        &mut self,
+        _: &str,
+        shape: &[usize],
+        kind: Numbers,
+        parameters: &mut Parameters,
+    ) -> Result<Vec<T>> {
+        Ok(kind.initial(shape, self.seed, parameters))
     }
 
     fn levels(
@@ -376,10 +391,16 @@ impl<T: Compute, E: From<Error>> WeightSource<T> for Start<'_, E> {
         Ok(self.initial.levels(scope, name, parameters)?)
     }
 
-    fn gain(&mut self, name: &str, width: usize) -> Result<Vec<T>, E> {
-        let given = self.given(name, &[width])?;
+    fn numbers(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        kind: Numbers,
+        parameters: &mut Parameters,
+    ) -> Result<Vec<T>, E> {
+        let given = self.given(name, shape)?;
         Ok(given.map_or_else(
-            || vec![T::ONE; width],
+            || kind.initial(shape, self.initial.seed, parameters),
             |values| values.into_iter().map(T::from_f32).collect(),
         ))
     }

@@ -15,6 +15,7 @@ fn config(tied_head: bool, nonlinearity: Nonlinearity) -> DecoderConfig {
         heads: 4,
         key_heads: 2,
         head_width: 4,
+        rotary_width: 4,
         feed_forward: 14,
         nonlinearity,
         tied_head,
@@ -50,7 +51,15 @@ fn nudge(model: &mut Decoder<f64>, index: usize, change: f64) {
 
 #[test]
 fn every_gradient_of_a_dense_decoder_is_the_slope_of_its_loss() {
-    let mixture = Mixture { experts: 3, used: 2, shared: true, balance: 0.5, z: 0.25 };
+    let mixture = Mixture {
+        experts: 3,
+        used: 2,
+        width: 24,
+        shared: Some(20),
+        dense_layers: vec![],
+        balance: 0.5,
+        z: 0.25,
+    };
     let shapes = [
         config(true, Nonlinearity::SwiGlu),
         config(false, Nonlinearity::Gelu),

@@ -16,7 +16,15 @@ const BATCH: Batch<'_> = Batch {
 };
 
 fn shape(has_experts: bool) -> DecoderConfig {
-    let mixture = Mixture { experts: 3, used: 2, shared: true, balance: 0.01, z: 0.0 };
+    let mixture = Mixture {
+        experts: 3,
+        used: 2,
+        width: 24,
+        shared: Some(24),
+        dense_layers: vec![],
+        balance: 0.01,
+        z: 0.0,
+    };
     DecoderConfig {
         vocabulary: 11,
         width: 12,
@@ -24,6 +32,7 @@ fn shape(has_experts: bool) -> DecoderConfig {
         heads: 2,
         key_heads: 1,
         head_width: 6,
+        rotary_width: 6,
         feed_forward: 14,
         per_layer: 6,
         mixture: has_experts.then_some(mixture),

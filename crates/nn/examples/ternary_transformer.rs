@@ -13,9 +13,9 @@ use std::sync::Arc;
 use adam::Adam;
 use nn::ops::{IGNORED, RotaryTable, cross_entropy_rows};
 use nn::{
-    Attention, AttentionOptions, AttentionProjections, BitLinear, BitLinearOptions, Block, Dense,
-    Embedding, FeedForward, FeedForwardProjections, Gradients, Input, Layer, Module, Nonlinearity,
-    Parameters, Projection, RmsNorm, Sequences, Tape,
+    Attention, AttentionGate, AttentionOptions, AttentionProjections, BitLinear, BitLinearOptions,
+    Block, Dense, Embedding, FeedForward, FeedForwardProjections, Gradients, Input, Layer, Module,
+    Nonlinearity, Parameters, Projection, RmsNorm, Sequences, Tape,
 };
 use ternary_core::noise::Noise;
 
@@ -72,7 +72,7 @@ impl Model {
             query: ternary("attention.query", square, parameters)?,
             key: ternary("attention.key", square, parameters)?,
             value: ternary("attention.value", square, parameters)?,
-            gate: None,
+            gate: AttentionGate::None,
             output: ternary("attention.output", square, parameters)?,
         };
         let options = AttentionOptions {
@@ -107,8 +107,8 @@ impl Model {
         tape: &mut Tape<f32>,
     ) -> nn::Result<(Input<f32>, Vec<f32>)> {
         let x = self.embedding.forward(tokens, tape)?;
-        let x = self.block.forward(x, sequences, tape)?;
-        let mut input = Input::new("head", self.norm.forward(x, sequences, tape)?, WIDTH)?;
+        let x = self.block.forward(x, sequences.into(), tape)?;
+        let mut input = Input::new("head", self.norm.forward(x, sequences.into(), tape)?, WIDTH)?;
         let mut scores = tape.take(tokens.len() * VOCABULARY);
         self.embedding.head().forward(&mut input, &mut scores, tape)?;
         Ok((input, scores))
@@ -125,8 +125,8 @@ impl Model {
         let mut dx = tape.zeros(sequences.rows() * WIDTH);
         self.embedding.head().backward(&input, d_scores, Some(&mut dx), tape, gradients)?;
         tape.recycle(input);
-        let dx = self.norm.backward(dx, sequences, tape, gradients)?;
-        let dx = self.block.backward(dx, sequences, tape, gradients)?;
+        let dx = self.norm.backward(dx, sequences.into(), tape, gradients)?;
+        let dx = self.block.backward(dx, sequences.into(), tape, gradients)?;
         self.embedding.backward(dx, tape, gradients)
     }
 }

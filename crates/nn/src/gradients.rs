@@ -37,7 +37,7 @@ impl<T: Real> Gradients<T> {
         self.is_touched.fill(false);
     }
 
-    /// The gradient of one parameter.
+    /// The gradient of one parameter: no numbers where it is frozen.
     ///
     /// # Panics
     /// For an identity of other parameters, as are the others.
@@ -45,10 +45,13 @@ impl<T: Real> Gradients<T> {
         &self.values[self.ranges[id.index()].clone()]
     }
 
-    /// The gradient of one parameter, to add to: it is touched from then on.
-    pub fn get_mut(&mut self, id: ParameterId) -> &mut [T] {
+    /// The gradient of one parameter, to add to: it is touched from then on. None where it is frozen.
+    pub fn get_mut(&mut self, id: ParameterId) -> Option<&mut [T]> {
+        if id.is_frozen() {
+            return None;
+        }
         self.is_touched[id.index()] = true;
-        &mut self.values[self.ranges[id.index()].clone()]
+        Some(&mut self.values[self.ranges[id.index()].clone()])
     }
 
     /// Whether a backward has added to the gradient of this parameter.
@@ -100,10 +103,10 @@ mod tests {
         let b = parameters.declare("b", &[3]).unwrap();
         let mut gradients = Gradients::<f32>::zeros(&parameters);
         assert!(gradients.check_finite(&parameters).is_ok());
-        gradients.get_mut(b).copy_from_slice(&[3.0, 4.0, f32::NAN]);
+        gradients.get_mut(b).unwrap().copy_from_slice(&[3.0, 4.0, f32::NAN]);
         let error = gradients.check_finite(&parameters).unwrap_err().to_string();
         assert_eq!(error, "b: gradient: expected finite numbers, found NaN at index 2");
-        gradients.get_mut(b)[2] = 0.0;
+        gradients.get_mut(b).unwrap()[2] = 0.0;
         assert_eq!(gradients.norm(), 5.0);
         gradients.clear();
         assert_eq!(gradients.values(), [0.0; 5]);
@@ -114,7 +117,7 @@ mod tests {
         let mut parameters = Parameters::new();
         let [a, b] = ["a", "b"].map(|name| parameters.declare(name, &[2]).unwrap());
         let mut gradients = Gradients::<f32>::zeros(&parameters);
-        gradients.get_mut(b);
+        gradients.get_mut(b).unwrap();
         gradients.values_mut()[0] = 1.0;
         assert!(!gradients.is_touched(a) && gradients.is_touched(b));
         gradients.clear();

@@ -63,9 +63,10 @@ pub use error::{Error, Result};
 pub use gradients::Gradients;
 pub use input::Input;
 pub use layers::{
-    Attention, AttentionOptions, AttentionProjections, BitMoe, Block, Embedding, ExpertWeights,
-    FeedForward, FeedForwardProjections, Layer, MixtureOptions, Nonlinearity, PerLayerEmbedding,
-    RmsNorm, Sequences, SharedExpert, TernaryExpert, TernaryMoe,
+    Attention, AttentionGate, AttentionOptions, AttentionProjections, BitMoe, Block, Context,
+    Embedding, ExpertWeights, FeedForward, FeedForwardProjections, Layer, MixtureOptions,
+    Nonlinearity, PerLayerEmbedding, Recurrence, RmsNorm, Sequences, SharedExpert, State,
+    TernaryExpert, TernaryMoe,
 };
 pub use module::{Memory, Module, Tensor, Update, Values, ValuesMut};
 pub use noise::Draw;
@@ -74,5 +75,5 @@ pub use projection::{
     Activations, BitLinear, BitLinearOptions, Dense, GridLinear, LearnedLevels, LearnedRule,
     Lookup, Projection, ScaleSync, ShadowPrecision, SharedLevels, TernaryLinear,
 };
-pub use tape::Tape;
+pub use tape::{Passing, Tape};
 pub use update::Rounding;

@@ -11,12 +11,18 @@ use crate::error::{Error, Result};
 pub struct ParameterId {
     index: usize,
     stream: usize,
+    is_frozen: bool,
 }
 
 impl ParameterId {
     /// Its place among the parameters of the model.
     pub fn index(self) -> usize {
         self.index
+    }
+
+    /// Whether it stays as it is: backwards spend nothing on it, and no store has room for its gradient.
+    pub fn is_frozen(self) -> bool {
+        self.is_frozen
     }
 
     /// The number that its noise is keyed by: its place among those that have noise at all, so that a
@@ -52,6 +58,7 @@ pub struct Parameters {
     entries: Vec<Entry>,
     by_name: HashMap<String, ParameterId>,
     noiseless: usize,
+    is_freezing: bool,
 }
 
 impl Parameters {
@@ -60,7 +67,17 @@ impl Parameters {
         Self::default()
     }
 
-    /// Adds a parameter.
+    /// What is declared from now on is frozen.
+    pub fn freeze(&mut self) {
+        self.is_freezing = true;
+    }
+
+    /// What is declared from now on can learn, as from the start.
+    pub fn thaw(&mut self) {
+        self.is_freezing = false;
+    }
+
+    /// Adds a parameter; one that is frozen has a name and a shape, and an empty range.
     ///
     /// # Errors
     /// [`Error::Parameter`] for a name that is taken, or a shape beyond the address space.
@@ -78,8 +95,9 @@ impl Parameters {
             return Err(Error::Parameter { name, problem: "does not fit the address space" });
         };
         let id = self.next();
+        let range = if id.is_frozen { start..start } else { start..end };
         self.by_name.insert(name.clone(), id);
-        self.entries.push(Entry { id, name, shape: shape.to_vec(), range: start..end });
+        self.entries.push(Entry { id, name, shape: shape.to_vec(), range });
         Ok(id)
     }
 
@@ -99,9 +117,9 @@ impl Parameters {
     }
 
     /// The identity that the next declaration gets.
-    pub(crate) fn next(&self) -> ParameterId {
+    pub fn next(&self) -> ParameterId {
         let index = self.entries.len();
-        ParameterId { index, stream: index - self.noiseless }
+        ParameterId { index, stream: index - self.noiseless, is_frozen: self.is_freezing }
     }
 
     /// How many there are.
@@ -114,7 +132,7 @@ impl Parameters {
         self.entries.is_empty()
     }
 
-    /// Numbers in all of them together.
+    /// Numbers in all of them together that are not frozen.
     pub fn numbers(&self) -> usize {
         self.entries.last().map_or(0, |entry| entry.range.end)
     }
@@ -162,6 +180,19 @@ mod tests {
         let error = parameters.declare("a", &[1]).unwrap_err();
         assert_eq!(error.to_string(), "parameter \"a\" is declared twice");
         assert_eq!(parameters.len(), 1);
+    }
+
+    #[test]
+    fn what_is_frozen_has_a_name_and_a_shape_but_no_room_for_a_gradient() {
+        let mut parameters = Parameters::new();
+        let first = parameters.declare("a", &[2]).unwrap();
+        parameters.freeze();
+        let frozen = parameters.declare("b", &[5, 7]).unwrap();
+        parameters.thaw();
+        let last = parameters.declare("c", &[3]).unwrap();
+        assert_eq!([first, frozen, last].map(ParameterId::is_frozen), [false, true, false]);
+        assert_eq!([first, frozen, last].map(|id| parameters.range(id)), [0..2, 2..2, 2..5]);
+        assert_eq!((parameters.shape(frozen), parameters.numbers()), (&[5, 7][..], 5));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What a forward saves for its backward, and the buffers that both work in.
 
+use std::fmt;
+
 use ternary_core::Real;
 use ternary_core::kernels::QuantizedRows;
 
@@ -13,6 +15,18 @@ enum Saved<T> {
     Tokens(Vec<u32>),
     Input(Input<T>),
 }
+
+/// Which way a model is passed through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Passing {
+    /// With numbers.
+    Forward,
+    /// With their gradients.
+    Backward,
+}
+
+/// Is told what passes through a model: the name of a place, the way, and the numbers.
+type Watch<T> = Box<dyn FnMut(&str, Passing, &[T]) + Send>;
 
 /// A stack on which every layer's forward leaves what its backward needs: the backward takes the
 /// things off in reverse order. Buffers go back to the tape and are used again in the next step, so that
@@ -36,9 +50,10 @@ enum Saved<T> {
 /// assert!(tape.restore("example").is_err());
 /// # Ok::<(), nn::Error>(())
 /// ```
-#[derive(Debug)]
 pub struct Tape<T> {
     is_recording: bool,
+    recomputes: bool,
+    watch: Option<Watch<T>>,
     saved: Vec<Saved<T>>,
     values: Vec<Vec<T>>,
     tokens: Vec<Vec<u32>>,
@@ -61,12 +76,49 @@ impl<T: Real> Tape<T> {
     fn new(is_recording: bool) -> Self {
         Self {
             is_recording,
+            recomputes: false,
+            watch: None,
             saved: Vec::new(),
             values: Vec::new(),
             tokens: Vec::new(),
             codes: Vec::new(),
             auxiliary_loss: 0.0,
             auxiliary_weight: 1.0,
+        }
+    }
+
+    /// The same, with blocks that keep their inputs alone and run again before their backwards.
+    #[must_use]
+    pub fn recomputing(mut self) -> Self {
+        self.recomputes = true;
+        self
+    }
+
+    /// Whether blocks run again before their backwards.
+    pub fn recomputes(&self) -> bool {
+        self.recomputes
+    }
+
+    /// Until [`Tape::go_on`], a forward on this tape saves nothing.
+    pub(crate) fn pause(&mut self) {
+        self.is_recording = false;
+    }
+
+    /// Goes on recording.
+    pub(crate) fn go_on(&mut self) {
+        self.is_recording = true;
+    }
+
+    /// Has `watch` called with what passes through the layers that tell: the outputs of blocks and of their
+    /// mixers and the scores of routers, and in a backward their gradients.
+    pub fn watch(&mut self, watch: impl FnMut(&str, Passing, &[T]) + Send + 'static) {
+        self.watch = Some(Box::new(watch));
+    }
+
+    /// Tells the watch, if there is one.
+    pub fn tell(&mut self, name: impl FnOnce() -> String, passing: Passing, values: &[T]) {
+        if let Some(watch) = &mut self.watch {
+            watch(&name(), passing, values);
         }
     }
 
@@ -255,6 +307,15 @@ impl<T: Real> Tape<T> {
         };
         self.saved.extend(found);
         Error::Tape { layer: layer.to_owned(), expected, found: name }
+    }
+}
+
+impl<T: Real> fmt::Debug for Tape<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { is_recording, recomputes, saved, .. } = self;
+        let bytes = self.size_bytes();
+        write!(f, "Tape {{ is_recording: {is_recording}, recomputes: {recomputes}, ")?;
+        write!(f, "saved: {}, bytes: {bytes} }}", saved.len())
     }
 }
 

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use half::bf16;
 use nn::ops::RotaryTable;
 use nn::{
-    Activations, Attention, AttentionOptions, AttentionProjections, BitLinear, BitLinearOptions,
-    BitMoe, Block, Dense, ExpertWeights, FeedForward, FeedForwardProjections, Gradients, Layer,
-    Memory, MixtureOptions, Module, Nonlinearity, Parameters, Projection, RmsNorm, Sequences,
-    ShadowPrecision, SharedExpert, Tape, TernaryExpert, TernaryMoe, Update,
+    Activations, Attention, AttentionGate, AttentionOptions, AttentionProjections, BitLinear,
+    BitLinearOptions, BitMoe, Block, Dense, ExpertWeights, FeedForward, FeedForwardProjections,
+    Gradients, Layer, Memory, MixtureOptions, Module, Nonlinearity, Parameters, Projection,
+    RmsNorm, Sequences, ShadowPrecision, SharedExpert, Tape, TernaryExpert, TernaryMoe, Update,
 };
 use ternary_core::quantize::Absmean;
 use ternary_core::{Granularity, Packing, Quantizer, Weights};
@@ -120,7 +120,7 @@ fn block(options: &Option<BitLinearOptions>, parameters: &mut Parameters) -> Blo
         query: project("q", [32, WIDTH], parameters),
         key: project("k", [16, WIDTH], parameters),
         value: project("v", [16, WIDTH], parameters),
-        gate: Some(project("g", [32, WIDTH], parameters)),
+        gate: AttentionGate::Own(project("g", [32, WIDTH], parameters)),
         output: project("o", [WIDTH, 32], parameters),
     };
     let attention_options = AttentionOptions {
@@ -197,8 +197,8 @@ fn step(block: &mut dyn Layer<f32>, tape: &mut Tape<f32>, gradients: &mut Gradie
     gradients.clear();
     let mut x = tape.zeros(SEQUENCES.rows() * WIDTH);
     x.iter_mut().enumerate().for_each(|(i, x)| *x = ((i * 37 + at as usize) % 19) as f32 - 9.0);
-    let y = block.forward(x, SEQUENCES, tape).unwrap();
-    let dx = block.backward(y, SEQUENCES, tape, gradients).unwrap();
+    let y = block.forward(x, SEQUENCES.into(), tape).unwrap();
+    let dx = block.backward(y, SEQUENCES.into(), tape, gradients).unwrap();
     tape.give(dx);
     assert!(tape.is_empty());
     block.finish_gradients(gradients).unwrap();

@@ -4,7 +4,7 @@ use half::bf16;
 use nn::ternary_core::quantize::{Absmean, Twn};
 use nn::ternary_core::{Granularity, Levels, Quantizer, Weights};
 use nn::{
-    BitLinear, BitLinearOptions, Block, Dense, Embedding, Error, FeedForward,
+    BitLinear, BitLinearOptions, Block, Context, Dense, Embedding, Error, FeedForward,
     FeedForwardProjections, Gradients, Layer, LearnedLevels, LearnedRule, Module, Nonlinearity,
     Parameters, PerLayerEmbedding, Projection, RmsNorm, ScaleSync, Sequences, SharedLevels, Tape,
     Update, Values,
@@ -98,7 +98,9 @@ fn trits(module: &dyn Module<f32>) -> Vec<i8> {
 
 fn outputs(block: &Block<f32>) -> Vec<u32> {
     let x: Vec<f32> = (0..6 * WIDTH).map(|i| (i as f32 * 0.7).sin()).collect();
-    let y = block.forward_tokens(x, &TOKENS, SEQUENCES, &mut Tape::inference()).unwrap();
+    let y = block
+        .forward(x, Context { tokens: &TOKENS, ..SEQUENCES.into() }, &mut Tape::inference())
+        .unwrap();
     y.into_iter().map(f32::to_bits).collect()
 }
 
@@ -168,12 +170,12 @@ fn every_matrix_of_a_group_adds_to_the_gradient_of_its_levels() {
     let mut of_each = Vec::new();
     for &id in &ids {
         gradients.clear();
-        gradients.get_mut(id).fill(1.0);
+        gradients.get_mut(id).unwrap().fill(1.0);
         block.finish_gradients(&mut gradients).unwrap();
         of_each.push(gradients.get(scale)[0]);
     }
     gradients.clear();
-    ids.iter().for_each(|&id| gradients.get_mut(id).fill(1.0));
+    ids.iter().for_each(|&id| gradients.get_mut(id).unwrap().fill(1.0));
     block.finish_gradients(&mut gradients).unwrap();
     assert!(of_each.iter().all(|&of_one| of_one != 0.0), "{of_each:?}");
     let sum: f32 = of_each.iter().sum();
@@ -249,7 +251,7 @@ fn a_block_with_a_per_layer_embedding_asks_for_its_tokens() {
     let options = BitLinearOptions::default();
     let block = block(&options, &mut Parameters::new()).unwrap();
     let x = vec![0.5; 6 * WIDTH];
-    let error = block.forward(x, SEQUENCES, &mut Tape::inference()).unwrap_err().to_string();
+    let error = block.forward(x, SEQUENCES.into(), &mut Tape::inference()).unwrap_err().to_string();
     assert!(error.starts_with("per_layer: tokens: expected 6, found 0"), "{error}");
 }
 

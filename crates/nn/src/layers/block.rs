@@ -2,22 +2,27 @@
 
 use ternary_core::mutant;
 
-use super::{Layer, PerLayerEmbedding, RmsNorm, Sequences, check_rows};
+use super::{Context, Layer, PerLayerEmbedding, RmsNorm, State, check_rows};
 use crate::compute::Compute;
 use crate::error::{Result, check_size};
 use crate::gradients::Gradients;
 use crate::module::{Module, Update, finish_each};
 use crate::ops::{residual, residual_backward};
 use crate::projection::SharedLevels;
-use crate::tape::Tape;
+use crate::tape::{Passing, Tape};
 
 /// Pre-norm branches on a residual stream:
 ///
 /// ```text
-/// h = x + mixer(norm(x))                      mixer: attention
+/// h = x + mixer(norm(x))                      mixer: attention, or a recurrence
 /// z = h + channels(norm(h))                   channels: a feed-forward net, a mixture of experts
 /// y = z + per_layer(norm(z), tokens)          where there is a per-layer embedding
 /// ```
+///
+/// On a tape that [recomputes](Tape::recomputing) a forward keeps its input alone, and the backward begins with the
+/// forward: the same gradients in less memory, for a third more time.
+///
+/// [Told](Tape::watch) are `{name}`, the output, and `{name}.mixer`, the output of the mixer.
 #[derive(Debug)]
 pub struct Block<T> {
     name: String,
@@ -52,7 +57,7 @@ impl<T: Compute> Block<T> {
         Ok(Self { name: name.to_owned(), mixer, channels, per_layer: None, shared: None })
     }
 
-    /// Adds a per-layer embedding. The block then needs to know its tokens ([`Block::forward_tokens`]).
+    /// Adds a per-layer embedding. The block then needs to know its tokens ([`Context::tokens`]).
     ///
     /// # Errors
     /// [`Error::Shape`](crate::Error::Shape) when it is of another width.
@@ -83,31 +88,56 @@ impl<T: Compute> Block<T> {
         members
     }
 
-    /// [`Layer::forward`] of rows that stand for these tokens, one each.
-    ///
-    /// # Errors
-    /// Those of the layers.
-    pub fn forward_tokens(
+    /// The branches, with `mix` in the place of the mixer's forward.
+    fn run(
         &self,
         x: Vec<T>,
-        tokens: &[u32],
-        sequences: Sequences,
+        context: Context<'_>,
         tape: &mut Tape<T>,
+        mix: impl FnOnce(Vec<T>, &mut Tape<T>) -> Result<Vec<T>>,
     ) -> Result<Vec<T>> {
-        check_rows(&self.name, "inputs", self.width(), sequences, &x)?;
         let mut stream = x;
-        for Branch { norm, layer } in [&self.mixer, &self.channels] {
-            let normed = norm.forward(copy(&stream, tape), sequences, tape)?;
-            let branch = layer.forward(normed, sequences, tape)?;
-            stream = sum(stream, branch, tape)?;
-        }
+        let Branch { norm, .. } = &self.mixer;
+        let normed = norm.forward(copy(&stream, tape), context, tape)?;
+        let branch = mix(normed, tape)?;
+        tape.tell(|| format!("{}.mixer", self.name), Passing::Forward, &branch);
+        stream = sum(stream, branch, tape)?;
+        let Branch { norm, layer } = &self.channels;
+        stream = branch_forward(norm, &**layer, stream, context, tape)?;
         if let Some(Branch { norm, layer }) = &self.per_layer {
-            let normed = norm.forward(copy(&stream, tape), sequences, tape)?;
-            let branch = layer.forward(normed, tokens, sequences, tape)?;
-            stream = sum(stream, branch, tape)?;
+            stream = branch_forward(norm, layer, stream, context, tape)?;
         }
+        tape.tell(|| self.name.clone(), Passing::Forward, &stream);
         Ok(stream)
     }
+}
+
+/// x + layer(norm(x)).
+fn branch_forward<T: Compute>(
+    norm: &RmsNorm<T>,
+    layer: &dyn Layer<T>,
+    x: Vec<T>,
+    context: Context<'_>,
+    tape: &mut Tape<T>,
+) -> Result<Vec<T>> {
+    let normed = norm.forward(copy(&x, tape), context, tape)?;
+    let branch = layer.forward(normed, context, tape)?;
+    sum(x, branch, tape)
+}
+
+/// The gradient of x, from that of x + layer(norm(x)).
+fn branch_backward<T: Compute>(
+    norm: &RmsNorm<T>,
+    layer: &dyn Layer<T>,
+    dy: Vec<T>,
+    context: Context<'_>,
+    tape: &mut Tape<T>,
+    gradients: &mut Gradients<T>,
+) -> Result<Vec<T>> {
+    let [dx, branch] = split(dy, tape)?;
+    let d_normed = layer.backward(branch, context, tape, gradients)?;
+    let d_branch = norm.backward(d_normed, context, tape, gradients)?;
+    Ok(joined(dx, d_branch, tape))
 }
 
 impl<T: Compute> Module<T> for Block<T> {
@@ -168,32 +198,59 @@ impl<T: Compute> Layer<T> for Block<T> {
         self.mixer.layer.width()
     }
 
-    fn forward(&self, x: Vec<T>, sequences: Sequences, tape: &mut Tape<T>) -> Result<Vec<T>> {
-        self.forward_tokens(x, &[], sequences, tape)
+    fn forward(&self, x: Vec<T>, context: Context<'_>, tape: &mut Tape<T>) -> Result<Vec<T>> {
+        check_rows(&self.name, "inputs", self.width(), context, &x)?;
+        let mixer = &self.mixer.layer;
+        if !(tape.is_recording() && tape.recomputes()) {
+            return self.run(x, context, tape, |x, tape| mixer.forward(x, context, tape));
+        }
+        tape.save_copy(&x);
+        tape.pause();
+        let y = self.run(x, context, tape, |x, tape| mixer.forward(x, context, tape));
+        tape.go_on();
+        y
     }
 
     fn backward(
         &self,
         dy: Vec<T>,
-        sequences: Sequences,
+        context: Context<'_>,
         tape: &mut Tape<T>,
         gradients: &mut Gradients<T>,
     ) -> Result<Vec<T>> {
-        check_rows(&self.name, "gradients of outputs", self.width(), sequences, &dy)?;
+        check_rows(&self.name, "gradients of outputs", self.width(), context, &dy)?;
+        if tape.recomputes() {
+            let x = tape.restore(&self.name)?;
+            let mixer = &self.mixer.layer;
+            let y = self.run(x, context, tape, |x, tape| mixer.forward(x, context, tape))?;
+            tape.give(y);
+        }
+        tape.tell(|| self.name.clone(), Passing::Backward, &dy);
         let mut stream = dy;
         if let Some(Branch { norm, layer }) = &self.per_layer {
-            let [dx, branch] = split(stream, tape)?;
-            let d_normed = layer.backward(branch, sequences, tape, gradients)?;
-            let d_branch = norm.backward(d_normed, sequences, tape, gradients)?;
-            stream = joined(dx, d_branch, tape);
+            stream = branch_backward(norm, layer, stream, context, tape, gradients)?;
         }
-        for Branch { norm, layer } in [&self.channels, &self.mixer] {
-            let [dx, branch] = split(stream, tape)?;
-            let d_normed = layer.backward(branch, sequences, tape, gradients)?;
-            let d_branch = norm.backward(d_normed, sequences, tape, gradients)?;
-            stream = joined(dx, d_branch, tape);
-        }
-        Ok(stream)
+        let Branch { norm, layer } = &self.channels;
+        stream = branch_backward(norm, &**layer, stream, context, tape, gradients)?;
+        tape.tell(|| format!("{}.mixer", self.name), Passing::Backward, &stream);
+        let Branch { norm, layer } = &self.mixer;
+        branch_backward(norm, &**layer, stream, context, tape, gradients)
+    }
+
+    fn state(&self, sequences: usize) -> State<T> {
+        self.mixer.layer.state(sequences)
+    }
+
+    fn resume(
+        &self,
+        x: Vec<T>,
+        context: Context<'_>,
+        state: &mut State<T>,
+        tape: &mut Tape<T>,
+    ) -> Result<Vec<T>> {
+        check_rows(&self.name, "inputs", self.width(), context, &x)?;
+        let mixer = &self.mixer.layer;
+        self.run(x, context, tape, |x, tape| mixer.resume(x, context, state, tape))
     }
 }
 

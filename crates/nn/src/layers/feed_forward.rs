@@ -2,7 +2,7 @@
 
 use ternary_core::mutant;
 
-use super::{Layer, RmsNorm, Sequences, check_rows};
+use super::{Context, Layer, RmsNorm, check_rows};
 use crate::compute::Compute;
 use crate::error::{Error, Result, check_size};
 use crate::gradients::Gradients;
@@ -171,10 +171,10 @@ impl<T: Compute> Layer<T> for FeedForward<T> {
         self.projections.up.inputs()
     }
 
-    fn forward(&self, x: Vec<T>, sequences: Sequences, tape: &mut Tape<T>) -> Result<Vec<T>> {
-        check_rows(&self.name, "inputs", self.width(), sequences, &x)?;
+    fn forward(&self, x: Vec<T>, context: Context<'_>, tape: &mut Tape<T>) -> Result<Vec<T>> {
+        check_rows(&self.name, "inputs", self.width(), context, &x)?;
         let FeedForwardProjections { gate, up, down } = &self.projections;
-        let (rows, inner) = (sequences.rows(), up.outputs());
+        let (rows, inner) = (context.sequences.rows(), up.outputs());
         let mut input = Input::new(&self.name, x, self.width())?;
         let mut gated = None;
         if let Some(gate) = gate {
@@ -206,13 +206,13 @@ impl<T: Compute> Layer<T> for FeedForward<T> {
     fn backward(
         &self,
         dy: Vec<T>,
-        sequences: Sequences,
+        context: Context<'_>,
         tape: &mut Tape<T>,
         gradients: &mut Gradients<T>,
     ) -> Result<Vec<T>> {
-        check_rows(&self.name, "gradients of outputs", self.width(), sequences, &dy)?;
+        check_rows(&self.name, "gradients of outputs", self.width(), context, &dy)?;
         let FeedForwardProjections { gate, up, down } = &self.projections;
-        let (rows, inner) = (sequences.rows(), up.outputs());
+        let (rows, inner) = (context.sequences.rows(), up.outputs());
         let input = tape.restore_input(&self.name)?;
         let mut d_hidden = tape.zeros(rows * inner);
         down.backward(&input, &dy, Some(&mut d_hidden), tape, gradients)?;

@@ -12,6 +12,7 @@
 
 mod attention;
 mod block;
+mod context;
 mod embedding;
 mod feed_forward;
 mod mixture;
@@ -26,8 +27,9 @@ use crate::gradients::Gradients;
 use crate::module::Module;
 use crate::tape::Tape;
 
-pub use attention::{Attention, AttentionOptions, AttentionProjections};
+pub use attention::{Attention, AttentionGate, AttentionOptions, AttentionProjections};
 pub use block::Block;
+pub use context::{Context, Recurrence, State};
 pub use embedding::Embedding;
 pub use feed_forward::{FeedForward, FeedForwardProjections, Nonlinearity};
 pub use mixture::{BitMoe, ExpertWeights, MixtureOptions, SharedExpert, TernaryExpert, TernaryMoe};
@@ -60,7 +62,7 @@ pub trait Layer<T: Compute>: Module<T> + Debug + Send + Sync {
     ///
     /// # Errors
     /// Sizes that do not fit the layer; numbers that are not finite where they are quantised.
-    fn forward(&self, x: Vec<T>, sequences: Sequences, tape: &mut Tape<T>) -> Result<Vec<T>>;
+    fn forward(&self, x: Vec<T>, context: Context<'_>, tape: &mut Tape<T>) -> Result<Vec<T>>;
 
     /// The gradient of the input. Those of the parameters are added to `gradients`.
     ///
@@ -69,10 +71,30 @@ pub trait Layer<T: Compute>: Module<T> + Debug + Send + Sync {
     fn backward(
         &self,
         dy: Vec<T>,
-        sequences: Sequences,
+        context: Context<'_>,
         tape: &mut Tape<T>,
         gradients: &mut Gradients<T>,
     ) -> Result<Vec<T>>;
+
+    /// What the layer carries through this many sequences, before their first tokens.
+    fn state(&self, _sequences: usize) -> State<T> {
+        State::default()
+    }
+
+    /// The forward of rows that come after those which `state` has seen. Nothing is kept for a backward.
+    ///
+    /// # Errors
+    /// As [`Layer::forward`]; a state of another layer or of other sequences, a tape that records. The state is
+    /// not to be used after an error.
+    fn resume(
+        &self,
+        x: Vec<T>,
+        context: Context<'_>,
+        _state: &mut State<T>,
+        tape: &mut Tape<T>,
+    ) -> Result<Vec<T>> {
+        self.forward(x, context, tape)
+    }
 }
 
 /// Checks that `x` holds the rows of `sequences`.
@@ -80,7 +102,7 @@ fn check_rows<T>(
     layer: &str,
     what: &'static str,
     width: usize,
-    sequences: Sequences,
+    Context { sequences, mask, .. }: Context<'_>,
     x: &[T],
 ) -> Result<()> {
     let rows = sequences.count.checked_mul(sequences.length);
@@ -92,5 +114,8 @@ fn check_rows<T>(
             found: format!("{} sequences of {}", sequences.count, sequences.length),
         });
     };
+    if let Some(mask) = mask {
+        check_size(layer, "rows of the mask", sequences.rows(), mask.len())?;
+    }
     check_size(layer, what, expected, x.len())
 }

@@ -2,7 +2,7 @@
 
 use ternary_core::{Real, mutant};
 
-use super::{Layer, Sequences, check_rows};
+use super::{Context, Layer, check_rows};
 use crate::compute::Compute;
 use crate::error::{Result, check_size};
 use crate::gradients::Gradients;
@@ -71,9 +71,11 @@ impl<T: Compute> RmsNorm<T> {
         check_size(&self.name, "gradients of outputs", x.len(), dy.len())?;
         let mut dx = tape.zeros(x.len());
         let inverse = mutant!("RmsNorm/stale root", inverse, vec![T::ONE; inverse.len()]);
-        let d_gain = gradients.get_mut(self.id);
-        rms_norm_backward(&x, self.factor(), &inverse, &dy, &mut dx, d_gain)?;
-        mutant!("RmsNorm/gain gradient lost", { d_gain.fill(T::ZERO) });
+        let mut d_gain = gradients.get_mut(self.id);
+        rms_norm_backward(&x, self.factor(), &inverse, &dy, &mut dx, d_gain.as_deref_mut())?;
+        mutant!("RmsNorm/gain gradient lost", {
+            d_gain.into_iter().for_each(|d_gain| d_gain.fill(T::ZERO));
+        });
         mutant!("RmsNorm/input gradient doubled", { dx.iter_mut().for_each(|d| *d += *d) });
         for buffer in [inverse, x, dy] {
             tape.give(buffer);
@@ -102,19 +104,19 @@ impl<T: Compute> Layer<T> for RmsNorm<T> {
         self.gain.len()
     }
 
-    fn forward(&self, x: Vec<T>, sequences: Sequences, tape: &mut Tape<T>) -> Result<Vec<T>> {
-        check_rows(&self.name, "inputs", self.gain.len(), sequences, &x)?;
+    fn forward(&self, x: Vec<T>, context: Context<'_>, tape: &mut Tape<T>) -> Result<Vec<T>> {
+        check_rows(&self.name, "inputs", self.gain.len(), context, &x)?;
         self.apply(x, tape)
     }
 
     fn backward(
         &self,
         dy: Vec<T>,
-        sequences: Sequences,
+        context: Context<'_>,
         tape: &mut Tape<T>,
         gradients: &mut Gradients<T>,
     ) -> Result<Vec<T>> {
-        check_rows(&self.name, "gradients of outputs", self.gain.len(), sequences, &dy)?;
+        check_rows(&self.name, "gradients of outputs", self.gain.len(), context, &dy)?;
         self.apply_backward(dy, tape, gradients)
     }
 }

@@ -2,7 +2,7 @@
 
 use ternary_core::mutant;
 
-use super::{Embedding, Layer, RmsNorm, Sequences, check_rows};
+use super::{Context, Embedding, Layer, RmsNorm, check_rows};
 use crate::compute::Compute;
 use crate::error::{Result, check_size};
 use crate::gradients::Gradients;
@@ -15,7 +15,8 @@ use crate::tape::Tape;
 /// y = output(norm(silu(gate(x)) ⊙ table\[token\])): what a layer knows of a token by itself, gated by what the
 /// stream knows. A feed-forward net whose upper projection is a table; the norm, if there is one, is SubLN's.
 ///
-/// The per-layer embeddings of Gemma 3n, there with GELU in the place of SiLU.
+/// The per-layer embeddings of Gemma 3n, there with GELU in the place of SiLU. Forward and backward need
+/// [`Context::tokens`].
 #[derive(Debug)]
 pub struct PerLayerEmbedding<T> {
     name: String,
@@ -52,32 +53,22 @@ impl<T: Compute> PerLayerEmbedding<T> {
     pub(super) fn projections(&self) -> [&dyn Module<T>; 2] {
         [&*self.gate, &*self.output]
     }
+}
 
-    /// Numbers in a row of the stream.
-    pub fn width(&self) -> usize {
+impl<T: Compute> Layer<T> for PerLayerEmbedding<T> {
+    fn width(&self) -> usize {
         self.gate.inputs()
     }
 
-    /// The output for the rows `x` of these tokens.
-    ///
-    /// # Errors
-    /// Sizes that do not fit; a token that the table does not have; numbers that are not finite where they
-    /// are quantised.
-    pub fn forward(
-        &self,
-        x: Vec<T>,
-        tokens: &[u32],
-        sequences: Sequences,
-        tape: &mut Tape<T>,
-    ) -> Result<Vec<T>> {
-        check_rows(&self.name, "inputs", self.width(), sequences, &x)?;
-        let (rows, inner) = (sequences.rows(), self.table.width());
-        check_size(&self.name, "tokens", rows, tokens.len())?;
+    fn forward(&self, x: Vec<T>, context: Context<'_>, tape: &mut Tape<T>) -> Result<Vec<T>> {
+        check_rows(&self.name, "inputs", self.width(), context, &x)?;
+        let (rows, inner) = (context.sequences.rows(), self.table.width());
+        check_size(&self.name, "tokens", rows, context.tokens.len())?;
         let mut input = Input::new(&self.name, x, self.width())?;
         let mut gate = tape.take(rows * inner);
         self.gate.forward(&mut input, &mut gate, tape)?;
         tape.save_input(input);
-        let own = self.table.forward(tokens, tape)?;
+        let own = self.table.forward(context.tokens, tape)?;
         let mut hidden = tape.take(rows * inner);
         swiglu(&gate, &own, &mut hidden)?;
         tape.save(gate);
@@ -92,19 +83,15 @@ impl<T: Compute> PerLayerEmbedding<T> {
         Ok(y)
     }
 
-    /// The gradient of the rows. Those of the table and the projections are added to `gradients`.
-    ///
-    /// # Errors
-    /// Sizes that do not fit; a tape without the forward's things.
-    pub fn backward(
+    fn backward(
         &self,
         dy: Vec<T>,
-        sequences: Sequences,
+        context: Context<'_>,
         tape: &mut Tape<T>,
         gradients: &mut Gradients<T>,
     ) -> Result<Vec<T>> {
-        check_rows(&self.name, "gradients of outputs", self.width(), sequences, &dy)?;
-        let (rows, inner) = (sequences.rows(), self.table.width());
+        check_rows(&self.name, "gradients of outputs", self.width(), context, &dy)?;
+        let (rows, inner) = (context.sequences.rows(), self.table.width());
         let input = tape.restore_input(&self.name)?;
         let mut d_hidden = tape.zeros(rows * inner);
         self.output.backward(&input, &dy, Some(&mut d_hidden), tape, gradients)?;

@@ -56,8 +56,11 @@ pub fn linear_backward<T: Compute>(
     linear_weight_gradient(shape, x, dy, dw)
 }
 
-/// The first half of [`linear_backward`]: dx += dy · W.
-fn linear_input_gradient<T: Compute>(
+/// The first half of [`linear_backward`]: dx += dy · W, for whoever has weights that stay as they are.
+///
+/// # Errors
+/// As [`linear`].
+pub fn linear_input_gradient<T: Compute>(
     shape: LinearShape,
     w: &[T],
     dy: &[T],

@@ -60,7 +60,9 @@ pub use embedding::{embedding, embedding_backward};
 pub use fake_quantize::{fake_quantize, fake_quantize_backward};
 pub use gated_attention::{gated_attention, gated_attention_backward};
 pub use gelu::{gelu, gelu_backward};
-pub use linear::{LinearShape, linear, linear_backward, linear_weight_gradient};
+pub use linear::{
+    LinearShape, linear, linear_backward, linear_input_gradient, linear_weight_gradient,
+};
 pub use relu_squared::{
     relu_squared, relu_squared_backward, relu_squared_gate, relu_squared_gate_backward,
 };

@@ -62,7 +62,7 @@ pub fn rms_norm<T: Rowwise>(
 }
 
 /// Adds the gradients of [`rms_norm`]: with x̂ = x · r,
-/// dxᵢ += r · (wᵢ dyᵢ − x̂ᵢ · mean(w dy x̂)) and dgᵢ += Σ over rows of dyᵢ x̂ᵢ.
+/// dxᵢ += r · (wᵢ dyᵢ − x̂ᵢ · mean(w dy x̂)) and, where it is asked for, dgᵢ += Σ over rows of dyᵢ x̂ᵢ.
 ///
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) where the sizes do not fit.
@@ -72,14 +72,16 @@ pub fn rms_norm_backward<T: Rowwise>(
     inverse_rms: &[T],
     dy: &[T],
     dx: &mut [T],
-    d_gain: &mut [T],
+    d_gain: Option<&mut [T]>,
 ) -> Result<()> {
     let width = gain.values().len();
     let rows = count_rows(OP, "input", x.len(), width)?;
     check_size(OP, "inverse_rms", rows, inverse_rms.len())?;
     check_size(OP, "gradient of the output", x.len(), dy.len())?;
     check_size(OP, "gradient of the input", x.len(), dx.len())?;
-    check_size(OP, "gradient of the gain", width, d_gain.len())?;
+    if let Some(d_gain) = &d_gain {
+        check_size(OP, "gradient of the gain", width, d_gain.len())?;
+    }
     let block = rows_per_block(rows, width);
     let numbers = (block * width).max(1);
     (dx.par_chunks_mut(numbers), x.par_chunks(numbers), dy.par_chunks(numbers))
@@ -87,7 +89,7 @@ pub fn rms_norm_backward<T: Rowwise>(
         .zip(inverse_rms.par_chunks(block))
         .for_each(|((dx, x, dy), r)| T::rms_norm_input_gradient(x, gain, r, dy, dx));
     let columns = columns_per_block(rows, width);
-    d_gain.par_chunks_mut(columns).enumerate().for_each(|(index, d_gain)| {
+    d_gain.unwrap_or_default().par_chunks_mut(columns).enumerate().for_each(|(index, d_gain)| {
         T::rms_norm_gain_gradient(x, inverse_rms, dy, width, index * columns, d_gain);
     });
     Ok(())
@@ -172,7 +174,7 @@ mod tests {
         let (mut y, mut inverse) = (vec![T::ZERO; x.len()], vec![T::ZERO; rows]);
         let (mut dx, mut d_gain) = (numbers(seed + 3, x.len()), numbers(seed + 4, width));
         rms_norm(&x, gain, T::from_f64(EPSILON), &mut y, &mut inverse).unwrap();
-        rms_norm_backward(&x, gain, &inverse, &dy, &mut dx, &mut d_gain).unwrap();
+        rms_norm_backward(&x, gain, &inverse, &dy, &mut dx, Some(&mut d_gain)).unwrap();
         [y, inverse, dx, d_gain]
     }
 
@@ -207,8 +209,15 @@ mod tests {
             let by_gain = slopes(&gain, |gain| objective(&x, gain));
             objective(&x, &gain);
             let (mut dx, mut d_gain) = (numbers(4, x.len()), numbers(5, width));
-            rms_norm_backward(&x, gain_of(&gain, shifted), &inverse, &dy, &mut dx, &mut d_gain)
-                .unwrap();
+            rms_norm_backward(
+                &x,
+                gain_of(&gain, shifted),
+                &inverse,
+                &dy,
+                &mut dx,
+                Some(&mut d_gain),
+            )
+            .unwrap();
             assert_slopes("x", &dx, &numbers(4, x.len()), &by_x);
             assert_slopes("gain", &d_gain, &numbers(5, width), &by_gain);
         }
@@ -260,7 +269,7 @@ mod tests {
         let error = rms_norm(&[0.0; 8], gain, 0.0, &mut [0.0; 8], &mut [0.0; 1]).unwrap_err();
         assert_eq!(error.to_string(), "rms_norm: inverse_rms: expected 2, found 1");
         rms_norm(&[], gain, 0.0, &mut [], &mut []).unwrap();
-        rms_norm_backward(&[], gain, &[], &[], &mut [], &mut [0.0; 4]).unwrap();
+        rms_norm_backward(&[], gain, &[], &[], &mut [], Some(&mut [0.0; 4])).unwrap();
         rms_norm(&[], Gain::Plain(&[0.0_f64; 0]), 0.0, &mut [], &mut []).unwrap();
     }
 }

@@ -40,7 +40,7 @@ impl<B: Real> Bias<B> {
         dy: &[T],
         gradients: &mut Gradients<T>,
     ) -> Result<()> {
-        bias_backward(dy, gradients.get_mut(self.id))
+        gradients.get_mut(self.id).map_or(Ok(()), |d_bias| bias_backward(dy, d_bias))
     }
 
     pub(super) fn size_bytes(&self) -> usize {

@@ -10,7 +10,7 @@ use crate::gradients::Gradients;
 use crate::input::Input;
 use crate::module::{Memory, Module, Tensor, Values, ValuesMut};
 use crate::noise::Draw;
-use crate::ops::{LinearShape, embedding, linear, linear_backward};
+use crate::ops::{LinearShape, embedding, linear, linear_backward, linear_input_gradient};
 use crate::parameters::{ParameterId, Parameters};
 use crate::tape::Tape;
 
@@ -167,7 +167,9 @@ impl<T: Compute> Projection<T> for Dense<T> {
     fn forward(&self, input: &mut Input<T>, y: &mut [T], tape: &mut Tape<T>) -> Result<()> {
         check_forward(self, input, y)?;
         linear(self.shape(input.rows()), input.values(&self.name)?, &self.weight, y)?;
-        input.keep_values();
+        if !self.id.is_frozen() {
+            input.keep_values();
+        }
         self.bias.as_ref().map_or(Ok(()), |bias| bias.add(y, tape))
     }
 
@@ -181,10 +183,14 @@ impl<T: Compute> Projection<T> for Dense<T> {
     ) -> Result<()> {
         check_backward(self, input, dy, dx.as_deref())?;
         let dx = mutant!("Dense/dx left out", dx, None);
-        let (x, dw) = (input.values(&self.name)?, gradients.get_mut(self.id));
         let shape = self.shape(input.rows());
-        linear_backward(shape, x, &self.weight, dy, dx, dw)?;
-        mutant!("Dense/dW twice", { linear_backward(shape, x, &self.weight, dy, None, dw)? });
+        if let Some(dw) = gradients.get_mut(self.id) {
+            let x = input.values(&self.name)?;
+            linear_backward(shape, x, &self.weight, dy, dx, dw)?;
+            mutant!("Dense/dW twice", { linear_backward(shape, x, &self.weight, dy, None, dw)? });
+        } else if let Some(dx) = dx {
+            linear_input_gradient(shape, &self.weight, dy, dx)?;
+        }
         match mutant!("Dense/bias gradient left out", &self.bias, &None) {
             Some(bias) => bias.backward(dy, gradients),
             None => Ok(()),
@@ -199,7 +205,7 @@ impl<T: Compute> Lookup<T> for Dense<T> {
     }
 
     fn weight_gradient<'a>(&self, gradients: &'a mut Gradients<T>) -> Option<&'a mut [T]> {
-        Some(gradients.get_mut(self.id))
+        gradients.get_mut(self.id)
     }
 }
 

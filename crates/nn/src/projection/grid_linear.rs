@@ -163,7 +163,7 @@ impl<T: Compute> Projection<T> for GridLinear {
             let store = mutant!("GridLinear/dx overwritten", Store::Add, Store::Set);
             self.product().input_gradient(input.rows(), dy, dx, store)?;
         }
-        let dw = gradients.get_mut(self.id);
+        let Some(dw) = gradients.get_mut(self.id) else { return Ok(()) };
         mutant!("GridLinear/dW sign", { dw.iter_mut().for_each(|dw| *dw = -*dw) });
         self.product().weight_gradient(input, dy, dw, tape)
     }
@@ -175,6 +175,6 @@ impl<T: Compute> Lookup<T> for GridLinear {
     }
 
     fn weight_gradient<'a>(&self, gradients: &'a mut Gradients<T>) -> Option<&'a mut [T]> {
-        Some(gradients.get_mut(self.id))
+        gradients.get_mut(self.id)
     }
 }

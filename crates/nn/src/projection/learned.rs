@@ -276,7 +276,8 @@ impl Learned {
         let lambda = mutant!("BitLinear/ramp left out of learned levels", f64::from(lambda), 1.0);
         let factor = lambda * self.levels.rule.gradient::<T>().factor(numbers);
         for (parameter, sum) in self.parameters.iter().zip(sums) {
-            let gradient = &mut gradients.get_mut(parameter.id)[index];
+            let Some(gradient) = gradients.get_mut(parameter.id) else { continue };
+            let gradient = &mut gradient[index];
             let own = T::from_f64(factor * sum);
             *gradient = mutant!("BitLinear/learned levels overwritten", *gradient + own, own);
         }

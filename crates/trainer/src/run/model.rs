@@ -92,18 +92,20 @@ fn shape(configuration: &Configuration) -> DecoderConfig {
         heads,
         key_heads: key_value_heads,
         head_width: width / heads,
+        rotary_width: width / heads,
         feed_forward,
         nonlinearity,
         rotary_base: rope_base,
         positions: configuration.batch.length,
         tied_head,
         per_layer: per_layer_embedding,
-        mixture: mixture(&configuration.mixture),
+        mixture: mixture(&configuration.mixture, feed_forward),
         ..DecoderConfig::tiny()
     }
 }
 
-fn mixture(settings: &config::Mixture) -> Option<Mixture> {
+fn mixture(settings: &config::Mixture, width: usize) -> Option<Mixture> {
     let config::Mixture { experts, used, shared, balance, z, noise: _ } = *settings;
-    (experts > 0).then_some(Mixture { experts, used, shared, balance, z })
+    let (shared, dense_layers) = (shared.then_some(width), Vec::new());
+    (experts > 0).then_some(Mixture { experts, used, width, shared, dense_layers, balance, z })
 }

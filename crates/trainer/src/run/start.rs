@@ -157,10 +157,11 @@ fn differences(
         .zip(of(found))
         .map(|((what, wanted), (_, found))| (what, wanted, found))
         .collect();
-    if let Some(has) = found.mixture {
-        let (experts, shared) = wanted.mixture.map_or((0, false), |m| (m.experts, m.shared));
+    if let Some(has) = &found.mixture {
+        let wanted = wanted.mixture.as_ref();
+        let (experts, shared) = wanted.map_or((0, false), |m| (m.experts, m.shared.is_some()));
         pairs.push(("mixture.experts", experts.to_string(), has.experts.to_string()));
-        pairs.push(("mixture.shared", shared.to_string(), has.shared.to_string()));
+        pairs.push(("mixture.shared", shared.to_string(), has.shared.is_some().to_string()));
     }
     pairs
 }

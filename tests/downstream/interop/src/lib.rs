@@ -21,7 +21,13 @@ mod tests {
 
     #[test]
     fn a_model_on_disk_has_the_shape_it_was_saved_with() {
-        let config = DecoderConfig { layers: 3, width: 32, head_width: 8, ..DecoderConfig::tiny() };
+        let config = DecoderConfig {
+            layers: 3,
+            width: 32,
+            head_width: 8,
+            rotary_width: 8,
+            ..DecoderConfig::tiny()
+        };
         let model = Decoder::build(config, &mut Initial { seed: 5, kind: WeightKind::Dense });
         let name = format!("downstream-interop-{}", std::process::id());
         let directory = std::env::temp_dir().join(name);

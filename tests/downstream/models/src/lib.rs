@@ -8,7 +8,13 @@ use models::{Decoder, DecoderConfig, Error, Initial, WeightKind};
 /// # Errors
 /// Never for this shape.
 pub fn untrained(seed: u64) -> Result<Decoder<f32>, Error> {
-    let config = DecoderConfig { layers: 1, width: 32, head_width: 8, ..DecoderConfig::tiny() };
+    let config = DecoderConfig {
+        layers: 1,
+        width: 32,
+        head_width: 8,
+        rotary_width: 8,
+        ..DecoderConfig::tiny()
+    };
     Decoder::build(config, &mut Initial { seed, kind: WeightKind::Dense })
 }
 

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use nn::ops::RotaryTable;
 use nn::{
-    Attention, AttentionOptions, AttentionProjections, Block, Compute, Dense, Embedding,
-    FeedForward, FeedForwardProjections, Layer, Nonlinearity, Parameters, PerLayerEmbedding,
-    Projection, RmsNorm, Sequences,
+    Attention, AttentionGate, AttentionOptions, AttentionProjections, Block, Compute, Context,
+    Dense, Embedding, FeedForward, FeedForwardProjections, Layer, Nonlinearity, Parameters,
+    PerLayerEmbedding, Projection, RmsNorm, Sequences,
 };
 
-use super::part::{Built, OfEmbedding, OfLayer, OfTokens, Part, both, zeros};
+use super::part::{Built, OfEmbedding, OfLayer, Part, Recomputed, both, zeros};
 use crate::gradcheck::case::Case;
 
 /// ε that is not lost beside the mean of squares.
@@ -26,8 +26,12 @@ pub(super) fn all() -> Vec<Box<dyn Case>> {
     for (name, is_shifted) in [("RmsNorm", false), ("RmsNorm, shifted", true)] {
         cases.extend(both(name, "RmsNorm", Norm { is_shifted }));
     }
-    for (name, is_full) in [("Attention", false), ("Attention with all options", true)] {
-        cases.extend(both(name, "Attention", Mixer { is_full }));
+    for (name, options) in [
+        ("Attention", Options::None),
+        ("Attention with all options", Options::All),
+        ("Attention of Qwen3.5", Options::Qwen),
+    ] {
+        cases.extend(both(name, "Attention", Mixer { options }));
     }
     for (name, nonlinearity, has_norm) in [
         ("FeedForward, SwiGLU", Nonlinearity::SwiGlu, true),
@@ -39,8 +43,12 @@ pub(super) fn all() -> Vec<Box<dyn Case>> {
     for (name, has_norm) in [("PerLayerEmbedding", false), ("PerLayerEmbedding, norm", true)] {
         cases.extend(both(name, "PerLayerEmbedding", PerLayer { has_norm }));
     }
-    for (name, has_per_layer) in [("Block", false), ("Block with a per-layer embedding", true)] {
-        cases.extend(both(name, "Block", Pair { has_per_layer }));
+    for (name, has_per_layer, recomputes) in [
+        ("Block", false, false),
+        ("Block with a per-layer embedding", true, false),
+        ("Block with a per-layer embedding, recomputed", true, true),
+    ] {
+        cases.extend(both(name, "Block", Pair { has_per_layer, recomputes }));
     }
     for (name, is_tied) in [("Embedding", false), ("Embedding, tied head", true)] {
         cases.extend(both(name, "Embedding", Table { is_tied }));
@@ -64,8 +72,13 @@ fn dense<T: Compute>(
     Ok(Box::new(Dense::from_weight(name, inputs, zeros(outputs * inputs), parameters)?))
 }
 
+/// The rows of all layers in this file.
+fn context() -> Context<'static> {
+    Context { tokens: PerLayer::TOKENS, ..SEQUENCES.into() }
+}
+
 fn of_layer<T: Compute>(layer: impl Layer<T> + 'static) -> Box<dyn Built<T>> {
-    Box::new(OfLayer(Box::new(layer), SEQUENCES))
+    Box::new(OfLayer(Box::new(layer), context()))
 }
 
 #[derive(Clone)]
@@ -88,9 +101,18 @@ impl Part for Norm {
     }
 }
 
+#[derive(Clone, Copy, PartialEq)]
+enum Options {
+    None,
+    /// A gate of its own, angles, head norms and an inner norm.
+    All,
+    /// The gate in the query projection, angles, and shifted head norms.
+    Qwen,
+}
+
 #[derive(Clone)]
 struct Mixer {
-    is_full: bool,
+    options: Options,
 }
 
 impl Mixer {
@@ -102,13 +124,15 @@ impl Mixer {
 
     fn layer<T: Compute>(&self, parameters: &mut Parameters) -> nn::Result<Attention<T>> {
         let (queries, keys) = (Self::QUERY_HEADS * Self::HEAD, Self::KEY_HEADS * Self::HEAD);
+        let with_gates = if self.options == Options::Qwen { 2 * queries } else { queries };
         let projections = AttentionProjections {
-            query: dense("query", [queries, WIDTH], parameters)?,
+            query: dense("query", [with_gates, WIDTH], parameters)?,
             key: dense("key", [keys, WIDTH], parameters)?,
             value: dense("value", [keys, WIDTH], parameters)?,
-            gate: match self.is_full {
-                true => Some(dense("gate", [queries, WIDTH], parameters)?),
-                false => None,
+            gate: match self.options {
+                Options::None => AttentionGate::None,
+                Options::All => AttentionGate::Own(dense("gate", [queries, WIDTH], parameters)?),
+                Options::Qwen => AttentionGate::InQuery,
             },
             output: dense("output", [WIDTH, queries], parameters)?,
         };
@@ -120,14 +144,20 @@ impl Mixer {
             head_norms: None,
             sub_norm: None,
         };
-        if self.is_full {
+        if self.options != Options::None {
             let positions = SEQUENCES.length;
             let table = RotaryTable::new(10.0, Self::HEAD, Self::ROTATED, positions)?;
             options.rotary = Some(Arc::new(table));
-            options.head_norms = Some([
+            let norms = [
                 norm("query_norm", Self::HEAD, parameters)?,
                 norm("key_norm", Self::HEAD, parameters)?,
-            ]);
+            ];
+            options.head_norms = Some(match self.options {
+                Options::Qwen => norms.map(RmsNorm::shifted),
+                _ => norms,
+            });
+        }
+        if self.options == Options::All {
             options.sub_norm = Some(norm("sub_norm", queries, parameters)?);
         }
         Attention::new("attention", projections, options)
@@ -221,13 +251,7 @@ impl Part for PerLayer {
     }
 
     fn build<T: Compute>(&self, parameters: &mut Parameters) -> nn::Result<Box<dyn Built<T>>> {
-        Ok(Box::new(OfTokens {
-            layer: self.layer(parameters)?,
-            tokens: Self::TOKENS,
-            sequences: SEQUENCES,
-            forward: PerLayerEmbedding::forward,
-            backward: PerLayerEmbedding::backward,
-        }))
+        Ok(of_layer(self.layer(parameters)?))
     }
 }
 
@@ -235,11 +259,12 @@ impl Part for PerLayer {
 #[derive(Clone)]
 struct Pair {
     has_per_layer: bool,
+    recomputes: bool,
 }
 
 impl Pair {
     const PARTS: (Mixer, Channels) = (
-        Mixer { is_full: false },
+        Mixer { options: Options::None },
         Channels { nonlinearity: Nonlinearity::SwiGlu, has_norm: false },
     );
     const PER_LAYER: PerLayer = PerLayer { has_norm: false };
@@ -271,13 +296,10 @@ impl Part for Pair {
             let third = norm("per_layer_norm", WIDTH, parameters)?;
             block = block.with_per_layer(third, Self::PER_LAYER.layer(parameters)?)?;
         }
-        Ok(Box::new(OfTokens {
-            layer: block,
-            tokens: PerLayer::TOKENS,
-            sequences: SEQUENCES,
-            forward: Block::forward_tokens,
-            backward: Block::backward,
-        }))
+        Ok(match self.recomputes {
+            true => Box::new(Recomputed(OfLayer(Box::new(block), context()))),
+            false => of_layer(block),
+        })
     }
 }
 

@@ -251,7 +251,7 @@ impl Ready {
         self.layer.backward(&input, upstream, None, &mut tape, &mut gradients)?;
         let ids = || self.parameters.ids().skip(1);
         for (id, held) in ids().zip(&*d) {
-            gradients.get_mut(id).copy_from_slice(held);
+            gradients.get_mut(id).expect("one that is not frozen").copy_from_slice(held);
         }
         self.layer.finish_gradients(&mut gradients)?;
         for (id, d) in ids().zip(d) {

@@ -161,7 +161,7 @@ impl<T: Compute, L: Layer<T>> Built<T> for WithLosses<L> {
         let mut recording = Tape::recording();
         let tape = if tape.is_recording() { tape } else { &mut recording };
         let before = tape.auxiliary_loss();
-        let mut y = self.0.forward(x.to_vec(), ROWS, tape)?;
+        let mut y = self.0.forward(x.to_vec(), ROWS.into(), tape)?;
         y.push(T::from_f64(tape.auxiliary_loss() - before));
         Ok(y)
     }
@@ -175,7 +175,7 @@ impl<T: Compute, L: Layer<T>> Built<T> for WithLosses<L> {
     ) -> nn::Result<()> {
         let (weight, dy) = dy.split_last().map_or((T::ZERO, dy), |(&weight, dy)| (weight, dy));
         tape.set_auxiliary_weight(weight.to_f64());
-        add_fresh(self.0.backward(dy.to_vec(), ROWS, tape, gradients)?, dx, tape);
+        add_fresh(self.0.backward(dy.to_vec(), ROWS.into(), tape, gradients)?, dx, tape);
         Ok(())
     }
 }

@@ -2,8 +2,8 @@
 //! forward, and in `f32` against `f64`.
 
 use nn::{
-    Compute, Embedding, Gradients, Input, Layer, Module, ParameterId, Parameters, Projection,
-    Sequences, Tape, ValuesMut,
+    Compute, Context, Embedding, Gradients, Input, Layer, Module, ParameterId, Parameters,
+    Projection, Tape, ValuesMut,
 };
 use ternary_core::Real;
 
@@ -58,8 +58,8 @@ pub(super) trait Part: Clone + Send + Sync + 'static {
     fn build<T: Compute>(&self, parameters: &mut Parameters) -> nn::Result<Box<dyn Built<T>>>;
 }
 
-/// A layer and the sequences that its rows are.
-pub(super) struct OfLayer<T>(pub(super) Box<dyn Layer<T>>, pub(super) Sequences);
+/// A layer and what it knows of its rows.
+pub(super) struct OfLayer<T>(pub(super) Box<dyn Layer<T>>, pub(super) Context<'static>);
 
 impl<T: Compute> Built<T> for OfLayer<T> {
     fn module(&mut self) -> &mut dyn Module<T> {
@@ -82,26 +82,17 @@ impl<T: Compute> Built<T> for OfLayer<T> {
     }
 }
 
-/// A layer whose rows stand for tokens, by its forward and its backward.
-pub(super) struct OfTokens<T, L> {
-    pub(super) layer: L,
-    pub(super) tokens: &'static [u32],
-    pub(super) sequences: Sequences,
-    pub(super) forward: TokensForward<T, L>,
-    pub(super) backward: TokensBackward<T, L>,
-}
+/// The same on a tape that recomputes.
+pub(super) struct Recomputed<T>(pub(super) OfLayer<T>);
 
-type TokensForward<T, L> = fn(&L, Vec<T>, &[u32], Sequences, &mut Tape<T>) -> nn::Result<Vec<T>>;
-type TokensBackward<T, L> =
-    fn(&L, Vec<T>, Sequences, &mut Tape<T>, &mut Gradients<T>) -> nn::Result<Vec<T>>;
-
-impl<T: Compute, L: Module<T> + Send + Sync> Built<T> for OfTokens<T, L> {
+impl<T: Compute> Built<T> for Recomputed<T> {
     fn module(&mut self) -> &mut dyn Module<T> {
-        &mut self.layer
+        self.0.module()
     }
 
     fn forward(&self, x: &[T], tape: &mut Tape<T>) -> nn::Result<Vec<T>> {
-        (self.forward)(&self.layer, x.to_vec(), self.tokens, self.sequences, tape)
+        *tape = std::mem::replace(tape, Tape::inference()).recomputing();
+        self.0.forward(x, tape)
     }
 
     fn backward(
@@ -111,9 +102,7 @@ impl<T: Compute, L: Module<T> + Send + Sync> Built<T> for OfTokens<T, L> {
         tape: &mut Tape<T>,
         gradients: &mut Gradients<T>,
     ) -> nn::Result<()> {
-        let fresh = (self.backward)(&self.layer, dy.to_vec(), self.sequences, tape, gradients)?;
-        add_fresh(fresh, dx, tape);
-        Ok(())
+        self.0.backward(dy, dx, tape, gradients)
     }
 }
 
@@ -245,7 +234,7 @@ impl<'a, T: Compute> Ready<'a, T> {
 
         let (dx, rest) = gradients.split_at_mut(gradients.len() - self.ids.len());
         for (&id, held) in self.ids.iter().zip(&*rest) {
-            self.gradients.get_mut(id).copy_from_slice(held);
+            self.gradients.get_mut(id).expect("one that is not frozen").copy_from_slice(held);
         }
         let dx = dx.first_mut().map_or(&mut [][..], |dx| dx);
         let y = self.forward(&mut tape)?;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use nn::{
-    Activations, BitLinear, BitLinearOptions, Block, Dense, Embedding, FeedForward,
+    Activations, BitLinear, BitLinearOptions, Block, Context, Dense, Embedding, FeedForward,
     FeedForwardProjections, Gradients, Layer, LearnedLevels, LearnedRule, Module, Nonlinearity,
     Parameters, PerLayerEmbedding, Projection, RmsNorm, Sequences, SharedLevels, Tape, Values,
     ValuesMut,
@@ -23,6 +23,11 @@ const TABLE: usize = 6;
 const TOKENS: [u32; 6] = [1, 0, 3, 1, 2, 0];
 const SEQUENCES: Sequences = Sequences { count: 2, length: 3 };
 const LAYER: &str = "layer";
+
+/// The rows of all layers in this file.
+fn context() -> Context<'static> {
+    Context { tokens: &TOKENS, ..SEQUENCES.into() }
+}
 
 /// Which layer owns the group.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -204,16 +209,16 @@ impl Whole {
 
     fn forward(&self, x: &[f64], tape: &mut Tape<f64>) -> Outcome<Vec<f64>> {
         Ok(match &self.layer {
-            Ok(layer) => layer.forward(x.to_vec(), SEQUENCES, tape)?,
-            Err(block) => block.forward_tokens(x.to_vec(), &TOKENS, SEQUENCES, tape)?,
+            Ok(layer) => layer.forward(x.to_vec(), context(), tape)?,
+            Err(block) => block.forward(x.to_vec(), context(), tape)?,
         })
     }
 
     fn backward(&self, dy: &[f64], tape: &mut Tape<f64>) -> Outcome<Gradients<f64>> {
         let mut gradients = Gradients::zeros(&self.parameters);
         match &self.layer {
-            Ok(layer) => layer.backward(dy.to_vec(), SEQUENCES, tape, &mut gradients)?,
-            Err(block) => block.backward(dy.to_vec(), SEQUENCES, tape, &mut gradients)?,
+            Ok(layer) => layer.backward(dy.to_vec(), context(), tape, &mut gradients)?,
+            Err(block) => block.backward(dy.to_vec(), context(), tape, &mut gradients)?,
         };
         self.module().finish_gradients(&mut gradients)?;
         Ok(gradients)

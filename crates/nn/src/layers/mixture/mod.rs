@@ -10,7 +10,7 @@ use std::mem::{size_of, size_of_val};
 use ternary_core::mutant;
 
 use self::dispatch::Dispatch;
-use super::{FeedForward, Layer, Sequences, check_rows};
+use super::{Context, FeedForward, Layer, Sequences, check_rows};
 use crate::compute::Compute;
 use crate::error::{Error, Result, check_size};
 use crate::gradients::Gradients;
@@ -22,7 +22,7 @@ use crate::ops::{
     z_loss_backward,
 };
 use crate::projection::Projection;
-use crate::tape::Tape;
+use crate::tape::{Passing, Tape};
 
 pub use ternary::{ExpertWeights, TernaryExpert, TernaryMoe};
 
@@ -202,12 +202,13 @@ impl<T: Compute, E: Layer<T>> Layer<T> for BitMoe<T, E> {
         self.router.inputs()
     }
 
-    fn forward(&self, x: Vec<T>, sequences: Sequences, tape: &mut Tape<T>) -> Result<Vec<T>> {
-        check_rows(&self.name, "inputs", self.width(), sequences, &x)?;
-        let (rows, width, k) = (sequences.rows(), self.width(), self.options.used);
+    fn forward(&self, x: Vec<T>, context: Context<'_>, tape: &mut Tape<T>) -> Result<Vec<T>> {
+        check_rows(&self.name, "inputs", self.width(), context, &x)?;
+        let (rows, width, k) = (context.sequences.rows(), self.width(), self.options.used);
         let mut input = Input::new(&self.name, x, width)?;
         let mut scores = tape.take(rows * self.experts.len());
         self.router.forward(&mut input, &mut scores, tape)?;
+        tape.tell(|| self.router.name().to_owned(), Passing::Forward, &scores);
         let mut probabilities = tape.take(scores.len());
         let (mut weights, mut chosen) = (tape.take(rows * k), tape.take_tokens(rows * k));
         let routes = Routes {
@@ -242,7 +243,7 @@ impl<T: Compute, E: Layer<T>> Layer<T> for BitMoe<T, E> {
         if let Some(SharedExpert { expert, gate }) = &self.shared {
             let mut copy = tape.take(rows * width);
             copy.copy_from_slice(input.values(&self.name)?);
-            let output = expert.forward(copy, sequences, tape)?;
+            let output = expert.forward(copy, context, tape)?;
             let mut gates = tape.take(rows);
             gate.forward(&mut input, &mut gates, tape)?;
             gates.iter_mut().for_each(|gate| *gate = T::ONE / (T::ONE + (-*gate).exp()));
@@ -264,12 +265,12 @@ impl<T: Compute, E: Layer<T>> Layer<T> for BitMoe<T, E> {
     fn backward(
         &self,
         dy: Vec<T>,
-        sequences: Sequences,
+        context: Context<'_>,
         tape: &mut Tape<T>,
         gradients: &mut Gradients<T>,
     ) -> Result<Vec<T>> {
-        check_rows(&self.name, "gradients of outputs", self.width(), sequences, &dy)?;
-        let (rows, width, k) = (sequences.rows(), self.width(), self.options.used);
+        check_rows(&self.name, "gradients of outputs", self.width(), context, &dy)?;
+        let (rows, width, k) = (context.sequences.rows(), self.width(), self.options.used);
         let input = tape.restore_input(&self.name)?;
         let dispatch = Dispatch::restore(&self.name, tape)?;
         let chosen = tape.restore_tokens(&self.name)?;
@@ -293,7 +294,7 @@ impl<T: Compute, E: Layer<T>> Layer<T> for BitMoe<T, E> {
             }
             let gate_dx = mutant!("BitMoe/gate left out of dx", Some(&mut dx[..]), None);
             gate.backward(&input, &d_gates, gate_dx, tape, gradients)?;
-            let d_shared = expert.backward(d_output, sequences, tape, gradients)?;
+            let d_shared = expert.backward(d_output, context, tape, gradients)?;
             mutant!(
                 "BitMoe/shared expert left out of dx",
                 add_scaled(&mut dx, T::ONE, &d_shared),
@@ -340,6 +341,6 @@ impl<T: Compute, E: Layer<T>> Layer<T> for BitMoe<T, E> {
 }
 
 /// Rows that belong to no sequence.
-fn alone(rows: usize) -> Sequences {
-    Sequences { count: rows, length: 1 }
+fn alone(rows: usize) -> Context<'static> {
+    Sequences { count: rows, length: 1 }.into()
 }

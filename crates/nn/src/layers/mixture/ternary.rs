@@ -8,7 +8,7 @@ use super::BitMoe;
 use crate::compute::Compute;
 use crate::error::{InLayer, Result};
 use crate::gradients::Gradients;
-use crate::layers::{FeedForward, FeedForwardProjections, Layer, Nonlinearity, Sequences};
+use crate::layers::{Context, FeedForward, FeedForwardProjections, Layer, Nonlinearity};
 use crate::module::{Memory, Module, Values};
 use crate::projection::{Activations, Projection, TernaryLinear};
 use crate::tape::Tape;
@@ -58,7 +58,7 @@ pub type TernaryMoe<T> = BitMoe<T, TernaryExpert<T>>;
 /// let relu = Nonlinearity::ReluSquared;
 /// let expert =
 ///     TernaryExpert::<f32>::from_trits("expert", relu, [2, 1], weights, Packing::TwoBit, Activations::Real)?;
-/// let one = Sequences { count: 1, length: 1 };
+/// let one = Sequences { count: 1, length: 1 }.into();
 /// // relu(0.5 · 4)² · (0.5 · 2) = 4, and ±0.5 of it.
 /// assert_eq!(expert.forward(vec![4.0, 2.0], one, &mut Tape::inference())?, [2.0, -2.0]);
 /// assert_eq!(expert.to_f32().down, [0.5, -0.5]);
@@ -172,18 +172,18 @@ impl<T: Compute> Layer<T> for TernaryExpert<T> {
         self.net.width()
     }
 
-    fn forward(&self, x: Vec<T>, sequences: Sequences, tape: &mut Tape<T>) -> Result<Vec<T>> {
-        self.net.forward(x, sequences, tape)
+    fn forward(&self, x: Vec<T>, context: Context<'_>, tape: &mut Tape<T>) -> Result<Vec<T>> {
+        self.net.forward(x, context, tape)
     }
 
     fn backward(
         &self,
         dy: Vec<T>,
-        sequences: Sequences,
+        context: Context<'_>,
         tape: &mut Tape<T>,
         gradients: &mut Gradients<T>,
     ) -> Result<Vec<T>> {
-        let dx = self.net.backward(dy, sequences, tape, gradients)?;
+        let dx = self.net.backward(dy, context, tape, gradients)?;
         let dx = mutant!("TernaryExpert/dx lost", dx, vec![T::ZERO; dx.len()]);
         let dx = mutant!("TernaryExpert/dx doubled", dx, dx.iter().map(|&d| d + d).collect());
         let dx = mutant!("TernaryExpert/sign of dx", dx, dx.iter().map(|&d| -d).collect());

@@ -55,7 +55,7 @@ impl DeadBias {
         dy: &[T],
         gradients: &mut Gradients<T>,
     ) -> Result<()> {
-        bias_backward(dy, gradients.get_mut(self.id))
+        gradients.get_mut(self.id).map_or(Ok(()), |sums| bias_backward(dy, sums))
     }
 
     /// Moves the sums into the gradients of the weights that are zero: dW_oi += λ·δ·Σ dy_o.
@@ -70,9 +70,10 @@ impl DeadBias {
         let factor = T::from_f32(lambda) * T::from_f32(self.factor);
         let mut codes = Vec::new();
         for row in 0..base.rows() {
-            let sum = std::mem::replace(&mut gradients.get_mut(self.id)[row], T::ZERO);
-            let own = factor * sum;
-            let weights = &mut gradients.get_mut(weight)[row * base.cols()..][..base.cols()];
+            let Some(sums) = gradients.get_mut(self.id) else { return };
+            let own = factor * std::mem::replace(&mut sums[row], T::ZERO);
+            let Some(weights) = gradients.get_mut(weight) else { return };
+            let weights = &mut weights[row * base.cols()..][..base.cols()];
             for (dw, &q) in weights.iter_mut().zip(quantized(base, row, &mut codes)) {
                 if mutant!("BitLinear/dead gradient for every weight", q == 0.0, true) {
                     *dw = mutant!("BitLinear/dead gradient overwrites", *dw + own, own);

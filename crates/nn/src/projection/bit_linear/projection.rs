@@ -63,7 +63,9 @@ impl<T: Compute, P: ShadowPrecision> Module<T> for BitLinear<P> {
                 let latent = self.latent();
                 learned.add_gradients(self.id, latent, levels, base, self.lambda, gradients);
             }
-            self.pass(shadow, gradients.get_mut(self.id));
+            if let Some(dw) = gradients.get_mut(self.id) {
+                self.pass(shadow, dw);
+            }
             if let Some(dead) = mutant!("BitLinear/dead bias left out of dW", &self.dead, &None) {
                 dead.finish(self.id, &self.base, self.lambda, gradients);
             }
@@ -215,8 +217,8 @@ impl<T: Compute, P: ShadowPrecision> Projection<T> for BitLinear<P> {
         if let Some(dx) = mutant!("BitLinear/dx left out", dx, None) {
             self.input_gradient(input.rows(), dy, dx, tape)?;
         }
-        if self.shadow.is_some() {
-            self.product().weight_gradient(input, dy, gradients.get_mut(self.id), tape)?;
+        if let Some(dw) = self.shadow.as_ref().and_then(|_| gradients.get_mut(self.id)) {
+            self.product().weight_gradient(input, dy, dw, tape)?;
             if let Some(dead) = &self.dead {
                 dead.backward(dy, gradients)?;
             }
@@ -243,6 +245,6 @@ impl<T: Compute, P: ShadowPrecision> Lookup<T> for BitLinear<P> {
     }
 
     fn weight_gradient<'a>(&self, gradients: &'a mut Gradients<T>) -> Option<&'a mut [T]> {
-        self.shadow.as_ref().map(|_| gradients.get_mut(self.id))
+        self.shadow.as_ref().and_then(|_| gradients.get_mut(self.id))
     }
 }

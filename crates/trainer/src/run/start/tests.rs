@@ -142,7 +142,15 @@ fn a_model_that_does_not_fit_is_refused_by_what_does_not() {
 fn a_tensor_that_the_model_should_have_is_missed() {
     let folder = TemporaryFolder::new();
     let shape = DecoderConfig {
-        mixture: Some(Mixture { experts: 2, used: 1, shared: false, balance: 0.0, z: 0.0 }),
+        mixture: Some(Mixture {
+            experts: 2,
+            used: 1,
+            width: 384,
+            shared: None,
+            dense_layers: Vec::new(),
+            balance: 0.0,
+            z: 0.0,
+        }),
         layers: 1,
         ..DecoderConfig::tiny()
     };

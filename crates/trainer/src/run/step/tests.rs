@@ -138,7 +138,7 @@ fn a_gradient_that_is_not_finite_is_named_and_changes_nothing() {
     let (mut training, _) = run(&[], &text, 2);
     let (weights, optimiser) = (tensors(&training.model), training.optimiser.clone());
     let first = training.model.parameters().ids().next().unwrap();
-    training.gradients.get_mut(first)[3] = f32::NAN;
+    training.gradients.get_mut(first).unwrap()[3] = f32::NAN;
     let error = training.apply(2).unwrap_err().to_string();
     let name = training.model.parameters().name(first);
     assert!(error.contains(name) && error.contains("index 3"), "{error}");

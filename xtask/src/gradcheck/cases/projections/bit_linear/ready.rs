@@ -125,10 +125,10 @@ impl<P: ShadowPrecision> Ready<P> {
         self.backward(&y, &mut vec![T::ZERO; x.len()], &mut tape, &mut gradients)?;
 
         gradients.clear();
-        gradients.get_mut(ids[0]).copy_from_slice(dw);
+        gradients.get_mut(ids[0]).expect("one that is not frozen").copy_from_slice(dw);
         let bias = self.parameters.find("case.bias");
         if let Some(bias) = bias {
-            gradients.get_mut(bias).copy_from_slice(db);
+            gradients.get_mut(bias).expect("one that is not frozen").copy_from_slice(db);
         }
         let y = self.forward(x, &mut tape)?;
         self.backward(upstream, dx, &mut tape, &mut gradients)?;
@@ -136,7 +136,7 @@ impl<P: ShadowPrecision> Ready<P> {
             db.copy_from_slice(gradients.get(bias));
         }
         // The end of an update turns the whole of dQ into dW, so what was held is taken out first.
-        let dq = gradients.get_mut(ids[0]);
+        let dq = gradients.get_mut(ids[0]).expect("one that is not frozen");
         dq.iter_mut().zip(&*dw).for_each(|(dq, &held)| *dq = *dq - held);
         self.layer.finish_gradients(&mut gradients)?;
         dw.iter_mut().zip(gradients.get(ids[0])).for_each(|(dw, &d)| *dw += d);
