@@ -93,13 +93,13 @@ fn collect(model: &Decoder<f32>) -> Result<(Tensors, Option<Activations>), Probl
 /// Nothing in the weights bears the number of positions out, but a table is made for them: numbers in it
 /// may be a multiple of the bytes in the file, or as many as every machine has room for.
 pub(crate) fn check_positions(config: &DecoderConfig, file_bytes: usize) -> Result<(), Problem> {
-    let numbers = config.positions.saturating_mul(config.head_width);
+    let numbers = config.positions.saturating_mul(config.rotary_width);
     let limit = file_bytes.saturating_mul(16).max(1 << 24);
     if numbers <= limit {
         return Ok(());
     }
     let expected = format!("at most {limit} for weights of {file_bytes} bytes");
-    Err(Problem::mismatch("max_position_embeddings · head_dim", expected, numbers))
+    Err(Problem::mismatch("max_position_embeddings · turned numbers of a head", expected, numbers))
 }
 
 /// The tensors of a file as weights.

@@ -342,7 +342,7 @@ fn weights_that_do_not_fit_the_configuration_are_named() {
         (
             "\"max_position_embeddings\": 32",
             "\"max_position_embeddings\": 2147483647",
-            "config.json: max_position_embeddings · head_dim: expected at most 16777216 for weights of"
+            "config.json: max_position_embeddings · turned numbers of a head: expected at most 16777216 for weights of"
                 .to_owned(),
         ),
         (

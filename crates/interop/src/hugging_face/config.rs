@@ -3,11 +3,11 @@
 //! Read are those keys that a forward depends on; the many others are ignored. What would have to be
 //! computed in a way that this project does not know is refused, so that no model is silently another.
 
+use models::DecoderConfig;
 use nn::Nonlinearity;
 
 use super::json::{Json, Object};
-use super::layers::{delta_net, mixture};
-use super::pending::DecoderConfig;
+use super::layers::{delta_nets, mixture};
 use super::rotary::Rotary;
 use crate::config::check;
 use crate::error::Problem;
@@ -92,7 +92,7 @@ impl Config {
             }
         }
         let decoder = decoder(family, &root, &text)?;
-        check(&decoder.clone().into())?;
+        check(&decoder)?;
         Ok(Self { biases: biases(family, &text)?, decoder })
     }
 }
@@ -162,7 +162,7 @@ fn decoder(
         sub_norms: false,
         tied_head: tied_head(root, text)?,
         per_layer: 0,
-        delta: delta_net(family, text, layers)?,
+        delta: delta_nets(family, text, layers)?,
         mixture: mixture(family, text, layers)?,
     })
 }

@@ -1,68 +1,76 @@
 //! What the layers of a `config.json` are: attention or gated delta nets, nets or mixtures of experts.
 
+use models::{DeltaNets, Mixture};
+
 use super::config::Family;
 use super::json::{Json, Object};
-use super::pending::{DeltaNet, Mixture};
 use crate::error::Problem;
 
-/// What a layer may be called in `layer_types`.
+const TYPES: &str = "layer_types";
+/// What a layer may be called there.
 const FULL: &str = "full_attention";
 const LINEAR: &str = "linear_attention";
 /// Every so many layers of a hybrid model one is of attention, unless it says otherwise.
 const DEFAULT_INTERVAL: usize = 4;
 
 /// The gated delta nets of a model, if any layer is one.
-pub(super) fn delta_net(
+pub(super) fn delta_nets(
     family: Family,
     text: &Object<'_>,
     layers: usize,
-) -> Result<Option<DeltaNet>, Problem> {
-    let layers = linear_layers(family, text, layers)?;
-    if !layers.contains(&true) {
+) -> Result<Option<DeltaNets>, Problem> {
+    let attention_layers = attention_layers(family, text, layers)?;
+    if attention_layers.len() == layers {
         return Ok(None);
     }
     let size = |key: &str, default: usize| Ok::<_, Problem>(text.count(key)?.unwrap_or(default));
-    Ok(Some(DeltaNet {
+    Ok(Some(DeltaNets {
         key_heads: size("linear_num_key_heads", 16)?,
         value_heads: size("linear_num_value_heads", 32)?,
         key_width: size("linear_key_head_dim", 128)?,
         value_width: size("linear_value_head_dim", 128)?,
         kernel: size("linear_conv_kernel_dim", 4)?,
-        fused: family == Family::Qwen3Next,
-        layers,
+        is_fused: family == Family::Qwen3Next,
+        attention_layers,
     }))
 }
 
-/// Which layers are gated delta nets: by `layer_types`, or else all but every `full_attention_interval`-th
-/// of a hybrid model.
-fn linear_layers(family: Family, text: &Object<'_>, layers: usize) -> Result<Vec<bool>, Problem> {
-    const TYPES: &str = "layer_types";
+/// Which layers are of attention: by `layer_types`, or else every `full_attention_interval`-th of a hybrid
+/// model.
+fn attention_layers(
+    family: Family,
+    text: &Object<'_>,
+    layers: usize,
+) -> Result<Vec<usize>, Problem> {
     const INTERVAL: &str = "full_attention_interval";
     let Some(types) = text.list(TYPES)? else {
         check_windows(family, text, layers)?;
         if !family.is_hybrid() {
-            return Ok(vec![false; layers]);
+            return Ok((0..layers).collect());
         }
         let interval = text.count(INTERVAL)?.unwrap_or(DEFAULT_INTERVAL);
         if interval == 0 {
             return Err(text.refuse(INTERVAL, "at least 1", interval));
         }
-        return Ok((1..=layers).map(|layer| !layer.is_multiple_of(interval)).collect());
+        return Ok((0..layers).filter(|layer| (layer + 1).is_multiple_of(interval)).collect());
     };
     if types.len() != layers {
         let expected = format!("{layers}, as num_hidden_layers says");
         return Err(text.refuse(&format!("number of {TYPES}"), expected, types.len()));
     }
-    let is_linear = |(layer, kind): (usize, &Json)| match kind {
-        Json::Text(kind) if kind == FULL => Ok(false),
-        Json::Text(kind) if kind == LINEAR && family.is_hybrid() => Ok(true),
-        other => {
-            let expected =
-                if family.is_hybrid() { format!("{LINEAR} or {FULL}") } else { FULL.to_owned() };
-            Err(text.refuse(&format!("{TYPES}[{layer}]"), expected, other))
+    let mut attention = Vec::new();
+    for (layer, kind) in types.iter().enumerate() {
+        match kind {
+            Json::Text(kind) if kind == FULL => attention.push(layer),
+            Json::Text(kind) if kind == LINEAR && family.is_hybrid() => {}
+            other => {
+                let linear = if family.is_hybrid() { "linear_attention or " } else { "" };
+                let expected = format!("{linear}{FULL}");
+                return Err(text.refuse(&format!("{TYPES}[{layer}]"), expected, other));
+            }
         }
-    };
-    types.iter().enumerate().map(is_linear).collect()
+    }
+    Ok(attention)
 }
 
 /// Refuses attention that sees a window only. Without `layer_types` it is that of the layers from
@@ -97,20 +105,20 @@ pub(super) fn mixture(
     if step == 0 {
         return Err(text.refuse(STEP, "at least 1", step));
     }
-    let mut mixtures: Vec<bool> =
-        (1..=layers).map(|layer| experts > 0 && layer.is_multiple_of(step)).collect();
+    let mut is_dense: Vec<bool> =
+        (1..=layers).map(|layer| experts == 0 || !layer.is_multiple_of(step)).collect();
     for (index, layer) in text.list("mlp_only_layers")?.unwrap_or_default().iter().enumerate() {
         let place = match layer {
             Json::Count(layer) => usize::try_from(*layer).ok(),
             _ => None,
         };
-        let Some(mixture) = place.and_then(|layer| mixtures.get_mut(layer)) else {
+        let Some(is_dense) = place.and_then(|layer| is_dense.get_mut(layer)) else {
             let key = format!("mlp_only_layers[{index}]");
             return Err(text.refuse(&key, format!("a layer below {layers}"), layer));
         };
-        *mixture = false;
+        *is_dense = true;
     }
-    if !mixtures.contains(&true) {
+    if !is_dense.contains(&false) {
         return Ok(None);
     }
     if text.flag("norm_topk_prob")? == Some(false) {
@@ -126,8 +134,8 @@ pub(super) fn mixture(
         used: size("num_experts_per_tok")?,
         width: size("moe_intermediate_size")?,
         shared: Some(size("shared_expert_intermediate_size")?).filter(|&width| width > 0),
+        dense_layers: (0..layers).filter(|&layer| is_dense[layer]).collect(),
         balance,
         z: 0.0,
-        layers: mixtures,
     }))
 }

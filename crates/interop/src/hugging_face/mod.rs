@@ -23,7 +23,6 @@ mod config;
 mod json;
 mod layers;
 mod names;
-mod pending;
 mod rotary;
 mod shards;
 mod source;
@@ -80,9 +79,8 @@ pub fn load_changed<T: Compute>(
     let config = Config::from_json(&read_text(&path)?).map_err(in_config)?;
     let shards = Shards::open(directory)?;
     let mut source = Source::new(&shards, &config, weights, change)?;
-    let decoder: models::DecoderConfig = config.decoder.into();
-    check_positions(&decoder, shards.bytes()).map_err(in_config)?;
-    let decoder = Decoder::build(decoder, &mut source);
+    check_positions(&config.decoder, shards.bytes()).map_err(in_config)?;
+    let decoder = Decoder::build(config.decoder, &mut source);
     let decoder = decoder.map_err(|fault| source.locate(fault))?;
     source.finish()?;
     Ok(decoder)

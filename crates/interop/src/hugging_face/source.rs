@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use models::{Role, WeightSource};
+use models::{Numbers, Role, WeightSource};
 use nn::{Compute, Dense, Lookup, Parameters, Projection};
 
 use super::config::{Biases, Config};
@@ -161,12 +161,21 @@ impl<'a, T: Compute> Source<'a, T> {
         Ok(values)
     }
 
+    /// What is declared next can learn, or not.
+    fn freeze(&self, parameters: &mut Parameters) {
+        match self.weights {
+            Weights::Frozen => parameters.freeze(),
+            Weights::Trained => parameters.thaw(),
+        }
+    }
+
     fn dense(
         &mut self,
         name: &str,
         shape: [usize; 2],
         parameters: &mut Parameters,
     ) -> Result<Dense<T>, Fault> {
+        self.freeze(parameters);
         let values = self.read(&format!("{name}{WEIGHT}"), &shape)?;
         Ok(Dense::from_weight(name, shape[1], values, parameters)?)
     }
@@ -228,7 +237,14 @@ impl<T: Compute> WeightSource<T> for Source<'_, T> {
         Ok(Box::new(self.dense(name, shape, parameters)?))
     }
 
-    fn gain(&mut self, name: &str, width: usize) -> Result<Vec<T>, Fault> {
-        self.read(name, &[width])
+    fn numbers(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        _: Numbers,
+        parameters: &mut Parameters,
+    ) -> Result<Vec<T>, Fault> {
+        self.freeze(parameters);
+        self.read(name, shape)
     }
 }

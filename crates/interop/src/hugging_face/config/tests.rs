@@ -1,9 +1,9 @@
 //! What a `config.json` says, and what is refused of it.
 
+use models::{DeltaNets, Mixture};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::hugging_face::pending::{DeltaNet, Mixture};
 
 fn read(config: &Value) -> Result<Config, Problem> {
     Config::from_json(config.to_string().as_bytes())
@@ -91,14 +91,14 @@ fn a_hybrid_has_shifted_norms_gates_and_the_layers_it_lists() {
     let Config { decoder, .. } = read(&qwen3_5()).unwrap();
     assert!(decoder.shifted_norms && decoder.head_norms && decoder.gated_attention);
     assert_eq!((decoder.rotary_width, decoder.rotary_base), (4, 1e7));
-    let delta = DeltaNet {
+    let delta = DeltaNets {
         key_heads: 2,
         value_heads: 4,
         key_width: 8,
         value_width: 12,
         kernel: 3,
-        fused: false,
-        layers: vec![true, true, true, false],
+        is_fused: false,
+        attention_layers: vec![3],
     };
     assert_eq!(decoder.delta, Some(delta.clone()));
     assert_eq!(decoder.mixture, None);
@@ -107,11 +107,11 @@ fn a_hybrid_has_shifted_norms_gates_and_the_layers_it_lists() {
         "full_attention", "linear_attention", "full_attention", "full_attention"
     ]});
     let listed = read(&with(&qwen3_5(), types)).unwrap().decoder;
-    let layers = vec![false, true, false, false];
-    assert_eq!(listed.delta, Some(DeltaNet { layers, ..delta.clone() }));
+    let attention_layers = vec![0, 2, 3];
+    assert_eq!(listed.delta, Some(DeltaNets { attention_layers, ..delta.clone() }));
     let interval = read(&with(&qwen3_5(), json!({"full_attention_interval": 2}))).unwrap().decoder;
-    let layers = vec![true, false, true, false];
-    assert_eq!(interval.delta, Some(DeltaNet { layers, ..delta }));
+    let attention_layers = vec![1, 3];
+    assert_eq!(interval.delta, Some(DeltaNets { attention_layers, ..delta }));
     let none = read(&with(&qwen3_5(), json!({"full_attention_interval": 1}))).unwrap().decoder;
     assert_eq!(none.delta, None);
 }
@@ -144,16 +144,16 @@ fn mixtures_are_where_the_step_puts_them_and_no_plain_net_is_asked_for() {
         shared: Some(28),
         balance: 0.0,
         z: 0.0,
-        layers: vec![false, true, false, true],
+        dense_layers: vec![0, 2],
     };
     let next = read(&qwen3_next()).unwrap().decoder;
-    assert!(next.delta.is_some_and(|delta| delta.fused));
+    assert!(next.delta.is_some_and(|delta| delta.is_fused));
     assert_eq!(next.mixture, Some(mixture.clone()));
     let of = |changes| read(&with(&qwen3_next(), changes)).unwrap().decoder.mixture;
     let changes = json!({"mlp_only_layers": [3], "output_router_logits": true});
-    let layers = vec![false, true, false, false];
-    assert_eq!(of(changes), Some(Mixture { balance: 0.01, layers, ..mixture.clone() }));
-    let all = Mixture { layers: vec![true; 4], shared: None, ..mixture };
+    let dense_layers = vec![0, 2, 3];
+    assert_eq!(of(changes), Some(Mixture { balance: 0.01, dense_layers, ..mixture.clone() }));
+    let all = Mixture { dense_layers: vec![], shared: None, ..mixture };
     let changes = json!({"decoder_sparse_step": null, "shared_expert_intermediate_size": 0});
     assert_eq!(of(changes), Some(all));
     assert_eq!(of(json!({"num_experts": 0})), None);
