@@ -279,8 +279,8 @@ fn experts_that_do_not_fit_the_configuration_are_named() {
         ),
         ("\"num_experts\": 3", "\"num_experts\": 2", format!("{router}: shape: expected [2, 24]")),
         (
-            "\"use_shared_expert\": true",
-            "\"use_shared_expert\": false",
+            ",\n  \"shared_expert_intermediate_size\": 36",
+            "",
             "model.layers.0.mlp.shared_expert".to_owned(),
         ),
         (

@@ -181,7 +181,11 @@ fn headers_that_lie_about_the_bytes_are_refused() {
             "tensor \"a\": bytes of its shape: expected what fits 64 bits, found 0 to 0",
         ),
         (a.clone(), 5, "bytes of all tensors: expected 4, found 5"),
-        (a.replace("F32", "I64"), 8, "tensor \"a\": type: expected F32 or BF16, found I64 without a description"),
+        (
+            a.replace("F32", "I64"),
+            8,
+            "tensor \"a\": type: expected F32 or BF16, found I64 without a description",
+        ),
         (a.replace("[1]", "[-1]"), 4, "header: invalid value: integer `-1`, expected u64"),
         (a.replace("[1]", "[1.0]"), 4, "header: invalid type: floating point `1.0`, expected u64"),
         (a.replace("[0,4]", "[0,4,8]"), 4, "header: trailing characters"),

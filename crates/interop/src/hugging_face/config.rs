@@ -6,11 +6,11 @@
 use models::DecoderConfig;
 use nn::Nonlinearity;
 
-use super::json::{Json, Object};
 use super::layers::{delta_nets, mixture};
 use super::rotary::Rotary;
 use crate::config::check;
 use crate::error::Problem;
+use crate::json::{Json, Object};
 
 /// Layers at the most: something is allocated for each of them before any tensor is looked for.
 const MAX_LAYERS: usize = 1 << 16;
@@ -86,7 +86,8 @@ impl Config {
         let text = text_config(&root)?;
         for object in [&root, &text] {
             if let Some(quantisation) = object.object("quantization_config")? {
-                let method = quantisation.text("quant_method")?.unwrap_or("a method without a name");
+                let method =
+                    quantisation.text("quant_method")?.unwrap_or("a method without a name");
                 let expected = "none: weights as they were before that";
                 return Err(object.refuse("quantization_config", expected, method));
             }
@@ -120,11 +121,7 @@ fn text_config<'a>(root: &Object<'a>) -> Result<Object<'a>, Problem> {
     }
 }
 
-fn decoder(
-    family: Family,
-    root: &Object<'_>,
-    text: &Object<'_>,
-) -> Result<DecoderConfig, Problem> {
+fn decoder(family: Family, root: &Object<'_>, text: &Object<'_>) -> Result<DecoderConfig, Problem> {
     let size = |key| text.need(key, text.count(key)?);
     let (width, heads, layers) =
         (size("hidden_size")?, size("num_attention_heads")?, size("num_hidden_layers")?);

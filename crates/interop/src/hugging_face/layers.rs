@@ -3,8 +3,8 @@
 use models::{DeltaNets, Mixture};
 
 use super::config::Family;
-use super::json::{Json, Object};
 use crate::error::Problem;
+use crate::json::{Json, Object};
 
 const TYPES: &str = "layer_types";
 /// What a layer may be called there.

@@ -14,13 +14,12 @@
 //! | module | holds |
 //! |---|---|
 //! | `config`, `layers`, `rotary` | `config.json` |
-//! | `json` | documents read by key |
 //! | `names` | the names of tensors here and in files |
 //! | `shards` | one file, or several with an index |
 //! | `source` | all of it as the weights of a decoder |
 
 mod config;
-mod json;
+
 mod layers;
 mod names;
 mod rotary;

@@ -138,7 +138,8 @@ mod tests {
 
     #[test]
     fn only_parts_that_no_text_goes_through_are_skipped() {
-        for name in ["mtp.fc.weight", "model.visual.a", "model.layers.0.self_attn.rotary_emb.inv_freq"]
+        for name in
+            ["mtp.fc.weight", "model.visual.a", "model.layers.0.self_attn.rotary_emb.inv_freq"]
         {
             assert!(is_skipped(name), "{name}");
         }

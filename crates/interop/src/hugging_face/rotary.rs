@@ -1,8 +1,8 @@
 //! Rotary positions of a `config.json`: nested under `rope_parameters`, or flat as older files have them.
 
 use super::config::Family;
-use super::json::{Json, Object};
 use crate::error::Problem;
+use crate::json::{Json, Object};
 
 /// The base of the angles where dense models do not say it.
 const DEFAULT_BASE: f64 = 10_000.0;
@@ -54,7 +54,12 @@ impl Rotary {
         if !(part > 0.0 && part <= 1.0) || (part != 1.0 && !family.is_hybrid()) {
             return Err(text.refuse(PART, expected, part));
         }
-        Ok(Self { base, width: width as usize })
+        let width = width as usize;
+        if width == 0 || !width.is_multiple_of(2) {
+            let expected = format!("a part of {head_width} that is an even number");
+            return Err(text.refuse(PART, expected, part));
+        }
+        Ok(Self { base, width })
     }
 }
 

@@ -185,7 +185,11 @@ fn what_would_be_computed_otherwise_is_refused_by_its_key() {
     let qwen2 = with(&dense, json!({"model_type": "qwen2"}));
     let window = json!({"use_sliding_window": true, "sliding_window": 8, "max_window_layers": 2});
     for (config, changes, expected) in [
-        (&dense, json!({"model_type": "mamba"}), "model_type: expected one of llama, qwen2, qwen3,"),
+        (
+            &dense,
+            json!({"model_type": "mamba"}),
+            "model_type: expected one of llama, qwen2, qwen3,",
+        ),
         (&dense, json!({"model_type": null}), "key \"model_type\" is missing"),
         (&dense, json!({"vocab_size": null}), "key \"vocab_size\" is missing"),
         (&dense, json!({"vocab_size": 3.5}), "vocab_size: expected a number of things, found 3.5"),
@@ -261,14 +265,22 @@ fn what_would_be_computed_otherwise_is_refused_by_its_key() {
             json!({"full_attention_interval": 0}),
             "full_attention_interval: expected at least 1, found 0",
         ),
-        (&hybrid, json!({"attn_output_gate": false}), "attn_output_gate: expected true, found false"),
+        (
+            &hybrid,
+            json!({"attn_output_gate": false}),
+            "attn_output_gate: expected true, found false",
+        ),
         (
             &hybrid,
             json!({"quantization_config": {"quant_method": "fp8"}}),
             "quantization_config: expected none: weights as they were before that, found fp8",
         ),
         (&qwen3_next(), json!({"norm_topk_prob": false}), "norm_topk_prob: expected true, found"),
-        (&qwen3_next(), json!({"decoder_sparse_step": 0}), "decoder_sparse_step: expected at least"),
+        (
+            &qwen3_next(),
+            json!({"decoder_sparse_step": 0}),
+            "decoder_sparse_step: expected at least",
+        ),
         (&qwen3_next(), json!({"num_experts": null}), "key \"num_experts\" is missing"),
         (&qwen3_next(), json!({"mlp_only_layers": [4]}), "mlp_only_layers[0]: expected a layer"),
     ] {
