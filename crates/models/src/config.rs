@@ -160,11 +160,12 @@ impl DecoderConfig {
             ("key_heads", self.key_heads),
             ("head_width", self.head_width),
             ("feed_forward", self.feed_forward),
-            ("positions", self.positions),
         ];
         for (field, size) in sizes {
             check(size > 0 && size < 1 << 31, field, "1 to 2147483647", size)?;
         }
+        let positions = self.positions;
+        check((1..=1 << 24).contains(&positions), "positions", "1 to 16777216", positions)?;
         check(self.per_layer < 1 << 31, "per_layer", "0 to 2147483647", self.per_layer)?;
         let (heads, key_heads) = (self.heads, self.key_heads);
         check(heads.is_multiple_of(key_heads), "key_heads", "a divisor of heads", key_heads)?;

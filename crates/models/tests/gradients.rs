@@ -63,7 +63,7 @@ fn every_gradient_of_a_dense_decoder_is_the_slope_of_its_loss() {
     let shapes = [
         config(true, Nonlinearity::SwiGlu),
         config(false, Nonlinearity::Gelu),
-        DecoderConfig { mixture: Some(mixture), ..config(true, Nonlinearity::SwiGlu) },
+        DecoderConfig { mixture: Some(mixture.clone()), ..config(true, Nonlinearity::SwiGlu) },
         DecoderConfig {
             per_layer: 5,
             mixture: Some(mixture),

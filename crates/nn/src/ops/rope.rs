@@ -1,5 +1,7 @@
 //! Rotary position embedding (Su et al., 2021), on pairs that lie half a rotated width apart.
 
+use std::sync::OnceLock;
+
 use rayon::prelude::*;
 use ternary_core::{Real, mutant};
 
@@ -11,15 +13,25 @@ const OP: &str = "rope";
 
 /// The cosines and sines of position · baseⁿ, n = −2i / rotated width, for each position and pair i.
 ///
-/// Heads may be wider than the rotated width; their last entries then stay as they are.
-#[derive(Debug, Clone, PartialEq)]
+/// Heads may be wider than the rotated width; their last entries then stay as they are. What is computed are the
+/// positions that were asked for, in blocks: models promise more of them than most texts have.
+#[derive(Debug)]
 pub struct RotaryTable<T> {
     head_width: usize,
-    pairs: usize,
     positions: usize,
+    frequencies: Vec<f64>,
+    blocks: Vec<OnceLock<Angles<T>>>,
+}
+
+/// Cosines and sines of [`BLOCK`] positions.
+#[derive(Debug)]
+struct Angles<T> {
     cosines: Vec<T>,
     sines: Vec<T>,
 }
+
+/// Positions that are computed together.
+const BLOCK: usize = 256;
 
 impl<T: Real> RotaryTable<T> {
     /// The table for the positions 0 .. `positions`; angles are computed in `f64`.
@@ -44,14 +56,10 @@ impl<T: Real> RotaryTable<T> {
             return error("rotated width", expected, format!("{rotated_width} of {head_width}"));
         }
         let pairs = rotated_width / 2;
-        let frequencies: Vec<f64> =
-            (0..pairs).map(|pair| base.powf(-(pair as f64) / pairs as f64)).collect();
-        let angles = (0..positions).flat_map(|position| {
-            frequencies.iter().map(move |frequency| (position as f64 * frequency).sin_cos())
-        });
-        let (sines, cosines) =
-            angles.map(|(sine, cosine)| (T::from_f64(sine), T::from_f64(cosine))).unzip();
-        Ok(Self { head_width, pairs, positions, cosines, sines })
+        let frequency = |pair: usize| base.powf(-(pair as f64) / pairs as f64);
+        let frequencies = (0..pairs).map(frequency).collect();
+        let blocks = (0..positions.div_ceil(BLOCK)).map(|_| OnceLock::new()).collect();
+        Ok(Self { head_width, positions, frequencies, blocks })
     }
 
     /// Entries of a head.
@@ -61,7 +69,7 @@ impl<T: Real> RotaryTable<T> {
 
     /// Pairs of a head that are turned.
     pub fn pairs(&self) -> usize {
-        self.pairs
+        self.frequencies.len()
     }
 
     /// Positions that the table holds.
@@ -74,8 +82,20 @@ impl<T: Real> RotaryTable<T> {
     /// # Panics
     /// Where the table does not hold the position.
     pub(crate) fn at(&self, position: usize) -> (&[T], &[T]) {
-        let pairs = position * self.pairs..(position + 1) * self.pairs;
-        (&self.cosines[pairs.clone()], &self.sines[pairs])
+        let (block, pairs) = (position / BLOCK, self.pairs());
+        let Angles { cosines, sines } = self.blocks[block].get_or_init(|| {
+            let positions = block * BLOCK..self.positions.min((block + 1) * BLOCK);
+            let angles = positions.flat_map(|position| {
+                self.frequencies
+                    .iter()
+                    .map(move |frequency| (position as f64 * frequency).sin_cos())
+            });
+            let (sines, cosines) =
+                angles.map(|(sine, cosine)| (T::from_f64(sine), T::from_f64(cosine))).unzip();
+            Angles { cosines, sines }
+        });
+        let own = position % BLOCK * pairs..(position % BLOCK + 1) * pairs;
+        (&cosines[own.clone()], &sines[own])
     }
 
     /// The rows of `length` numbers that start at a position, checked.
@@ -147,7 +167,7 @@ pub(super) fn rows<T: Real>(
     x: &[T],
     y: &mut [T],
 ) {
-    let (head, half) = (table.head_width, table.pairs);
+    let (head, half) = (table.head_width, table.pairs());
     for (index, (x, y)) in x.chunks(head).zip(y.chunks_mut(head)).enumerate() {
         let (cosines, sines) = table.at(start + index / heads);
         for (i, (&cosine, &sine)) in cosines.iter().zip(sines).enumerate() {
@@ -165,7 +185,7 @@ pub(super) fn rows_backward<T: Real>(
     dy: &[T],
     dx: &mut [T],
 ) {
-    let (head, half) = (table.head_width, table.pairs);
+    let (head, half) = (table.head_width, table.pairs());
     let start = mutant!("rope/first position taken for 0", start, 0);
     for (index, (dy, dx)) in dy.chunks(head).zip(dx.chunks_mut(head)).enumerate() {
         let (cosines, sines) = table.at(start + index / heads);
