@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use models::{Decoder, DecoderConfig, Numbers, Role, WeightSource};
+use models::{Decoder, Numbers, Role, WeightSource};
 use nn::{Activations, Dense, Lookup, Module, Parameters, Projection, TernaryLinear, Values};
 use ternary_core::Real;
 
@@ -47,7 +47,6 @@ pub fn load(directory: &Path) -> Result<Decoder<f32>> {
     let in_weights = |problem: Problem| problem.in_file(&reader.path(WEIGHTS));
     let config = Config::from_json(&reader.read(CONFIG)?).map_err(in_config)?;
     let file = reader.read(WEIGHTS)?;
-    check_positions(&config.decoder, file.len()).map_err(in_config)?;
     let tensors = Tensors::from_bytes(&file).map_err(in_weights)?;
     drop(file);
     let mut source = Source { tensors, activations: config.activations };
@@ -88,18 +87,6 @@ fn collect(model: &Decoder<f32>) -> Result<(Tensors, Option<Activations>), Probl
         }
     });
     result.map(|()| (tensors, common))
-}
-
-/// Nothing in the weights bears the number of positions out, but a table is made for them: numbers in it
-/// may be a multiple of the bytes in the file, or as many as every machine has room for.
-pub(crate) fn check_positions(config: &DecoderConfig, file_bytes: usize) -> Result<(), Problem> {
-    let numbers = config.positions.saturating_mul(config.rotary_width);
-    let limit = file_bytes.saturating_mul(16).max(1 << 24);
-    if numbers <= limit {
-        return Ok(());
-    }
-    let expected = format!("at most {limit} for weights of {file_bytes} bytes");
-    Err(Problem::mismatch("max_position_embeddings · turned numbers of a head", expected, numbers))
 }
 
 /// The tensors of a file as weights.

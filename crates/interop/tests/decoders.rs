@@ -342,7 +342,7 @@ fn weights_that_do_not_fit_the_configuration_are_named() {
         (
             "\"max_position_embeddings\": 32",
             "\"max_position_embeddings\": 2147483647",
-            "config.json: max_position_embeddings · turned numbers of a head: expected at most 16777216 for weights of"
+            "config.json: max_position_embeddings: expected 1 to 16777216, found 2147483647"
                 .to_owned(),
         ),
         (

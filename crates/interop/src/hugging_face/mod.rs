@@ -34,7 +34,7 @@ use nn::Compute;
 use self::config::Config;
 use self::shards::Shards;
 use self::source::Source;
-use crate::decoder::{CONFIG, check_positions};
+use crate::decoder::CONFIG;
 use crate::error::{Problem, Result};
 use crate::text::read_text;
 
@@ -78,7 +78,6 @@ pub fn load_changed<T: Compute>(
     let config = Config::from_json(&read_text(&path)?).map_err(in_config)?;
     let shards = Shards::open(directory)?;
     let mut source = Source::new(&shards, &config, weights, change)?;
-    check_positions(&config.decoder, shards.bytes()).map_err(in_config)?;
     let decoder = Decoder::build(config.decoder, &mut source);
     let decoder = decoder.map_err(|fault| source.locate(fault))?;
     source.finish()?;

@@ -95,11 +95,6 @@ impl Shards {
         &self.path
     }
 
-    /// The length of all files.
-    pub(super) fn bytes(&self) -> usize {
-        self.shards.iter().map(|shard| shard.container.file_bytes()).sum()
-    }
-
     /// The tensor of a name.
     pub(super) fn get(&self, name: &str) -> Option<View<'_>> {
         self.shards.iter().find_map(|Shard { path, container }| {

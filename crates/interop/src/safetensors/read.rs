@@ -56,11 +56,6 @@ impl<F: AsRef<[u8]>> Container<F> {
     pub(crate) fn bytes(&self, array: &Array) -> &[u8] {
         &self.file.as_ref()[array.range.clone()]
     }
-
-    /// The length of the file.
-    pub(crate) fn file_bytes(&self) -> usize {
-        self.file.as_ref().len()
-    }
 }
 
 /// The JSON of the header, and what follows it.

@@ -1,11 +1,9 @@
 //! Directories as transformers writes them become the decoders that they are.
 
-mod directory;
-
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use directory::{Model, Tensor, dense, experts, fuse_experts, numbers};
+use crate::directory::{Model, Tensor, dense, experts, fuse_experts, numbers};
 use interop::Kind;
 use interop::hugging_face::{Weights, load, load_changed};
 use models::{Decoder, DecoderConfig, Initial, Start, WeightKind};

@@ -9,21 +9,21 @@ use serde_json::{Value, json};
 
 /// A tensor of a file.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Tensor {
-    pub dtype: &'static str,
-    pub shape: Vec<usize>,
-    pub bytes: Vec<u8>,
+pub(crate) struct Tensor {
+    pub(crate) dtype: &'static str,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// A model: its `config.json` and its tensors.
 #[derive(Debug, Clone)]
-pub struct Model {
-    pub config: Value,
-    pub tensors: BTreeMap<String, Tensor>,
+pub(crate) struct Model {
+    pub(crate) config: Value,
+    pub(crate) tensors: BTreeMap<String, Tensor>,
 }
 
 /// The numbers of the tensor of a name, each of which has few enough bits for every type.
-pub fn numbers(name: &str, count: usize) -> Vec<f64> {
+pub(crate) fn numbers(name: &str, count: usize) -> Vec<f64> {
     let seed = name.bytes().fold(7_u64, |hash, byte| hash.wrapping_mul(31) + u64::from(byte));
     let number = |index: u64| (seed % 8191 + index * 37) % 61;
     (0..count as u64).map(|index| (number(index) as f64 - 30.0) / 64.0).collect()
@@ -31,7 +31,7 @@ pub fn numbers(name: &str, count: usize) -> Vec<f64> {
 
 impl Tensor {
     /// Numbers as a type of a file.
-    pub fn new(dtype: &'static str, shape: &[usize], values: &[f64]) -> Self {
+    pub(crate) fn new(dtype: &'static str, shape: &[usize], values: &[f64]) -> Self {
         assert_eq!(shape.iter().product::<usize>(), values.len());
         let bytes = values.iter().flat_map(|&value| match dtype {
             "F64" => value.to_le_bytes().to_vec(),
@@ -46,7 +46,7 @@ impl Tensor {
 
 impl Model {
     /// A model of these shapes, with numbers of a type.
-    pub fn new(config: Value, dtype: &'static str, shapes: &[(String, Vec<usize>)]) -> Self {
+    pub(crate) fn new(config: Value, dtype: &'static str, shapes: &[(String, Vec<usize>)]) -> Self {
         let tensor = |(name, shape): &(String, Vec<usize>)| {
             let values = numbers(name, shape.iter().product());
             (name.clone(), Tensor::new(dtype, shape, &values))
@@ -55,29 +55,29 @@ impl Model {
     }
 
     /// Adds a tensor.
-    pub fn add(&mut self, name: &str, shape: &[usize]) {
+    pub(crate) fn add(&mut self, name: &str, shape: &[usize]) {
         let values = numbers(name, shape.iter().product());
         self.tensors.insert(name.to_owned(), Tensor::new("F32", shape, &values));
     }
 
     /// The same tensors under other names.
-    pub fn renamed(&self, rename: impl Fn(&str) -> String) -> Self {
+    pub(crate) fn renamed(&self, rename: impl Fn(&str) -> String) -> Self {
         let tensors = self.tensors.iter().map(|(name, tensor)| (rename(name), tensor.clone()));
         Self { config: self.config.clone(), tensors: tensors.collect() }
     }
 
     /// Writes `config.json` and one file.
-    pub fn write(&self, directory: &Path) {
+    pub(crate) fn write(&self, directory: &Path) {
         self.write_config(directory);
         fs::write(directory.join("model.safetensors"), file(&self.tensors)).unwrap();
     }
 
-    pub fn write_config(&self, directory: &Path) {
+    pub(crate) fn write_config(&self, directory: &Path) {
         fs::write(directory.join("config.json"), self.config.to_string()).unwrap();
     }
 
     /// Writes `config.json`, so many files with the tensors in turn, and the index, which is returned.
-    pub fn write_shards(&self, directory: &Path, count: usize) -> Value {
+    pub(crate) fn write_shards(&self, directory: &Path, count: usize) -> Value {
         self.write_config(directory);
         let mut shards = vec![BTreeMap::new(); count];
         let mut map = BTreeMap::new();
@@ -94,16 +94,16 @@ impl Model {
     }
 }
 
-pub fn write_index(directory: &Path, index: &Value) {
+pub(crate) fn write_index(directory: &Path, index: &Value) {
     fs::write(directory.join("model.safetensors.index.json"), index.to_string()).unwrap();
 }
 
-pub fn shard_name(index: usize, count: usize) -> String {
+pub(crate) fn shard_name(index: usize, count: usize) -> String {
     format!("model-{:05}-of-{count:05}.safetensors", index + 1)
 }
 
 /// The bytes of a safetensors file.
-pub fn file(tensors: &BTreeMap<String, Tensor>) -> Vec<u8> {
+pub(crate) fn file(tensors: &BTreeMap<String, Tensor>) -> Vec<u8> {
     let mut header = serde_json::Map::new();
     header.insert("__metadata__".to_owned(), json!({"format": "pt"}));
     let mut data = Vec::new();
@@ -128,7 +128,7 @@ fn outside(vocabulary: usize, width: usize) -> Vec<(String, Vec<usize>)> {
 }
 
 /// A dense decoder of two layers; `model_type` is `llama`, `qwen2` or `qwen3`.
-pub fn dense(model_type: &str, dtype: &'static str) -> Model {
+pub(crate) fn dense(model_type: &str, dtype: &'static str) -> Model {
     let config = json!({
         "model_type": model_type, "vocab_size": 11, "hidden_size": 12, "num_hidden_layers": 2,
         "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 4,
@@ -161,7 +161,7 @@ pub fn dense(model_type: &str, dtype: &'static str) -> Model {
 }
 
 /// A hybrid whose layers are all of attention, two of them, with mixtures of three experts.
-pub fn experts(dtype: &'static str) -> Model {
+pub(crate) fn experts(dtype: &'static str) -> Model {
     let config = json!({
         "model_type": "qwen3_next", "vocab_size": 11, "hidden_size": 12, "num_hidden_layers": 2,
         "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8,
@@ -196,7 +196,7 @@ pub fn experts(dtype: &'static str) -> Model {
 }
 
 /// The experts' matrices as transformers keeps them in memory: all of a layer in two tensors.
-pub fn fuse_experts(model: &Model) -> Model {
+pub(crate) fn fuse_experts(model: &Model) -> Model {
     let mut fused = model.clone();
     for layer in 0..2 {
         let name = |expert: usize, part: &str| {
