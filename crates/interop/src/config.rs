@@ -16,6 +16,8 @@ use crate::error::Problem;
 
 /// The `model_type` of directories of this layout.
 pub(crate) const MODEL_TYPE: &str = "ternary";
+/// Numbers in a head at the most.
+const MAX_HEAD_WIDTH: usize = 1 << 16;
 const ARCHITECTURE: &str = "TernaryForCausalLM";
 
 /// What is known of a model before its weights are read.
@@ -153,7 +155,13 @@ pub(crate) fn check(decoder: &DecoderConfig) -> Result<(), Problem> {
             Problem::mismatch(key(field), expected, found)
         }
         other => other.into(),
-    })
+    })?;
+    // Angles are made before the first tensor of a head is looked for.
+    let width = decoder.head_width;
+    if width > MAX_HEAD_WIDTH {
+        return Err(Problem::mismatch("head_dim", format!("at most {MAX_HEAD_WIDTH}"), width));
+    }
+    Ok(())
 }
 
 /// The key of a field of [`DecoderConfig`].

@@ -42,16 +42,16 @@ fn an_index_that_lies_is_refused() {
     type Change = fn(&mut Value, &Path);
     let cases: [(Change, &str); 12] = [
         (
-            |index, _| index["weight_map"]["model.norm.weight"] = json!(shard_name(0, 2)),
-            "model-00002-of-00002.safetensors: tensor \"model.norm.weight\": file by \
-             model.safetensors.index.json: expected model-00002-of-00002.safetensors, found \
-             model-00001-of-00002.safetensors",
+            |index, _| index["weight_map"]["model.norm.weight"] = json!(shard_name(1, 2)),
+            "model-00001-of-00002.safetensors: tensor \"model.norm.weight\": file by \
+             model.safetensors.index.json: expected model-00001-of-00002.safetensors, found \
+             model-00002-of-00002.safetensors",
         ),
         (
             |index, _| {
                 index["weight_map"].as_object_mut().unwrap().remove("model.norm.weight");
             },
-            "expected model-00002-of-00002.safetensors, found no file",
+            "expected model-00001-of-00002.safetensors, found no file",
         ),
         (
             |index, _| index["weight_map"]["more"] = json!(shard_name(0, 2)),
@@ -87,7 +87,7 @@ fn an_index_that_lies_is_refused() {
     for (change, expected) in cases {
         let directory = tempfile::tempdir().unwrap();
         let mut index = model.write_shards(directory.path(), 2);
-        assert_eq!(index["weight_map"][name], json!(shard_name(1, 2)));
+        assert_eq!(index["weight_map"][name], json!(shard_name(0, 2)));
         change(&mut index, directory.path());
         write_index(directory.path(), &index);
         let found = message(directory.path());
@@ -185,7 +185,8 @@ fn configurations_that_contradict_the_tensors_are_refused_however_large_their_nu
             json!(u64::MAX),
             "expected at most 65536, found 18446744073709551615",
         ),
-        ("head_dim", json!(2147483646), "q_proj.weight\": shape: expected [17179869168, 12]"),
+        ("head_dim", json!(65536), "q_proj.weight\": shape: expected [524288, 12], found [64, 12]"),
+        ("head_dim", json!(2147483640), "head_dim: expected at most 65536, found 2147483640"),
         ("num_attention_heads", json!(8), "q_proj.weight\": shape: expected [128, 12], found [64"),
         ("num_key_value_heads", json!(4), "k_proj.weight\": shape: expected [32, 12], found [16"),
         ("num_experts", json!(2147483647), "gate.weight\": shape: expected [2147483647, 12]"),
