@@ -37,6 +37,7 @@
 //! | [`save`], [`load`] | a decoder to a directory and back |
 //! | [`hugging_face`] | decoders out of directories that transformers wrote |
 //! | [`open`], [`Kind`] | a decoder out of a directory of either kind |
+//! | [`tokenizer`] | texts to tokens and back |
 //! | [`Tensors`], [`Tensor`] | named tensors, real and ternary, and their file |
 //! | [`Error`], [`Problem`] | what can go wrong with files, and what can be wrong inside one |
 //!
@@ -66,6 +67,7 @@ mod pairs;
 mod safetensors;
 mod tensors;
 mod text;
+pub mod tokenizer;
 
 pub use decoder::{load, save};
 pub use error::{Error, Problem, Result};
