@@ -7,6 +7,7 @@ mod bench;
 mod ci;
 mod compare_revisions;
 mod evidence;
+mod fixtures;
 mod gradcheck;
 mod layers;
 mod lock;
@@ -35,6 +36,8 @@ enum Command {
     CompareRevisions(compare_revisions::Args),
     /// Train in every way there is, one run after the other, and print the table of their losses
     Evidence(evidence::Args),
+    /// Work out reference numbers for the parity gate, without any code of the crates
+    Fixtures(fixtures::Args),
     /// Check every backward against the derivative of its forward
     Gradcheck(gradcheck::Args),
     /// Check that crates depend downward only, stay light, and stand in ARCHITECTURE.md
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
         Command::Ci(args) => ci::run(args),
         Command::CompareRevisions(args) => compare_revisions::run(args),
         Command::Evidence(args) => evidence::run(args),
+        Command::Fixtures(args) => fixtures::run(args),
         Command::Gradcheck(args) => gradcheck::run(args),
         Command::Layers(args) => layers::run(args),
     };
