@@ -46,7 +46,7 @@ fn wrong_usage_exits_with_2_says_what_was_wrong_and_leaves_nothing() {
         ("train --steps 3 --steps 4", "--steps"),
         ("train --float=yes", "--float"),
         ("train --seed 1.5", "seed: expected a whole number"),
-        ("train --preset huge", "expected a preset: tiny, moe, found \"huge\""),
+        ("train --preset huge", "expected a preset: tiny, moe, hybrid, found \"huge\""),
         ("train --set stpes=3", "--set: unknown key \"stpes\"; did you mean \"steps\"?"),
         ("train --set steps=3 --set steps=4", "steps is given twice: 3, then 4"),
         ("train --set model.heads=3", "model.heads, model.width: expected heads that divide"),

@@ -30,7 +30,9 @@ impl Numbers {
         parameters: &Parameters,
     ) -> Vec<T> {
         let mut uniform = vec![0.0_f64; shape.iter().product()];
-        Draw::Initial.noise(seed, parameters.next(), 0).fill_uniform_f64(0, &mut uniform);
+        // Several such tensors of a layer are drawn before the first of them is declared: each kind has its own numbers.
+        let noise = Draw::Initial.noise(seed, parameters.next(), self as u32);
+        noise.fill_uniform_f64(0, &mut uniform);
         let between = |[low, high]: [f64; 2], share: f64| low + (high - low) * share;
         let number = |share: f64| match self {
             Self::Gain => 1.0,

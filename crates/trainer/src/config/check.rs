@@ -6,7 +6,7 @@ use ste::{Mode, Ramp};
 use ternary_core::{Granularity, Rule, Weights};
 
 use super::error::Error;
-use super::{Batch, Configuration, Mixture, Model, Ternary};
+use super::{Batch, Configuration, Delta, Mixture, Model, Ternary};
 
 /// Bytes that one step may predict: beyond it, buffers would not fit any machine.
 const LARGEST_BATCH: usize = 1 << 24;
@@ -17,17 +17,19 @@ impl Configuration {
     /// # Errors
     /// [`Error::Contradiction`].
     pub(super) fn check(&self) -> Result<(), Error> {
-        let Model { width, heads, key_value_heads, feed_forward, per_layer_embedding, .. } =
-            self.model;
+        let Model { width, heads, key_value_heads, feed_forward, .. } = self.model;
+        let Model { per_layer_embedding, rotary_width, .. } = self.model;
         ensure(width.is_multiple_of(heads), || Error::Contradiction {
             keys: "model.heads, model.width",
             expected: "heads that divide the width",
             found: format!("{heads} heads, width {width}"),
         })?;
-        ensure((width / heads).is_multiple_of(2), || Error::Contradiction {
-            keys: "model.heads, model.width",
-            expected: "an even width of each head, for rotary positions",
-            found: format!("{heads} heads, width {width}"),
+        let rotated = rotary_width.unwrap_or(width / heads);
+        let is_rotated = rotated > 0 && rotated.is_multiple_of(2) && rotated <= width / heads;
+        ensure(is_rotated, || Error::Contradiction {
+            keys: "model.heads, model.width, model.rotary_width",
+            expected: "an even number of rotated numbers, up to those of a head",
+            found: format!("{rotated} of a head of {}", width / heads),
         })?;
         ensure(heads.is_multiple_of(key_value_heads), || Error::Contradiction {
             keys: "model.key_value_heads, model.heads",
@@ -35,10 +37,11 @@ impl Configuration {
             found: format!("{key_value_heads} and {heads}"),
         })?;
         let granularity = self.granularity();
-        let columns = [width, feed_forward, per_layer_embedding].into_iter();
+        let columns = [width, feed_forward, per_layer_embedding, self.check_delta()?].into_iter();
         for columns in columns.filter(|&columns| columns > 0 && !self.is_float()) {
             ensure(granularity.columns_per_scale(columns).is_ok(), || Error::Contradiction {
-                keys: "ternary.granularity, model.width, model.feed_forward, model.per_layer_embedding",
+                keys: "ternary.granularity, model.width, model.feed_forward, model.per_layer_embedding, \
+                       delta.value_heads, delta.value_width",
                 expected: "groups that divide the inputs of each projection",
                 found: format!("{granularity:?}, {columns} inputs"),
             })?;
@@ -119,6 +122,20 @@ impl Configuration {
             expected: "per-matrix without latent weights, whose scales stay as they are",
             found: scale_sync.to_string(),
         })
+    }
+
+    /// Heads of values that share those of keys; what a row of values holds, 0 without delta nets.
+    fn check_delta(&self) -> Result<usize, Error> {
+        let Delta { attention_every, key_heads, value_heads, value_width, .. } = self.delta;
+        if attention_every == 0 {
+            return Ok(0);
+        }
+        ensure(value_heads.is_multiple_of(key_heads), || Error::Contradiction {
+            keys: "delta.value_heads, delta.key_heads",
+            expected: "a multiple of the key heads",
+            found: format!("{value_heads} and {key_heads}"),
+        })?;
+        Ok(value_heads * value_width)
     }
 
     /// A row takes experts that there are, and only copies have noise.

@@ -66,8 +66,33 @@ settings! {
         per_layer_embedding: usize = DecoderConfig::tiny().per_layer, in 0..=65_536;
         /// Whether the output head is the embedding itself
         tied_head: bool = DecoderConfig::tiny().tied_head;
+        /// Numbers of a head of attention that its position turns [default: all]
+        rotary_width: Option<usize> = None;
+        /// Whether attention has a gate for each number of its heads
+        gated_attention: bool = DecoderConfig::tiny().gated_attention;
+        /// Whether queries and keys are normed
+        head_norms: bool = DecoderConfig::tiny().head_norms;
+        /// Whether norms multiply by one more than their gain
+        shifted_norms: bool = DecoderConfig::tiny().shifted_norms;
         /// Base of the rotary position frequencies
         rope_base: f64 = DecoderConfig::tiny().rotary_base, in (Bound::Excluded(1.0), Bound::Included(1e9));
+    }
+    /// Gated delta nets in the place of attention.
+    delta: Delta "delta" {
+        /// The last of each so many layers keeps its attention; 0 for attention in all of them
+        attention_every: usize = 0, in 0..=1024;
+        /// Heads of queries and keys
+        key_heads: usize = 2, in 1..=1024;
+        /// Heads of values, a multiple of those
+        value_heads: usize = 4, in 1..=1024;
+        /// Numbers of a query or key
+        key_width: usize = 32, in 1..=4096;
+        /// Numbers of a value
+        value_width: usize = 32, in 1..=4096;
+        /// Taps of the convolution before the recurrence
+        kernel: usize = 4, in 1..=64;
+        /// Whether the input projections are two, as in Qwen3-Next, and not four
+        fused: bool = false;
     }
     /// Mixtures of experts in the place of feed-forward nets.
     mixture: Mixture "mixture" {

@@ -1,10 +1,10 @@
 //! Which tensors the weight decay is for.
 
 /// Parts of names whose tensors are never decayed.
-const NOT_DECAYED: [&str; 5] = ["norm", "bias", "scale", "threshold", "embed"];
+const NOT_DECAYED: [&str; 6] = ["norm", "bias", "scale", "threshold", "embed", "A_log"];
 
-/// Whether weight decay is for a tensor of this name: for all but norms, scales, thresholds, biases and
-/// embeddings, whose size is no measure of complexity. A head that is tied to the embedding goes with it.
+/// Whether weight decay is for a tensor of this name: for all but norms, scales, thresholds, biases, embeddings
+/// and the decays of delta nets, whose size is no measure of complexity. A head that is tied to the embedding goes with it.
 pub fn is_decayed(name: &str) -> bool {
     !NOT_DECAYED.iter().any(|part| name.contains(part))
 }
@@ -50,6 +50,8 @@ mod tests {
             "layers.1.mlp.up_proj.negative_scale",
             "layers.1.mlp.up_proj.threshold",
             "embed_tokens.weight",
+            "layers.0.linear_attn.A_log",
+            "layers.0.linear_attn.dt_bias",
         ] {
             assert!(!is_decayed(name), "{name}");
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use models::{Decoder, DecoderConfig, Initial, Mixture, Start, WeightKind};
+use models::{Decoder, DecoderConfig, DeltaNets, Initial, Mixture, Start, WeightKind};
 use nn::{BitLinearOptions, LearnedLevels, LearnedRule};
 use ternary_core::Rule;
 
@@ -82,6 +82,10 @@ fn shape(configuration: &Configuration) -> DecoderConfig {
         feed_forward,
         nonlinearity,
         tied_head,
+        rotary_width,
+        gated_attention,
+        head_norms,
+        shifted_norms,
         rope_base,
         per_layer_embedding,
     } = configuration.model;
@@ -92,7 +96,10 @@ fn shape(configuration: &Configuration) -> DecoderConfig {
         heads,
         key_heads: key_value_heads,
         head_width: width / heads,
-        rotary_width: width / heads,
+        rotary_width: rotary_width.unwrap_or(width / heads),
+        gated_attention,
+        head_norms,
+        shifted_norms,
         feed_forward,
         nonlinearity,
         rotary_base: rope_base,
@@ -100,12 +107,44 @@ fn shape(configuration: &Configuration) -> DecoderConfig {
         tied_head,
         per_layer: per_layer_embedding,
         mixture: mixture(&configuration.mixture, feed_forward),
+        delta: delta(&configuration.delta, layers),
         ..DecoderConfig::tiny()
     }
+}
+
+fn delta(settings: &config::Delta, layers: usize) -> Option<DeltaNets> {
+    let config::Delta { attention_every, key_heads, value_heads, .. } = *settings;
+    let config::Delta { key_width, value_width, kernel, fused: is_fused, .. } = *settings;
+    let attention = |layer: &usize| (layer + 1).is_multiple_of(attention_every);
+    (attention_every > 0).then(|| DeltaNets {
+        key_heads,
+        value_heads,
+        key_width,
+        value_width,
+        kernel,
+        is_fused,
+        attention_layers: (0..layers).filter(attention).collect(),
+    })
 }
 
 fn mixture(settings: &config::Mixture, width: usize) -> Option<Mixture> {
     let config::Mixture { experts, used, shared, balance, z, noise: _ } = *settings;
     let (shared, dense_layers) = (shared.then_some(width), Vec::new());
     (experts > 0).then_some(Mixture { experts, used, width, shared, dense_layers, balance, z })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Preset;
+
+    #[test]
+    fn presets_have_the_shapes_of_their_names() {
+        for (preset, expected) in
+            [(Preset::Tiny, DecoderConfig::tiny()), (Preset::Hybrid, DecoderConfig::hybrid())]
+        {
+            let positions = preset.configuration().batch.length;
+            assert_eq!(shape(&preset.configuration()), DecoderConfig { positions, ..expected });
+        }
+    }
 }
