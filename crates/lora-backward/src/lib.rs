@@ -1,4 +1,4 @@
-//! What hybrid language models have beside attention: the gated delta rule, with a hand-written backward.
+//! What hybrid language models have beside attention: gated delta nets, with a hand-written backward.
 //!
 //! ```
 //! use lora_backward::ops::{DeltaRows, DeltaShape, delta_rule};
@@ -27,10 +27,17 @@
 //!
 //! | module | holds |
 //! |---|---|
+//! | here | [`GatedDeltaNet`], a layer that holds projections |
 //! | [`ops`] | functions on slices, each beside its backward |
 //! | [`nn`] | the crate below, for layers, tapes and gradients |
 
 pub use nn;
 pub use nn::{Error, Result};
 
+mod layers;
 pub mod ops;
+
+pub use layers::{
+    DeltaNetInputs, DeltaNetOptions, DeltaNetProjections, DeltaNetState, DeltaNetWeights,
+    GatedDeltaNet,
+};

@@ -16,6 +16,7 @@
 //! | [`residual`] | x + y | |
 //! | [`rms_norm`] | x / rms(x) · g, or · (1 + g) | g |
 //! | [`rope`] | pairs turned by angles of the position | |
+//! | [`silu`] | x · σ(x) | |
 //! | [`softmax`] | eˣ / Σ eˣ | |
 //! | [`swiglu`] | gate · σ(gate) · up | |
 //! | [`top_k`] | the k likeliest experts of a row, and their weights | |
@@ -46,6 +47,7 @@ mod rms_norm;
 mod rope;
 mod router_losses;
 mod rowwise;
+mod silu;
 mod softmax;
 mod swiglu;
 mod top_k;
@@ -73,6 +75,7 @@ pub use router_losses::{
     balance_loss, balance_loss_backward, routed_shares, z_loss, z_loss_backward,
 };
 pub use rowwise::Rowwise;
+pub use silu::{silu, silu_backward};
 pub use softmax::{softmax, softmax_backward};
 pub use swiglu::{swiglu, swiglu_backward};
 pub use top_k::{Routes, top_k, top_k_backward};

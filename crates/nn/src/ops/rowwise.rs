@@ -1,7 +1,8 @@
 //! [`Rowwise`]: the loops over rows that `f32` runs in vectors.
 
 use super::{
-    Gain, RotaryTable, bias, cross_entropy, gated_attention, gelu, rms_norm, rope, softmax, swiglu,
+    Gain, RotaryTable, bias, cross_entropy, gated_attention, gelu, rms_norm, rope, silu, softmax,
+    swiglu,
 };
 use crate::simd::{rows_gates, rows_norm, rows_rope, rows_softmax};
 use ternary_core::Real;
@@ -114,6 +115,16 @@ pub trait Rowwise: Real {
         swiglu::plain_backward(gate, up, dy, d_gate, d_up);
     }
 
+    /// [`silu`](super::silu()).
+    fn silu_numbers(x: &[Self], y: &mut [Self]) {
+        silu::plain(x, y);
+    }
+
+    /// [`silu_backward`](super::silu_backward).
+    fn silu_numbers_backward(x: &[Self], dy: &[Self], dx: &mut [Self]) {
+        silu::plain_backward(x, dy, dx);
+    }
+
     /// [`gelu`](super::gelu()).
     fn gelu_numbers(x: &[Self], y: &mut [Self]) {
         gelu::plain(x, y);
@@ -181,6 +192,8 @@ impl Rowwise for f32 {
         swiglu_numbers_backward(
             gate: &[f32], up: &[f32], dy: &[f32], d_gate: &mut [f32], d_up: &mut [f32]
         ) = rows_gates::swiglu_backward;
+        silu_numbers(x: &[f32], y: &mut [f32]) = rows_gates::silu;
+        silu_numbers_backward(x: &[f32], dy: &[f32], dx: &mut [f32]) = rows_gates::silu_backward;
         gelu_numbers(x: &[f32], y: &mut [f32]) = rows_gates::gelu;
         gelu_numbers_backward(x: &[f32], dy: &[f32], dx: &mut [f32]) = rows_gates::gelu_backward;
         gated_attention_numbers(x: &[f32], gate: &[f32], y: &mut [f32])

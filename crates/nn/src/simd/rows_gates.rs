@@ -91,6 +91,31 @@ unsafe fn gated_attention_backward_lanes<L: Lanes>(
     }
 }
 
+#[inline(always)]
+unsafe fn silu_lanes<L: Lanes>(x: &[f32], y: &mut [f32]) {
+    let length = y.len();
+    assert!(x.len() == length);
+    // SAFETY: the caller has the instruction set, and both slices have this length.
+    unsafe {
+        each_vector!(L, length, (a = x), (), a.mul(sigmoid(a)) => y);
+    }
+}
+
+#[inline(always)]
+unsafe fn silu_backward_lanes<L: Lanes>(x: &[f32], dy: &[f32], dx: &mut [f32]) {
+    let length = dy.len();
+    assert!(x.len() == length && dx.len() == length);
+    // SAFETY: the caller has the instruction set, and every slice has this length.
+    unsafe {
+        each_vector!(
+            L, length,
+            (a = x, d = dy, old = dx),
+            (s = sigmoid(a), factor = mutant!("silu/f32 factor dropped", silu_factor(a, s), a)),
+            d.mul(s).mul_add(factor, old) => dx
+        );
+    }
+}
+
 /// x · (a + b·x²), the argument of the sigmoid in GELU.
 #[inline(always)]
 unsafe fn gelu_argument<L: Lanes>(x: L) -> L {
@@ -147,6 +172,12 @@ simd_function! {
     pub(crate) fn gated_attention_backward(
         x: &[f32], gate: &[f32], dy: &[f32], dx: &mut [f32], d_gate: &mut [f32],
     ) = gated_attention_backward_lanes;
+
+    /// [`silu`](crate::ops::silu).
+    pub(crate) fn silu(x: &[f32], y: &mut [f32]) = silu_lanes;
+
+    /// [`silu_backward`](crate::ops::silu_backward).
+    pub(crate) fn silu_backward(x: &[f32], dy: &[f32], dx: &mut [f32]) = silu_backward_lanes;
 
     /// [`gelu`](crate::ops::gelu).
     pub(crate) fn gelu(x: &[f32], y: &mut [f32]) = gelu_lanes;

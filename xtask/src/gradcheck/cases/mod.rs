@@ -1,5 +1,7 @@
 //! The checks of every op, projection, layer and estimator.
 
+mod delta_net;
+mod delta_net_ops;
 mod delta_rule;
 mod estimators;
 mod layers;
@@ -23,6 +25,8 @@ pub(crate) fn all() -> Vec<Box<dyn Case>> {
         projections::all(),
         layers::all(),
         mixture::all(),
+        delta_net::all(),
+        delta_net_ops::all(),
         delta_rule::all(),
     ]
     .into_iter()

@@ -4,7 +4,7 @@ use nn::Compute;
 use nn::ops::{
     gated_attention, gated_attention_backward, gelu, gelu_backward, relu_squared,
     relu_squared_backward, relu_squared_gate, relu_squared_gate_backward, residual,
-    residual_backward, swiglu, swiglu_backward,
+    residual_backward, silu, silu_backward, swiglu, swiglu_backward,
 };
 
 use crate::gradcheck::case::{Case, Outcome};
@@ -64,6 +64,7 @@ macro_rules! of_two {
 
 of_one!(Gelu, gelu, gelu_backward);
 of_one!(ReluSquared, relu_squared, relu_squared_backward);
+of_one!(Silu, silu, silu_backward);
 of_two!(GatedAttention, gated_attention, gated_attention_backward);
 of_two!(ReluSquaredGate, relu_squared_gate, relu_squared_gate_backward);
 of_two!(SwiGlu, swiglu, swiglu_backward);
@@ -88,6 +89,7 @@ pub(super) fn all() -> Vec<Box<dyn Case>> {
     let mut cases = Vec::new();
     cases.extend(both_of_one("gelu", Gelu));
     cases.extend(both_of_one("relu_squared", ReluSquared));
+    cases.extend(both_of_one("silu", Silu));
     cases.extend(both_of_two("gated_attention", ["x", "gate"], GatedAttention));
     cases.extend(both_of_two("relu_squared_gate", ["gate", "up"], ReluSquaredGate));
     cases.extend(both_of_two("residual", ["x", "y"], Residual));
