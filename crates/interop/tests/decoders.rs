@@ -279,8 +279,8 @@ fn experts_that_do_not_fit_the_configuration_are_named() {
         ),
         ("\"num_experts\": 3", "\"num_experts\": 2", format!("{router}: shape: expected [2, 24]")),
         (
-            "\"use_shared_expert\": true",
-            "\"use_shared_expert\": false",
+            ",\n  \"shared_expert_intermediate_size\": 36",
+            "",
             "model.layers.0.mlp.shared_expert".to_owned(),
         ),
         (
@@ -342,7 +342,7 @@ fn weights_that_do_not_fit_the_configuration_are_named() {
         (
             "\"max_position_embeddings\": 32",
             "\"max_position_embeddings\": 2147483647",
-            "config.json: max_position_embeddings · head_dim: expected at most 16777216 for weights of"
+            "config.json: max_position_embeddings: expected 1 to 16777216, found 2147483647"
                 .to_owned(),
         ),
         (
