@@ -11,6 +11,7 @@ mod fixtures;
 mod gradcheck;
 mod layers;
 mod lock;
+mod parity;
 mod process;
 mod workspace;
 
@@ -42,6 +43,8 @@ enum Command {
     Gradcheck(gradcheck::Args),
     /// Check that crates depend downward only, stay light, and stand in ARCHITECTURE.md
     Layers(layers::Args),
+    /// Hold layers and models to reference numbers, and their forms to each other
+    Parity(parity::Args),
 }
 
 fn main() -> ExitCode {
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Command::Fixtures(args) => fixtures::run(args),
         Command::Gradcheck(args) => gradcheck::run(args),
         Command::Layers(args) => layers::run(args),
+        Command::Parity(args) => parity::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -37,7 +37,8 @@ mod tests {
 
     #[test]
     fn an_adapter_of_rank_one_is_an_outer_product() {
-        let tensor = |shape: &[usize], values: &[f64]| Tensor::new(Kind::F64, shape, values.to_vec());
+        let tensor =
+            |shape: &[usize], values: &[f64]| Tensor::new(Kind::F64, shape, values.to_vec());
         let (a, b) = (tensor(&[1, 3], &[1.0, 2.0, 3.0]), tensor(&[2, 1], &[10.0, 20.0]));
         let weight = merged(&[1.0; 6], &a, &b, 0.5);
         assert_eq!(weight, [6.0, 11.0, 16.0, 11.0, 21.0, 31.0]);

@@ -52,11 +52,7 @@ fn measurements(preset: Preset) -> Outcome<Vec<Measurement>> {
 }
 
 /// The scores of a prompt's last token, and of what is decoded after it.
-fn last_of_prompt(
-    model: &Decoder<f32>,
-    tokens: &[u32],
-    expected: &[f32],
-) -> Outcome<Measurement> {
+fn last_of_prompt(model: &Decoder<f32>, tokens: &[u32], expected: &[f32]) -> Outcome<Measurement> {
     let Sequences { count, length } = SEQUENCES;
     let pieces = [length - 5, 1, 4];
     let vocabulary = model.config().vocabulary;

@@ -96,9 +96,7 @@ impl Read {
     pub(crate) fn finish(self) -> Result<()> {
         match self.unread.first() {
             None => Ok(()),
-            Some(name) => {
-                Err(Error::Contradiction(format!("{}: nobody reads {name}", self.file)))
-            }
+            Some(name) => Err(Error::Contradiction(format!("{}: nobody reads {name}", self.file))),
         }
     }
 }

@@ -26,7 +26,8 @@ pub(super) fn check(folder: &mut Folder, recorded: &Value, reference: &Read) -> 
     let names: Vec<String> = numbers.all().keys().cloned().collect();
     for name in names {
         let own = numbers.get(&name)?.values.clone();
-        let missing = || Error::Contradiction(format!("{NUMBERS} has {name}, and the reference not"));
+        let missing =
+            || Error::Contradiction(format!("{NUMBERS} has {name}, and the reference not"));
         let exact = &reference.all().get(&name).ok_or_else(missing)?.values;
         let distance = relative_error(&own, exact);
         let told = recorded.get(&name).copied().unwrap_or(f64::NAN);

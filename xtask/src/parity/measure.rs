@@ -39,7 +39,11 @@ impl Measurement {
         let largest = largest(expected);
         let errors = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
         let mut error = errors.fold(0.0, |worst: f64, error| {
-            if error <= worst && !worst.is_nan() { worst } else { worst.max(error) + (error - error) }
+            if error <= worst && !worst.is_nan() {
+                worst
+            } else {
+                worst.max(error) + (error - error)
+            }
         });
         if found.len() != expected.len() || !largest.is_finite() {
             error = f64::NAN;
@@ -98,6 +102,12 @@ impl Measurement {
 /// The largest magnitude; NaN where there is one.
 pub(crate) fn largest(values: &[f64]) -> f64 {
     values.iter().fold(0.0, |largest: f64, value| {
-        if value.is_nan() { f64::NAN } else if largest.is_nan() { largest } else { largest.max(value.abs()) }
+        if value.is_nan() {
+            f64::NAN
+        } else if largest.is_nan() {
+            largest
+        } else {
+            largest.max(value.abs())
+        }
     })
 }

@@ -104,7 +104,8 @@ impl Report {
     /// A line for each case, and a last one with the counts of the set.
     pub(crate) fn text(&self) -> String {
         let mut text: String = self.presets.iter().chain(&self.cases).map(Case::line).collect();
-        let [passed, failed, not_run] = ["passed", "FAILED", "not run"].map(|word| self.count(word));
+        let [passed, failed, not_run] =
+            ["passed", "FAILED", "not run"].map(|word| self.count(word));
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{passed} passed, {failed} failed, {not_run} not run");
         text

@@ -83,9 +83,7 @@ impl Set {
 }
 
 /// Runs a case; a panic fails it.
-pub(super) fn caught(
-    run: impl FnOnce() -> Outcome<Vec<Measurement>>,
-) -> Outcome<Vec<Measurement>> {
+pub(super) fn caught(run: impl FnOnce() -> Outcome<Vec<Measurement>>) -> Outcome<Vec<Measurement>> {
     catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
         let text = text.or_else(|| panic.downcast_ref::<&str>().copied());

@@ -42,7 +42,8 @@ impl<T: Compute> Built<T> {
             let watched: Box<dyn Projection<T>> = Box::new(Watched::new(dense, &seen));
             projections.push(watched);
         }
-        let mut vector = |name: &str| Ok::<_, crate::fixtures::Error>(numbers(&inputs.get(name)?.values));
+        let mut vector =
+            |name: &str| Ok::<_, crate::fixtures::Error>(numbers(&inputs.get(name)?.values));
         let weights = DeltaNetWeights {
             conv: vector("conv1d.weight")?,
             a_log: vector("A_log")?,

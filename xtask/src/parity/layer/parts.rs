@@ -47,8 +47,8 @@ fn gates<T: Compute>(inputs: &mut Read, reference: &mut Read) -> Outcome<Found> 
     let a_log: Vec<T> = read(inputs, "A_log")?;
     let dt_bias: Vec<T> = read(inputs, "dt_bias")?;
     let parameters = DecayParameters { a_log: &a_log, dt_bias: &dt_bias };
-    let [a, b, d_g, d_beta] = ["mid.a", "mid.b", "grad.mid.g", "grad.mid.beta"]
-        .map(|name| read::<T>(reference, name));
+    let [a, b, d_g, d_beta] =
+        ["mid.a", "mid.b", "grad.mid.g", "grad.mid.beta"].map(|name| read::<T>(reference, name));
     let (a, b, d_g, d_beta) = (a?, b?, d_g?, d_beta?);
     let zeros = vec![T::ZERO; a.len()];
     let [mut g, mut beta, mut da, mut db] = [(); 4].map(|()| zeros.clone());

@@ -99,7 +99,10 @@ fn separated(case: &LayerCase, qkvz: &[f64], ba: &[f64]) -> [(&'static str, Vec<
     let parts = |rows: &[f64], block: usize, parts: &[(usize, usize)]| -> Vec<f64> {
         let row = |row: &[f64]| -> Vec<f64> {
             let part = |&(start, count): &(usize, usize)| {
-                row.chunks(block).flat_map(move |head| &head[start..][..count]).copied().collect::<Vec<_>>()
+                row.chunks(block)
+                    .flat_map(move |head| &head[start..][..count])
+                    .copied()
+                    .collect::<Vec<_>>()
             };
             parts.iter().flat_map(part).collect()
         };

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use nn::ternary_core::Real;
-use nn::{Compute, Dense, Gradients, Input, Memory, Module, ParameterId, Projection, Result, Tape, Tensor, ValuesMut};
+use nn::{
+    Compute, Dense, Gradients, Input, Memory, Module, ParameterId, Projection, Result, Tape,
+    Tensor, ValuesMut,
+};
 
 /// What has passed, by its name.
 #[derive(Debug, Clone, Default)]
