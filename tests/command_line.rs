@@ -25,7 +25,7 @@ fn help_explains_every_flag_and_every_key_and_shows_how_to_begin() {
         assert_eq!(setting.is_flag(), help.stdout.contains(&flag), "{flag}");
     }
     assert!(help.stdout.contains("Examples:\n  ternary train"), "{}", help.stdout);
-    for arguments in ["--help", "-h", "eval --help", "train -h", "help train"] {
+    for arguments in ["--help", "-h", "eval --help", "generate --help", "train -h", "help train"] {
         let help = folder.ternary(arguments);
         assert!(help.code == Some(0) && help.stdout.contains("Usage: ternary"), "{arguments}");
     }
@@ -57,6 +57,13 @@ fn wrong_usage_exits_with_2_says_what_was_wrong_and_leaves_nothing() {
         ("train --config no-such.toml", "no-such.toml"),
         ("eval", "--model"),
         ("eval --model m --data d --windows 0", "--windows"),
+        ("generate --prompt a", "--model"),
+        ("generate --model m", "--prompt"),
+        ("generate --model m --prompt a --ids 1", "--ids"),
+        ("generate --model m --ids 1,x", "--ids: expected whole numbers between spaces or commas"),
+        ("generate --model m --ids 1 --temperature=-1", "temperature: expected a finite number of"),
+        ("generate --model m --ids 1 --top-p 0", "top-p: expected a number above 0 and up to 1"),
+        ("generate --model m --ids 1 --top-k 0", "--top-k"),
     ] {
         let done = folder.ternary(arguments);
         assert_eq!(done.code, Some(2), "{arguments}: {done:?}");
@@ -91,6 +98,7 @@ fn a_failure_exits_with_1_names_the_cause_and_leaves_nothing() {
         ("train --data .", "cannot read the text ."),
         ("eval --model no-such --data ../failures-text/text", "no-such"),
         ("eval --model no-such --data no-such.txt", "no-such.txt"),
+        ("generate --model no-such --prompt a", "no-such"),
     ] {
         let done = folder.ternary(arguments);
         assert_eq!(done.code, Some(1), "{arguments}: {done:?}");

@@ -126,7 +126,12 @@ fn a_saved_model_has_the_loss_that_its_run_reported() {
     fs::write(folder.path("held-out"), held_out).unwrap();
     let shared = "--preset moe --set ternary.scale_sync=per-block --set model.per_layer_embedding=16 \
                   --ste ttq";
-    for (out, flag) in [("ternary", ""), ("float", "--float"), ("shared", shared)] {
+    for (out, flag) in [
+        ("ternary", ""),
+        ("float", "--float"),
+        ("shared", shared),
+        ("hybrid", "--preset hybrid --set delta.attention_every=2 --set delta.fused=true"),
+    ] {
         train(&folder, out, &format!("--steps 10 --data text {flag}"));
         let reported = losses(&metrics(&folder, out)).1.pop().unwrap();
         let arguments = format!("eval --model {out}/model --data held-out --windows 16 --json");
