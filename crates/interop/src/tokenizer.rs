@@ -92,6 +92,11 @@ impl Tokenizer {
         }
     }
 
+    /// Whether every byte is the token of its number.
+    pub fn is_bytes(&self) -> bool {
+        matches!(self.kind, Kind::Bytes)
+    }
+
     /// Tokens of the model.
     pub fn vocabulary(&self) -> usize {
         self.vocabulary

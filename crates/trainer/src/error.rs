@@ -82,17 +82,6 @@ pub enum Error {
         /// The folder of the model.
         model: PathBuf,
     },
-    /// A text that the tokenizer of a model cannot read.
-    #[error(
-        "the text: expected UTF-8 for the tokenizer of {}, found another byte at position {position}",
-        model.display()
-    )]
-    NotUtf8 {
-        /// The folder of the model.
-        model: PathBuf,
-        /// Bytes before it.
-        position: usize,
-    },
     /// A number that tokens cannot be drawn by.
     #[error("{what}: expected {expected}, found {found}")]
     Sampling {

@@ -6,10 +6,11 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use interop::tokenizer::Tokenizer;
 use nn::Tape;
 
 use crate::error::{Error, Result};
-use crate::vocabulary::{Pieces, Vocabulary};
+use crate::vocabulary::{Pieces, encode};
 
 pub use sampling::Sampling;
 
@@ -87,10 +88,12 @@ pub fn generate(
     mut tell: impl FnMut(&str) -> Result<()>,
 ) -> Result<Generation> {
     let start = Instant::now();
-    let interop::Opened { decoder: model, ends } = interop::open(&request.model)?;
-    let vocabulary = Vocabulary::open(&request.model, model.config().vocabulary)?;
+    let model = interop::open(&request.model)?;
+    let ends = interop::end_tokens(&request.model)?;
+    let tokenizer = Tokenizer::open(&request.model, model.config().vocabulary)?;
+    let tokenizer = tokenizer.as_ref();
     let prompt = match &request.prompt {
-        Prompt::Text(text) => vocabulary.encode(text.as_bytes(), &request.model)?,
+        Prompt::Text(text) => encode(tokenizer, text.as_bytes(), &request.model)?,
         Prompt::Ids(ids) => ids.clone(),
     };
     let positions = model.config().positions;
@@ -103,7 +106,7 @@ pub fn generate(
         return Err(Error::TextTooLong { positions, prompt: prompt.len(), tokens: request.tokens });
     }
     let (mut cache, mut tape) = (model.cache(1), Tape::inference());
-    let mut pieces = Pieces::after(&prompt, &vocabulary);
+    let mut pieces = Pieces::after(&prompt, tokenizer);
     let (mut tokens, mut text, mut is_ended) = (Vec::new(), String::new(), false);
     let mut scores = model.advance(&prompt, &mut cache, &mut tape)?;
     let prompt_seconds = start.elapsed().as_secs_f64();

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use interop::tokenizer::Tokenizer;
 use models::{Batch, Decoder};
 use nn::{Sequences, Tape};
 
@@ -12,7 +13,7 @@ use super::loss::HeldOutLoss;
 use super::progress::Progress;
 use crate::data::{evaluation_windows, read};
 use crate::error::{Error, Result};
-use crate::vocabulary::{Vocabulary, read_ids};
+use crate::vocabulary::{encode, read_ids};
 
 /// The loss over some windows of a text, whose tokens are bytes or numbers.
 ///
@@ -140,13 +141,14 @@ impl fmt::Display for Evaluation {
 pub fn evaluate_file(request: &EvaluationRequest) -> Result<Evaluation> {
     let start = Instant::now();
     let text = read(&request.data)?;
-    let model = interop::open(&request.model)?.decoder;
-    let vocabulary = Vocabulary::open(&request.model, model.config().vocabulary)?;
+    let model = interop::open(&request.model)?;
     let (tokens, is_bytes) = if request.is_ids {
         let what = request.data.display().to_string();
         (read_ids(&what, &String::from_utf8_lossy(&text))?, false)
     } else {
-        (vocabulary.encode(&text, &request.model)?, matches!(vocabulary, Vocabulary::Bytes))
+        let tokenizer = Tokenizer::open(&request.model, model.config().vocabulary)?;
+        let is_bytes = tokenizer.as_ref().is_some_and(Tokenizer::is_bytes);
+        (encode(tokenizer.as_ref(), &text, &request.model)?, is_bytes)
     };
     let positions = model.config().positions;
     let length = request.length.unwrap_or(positions.min(LENGTH));
