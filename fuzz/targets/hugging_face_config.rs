@@ -11,5 +11,6 @@ const WEIGHTS: &[u8] = include_bytes!("../seeds/hugging_face_weights/llama.safet
 fuzz_target!(|data: &[u8]| {
     with_file(&[("model.safetensors", WEIGHTS)], "config.json", data, |directory| {
         let _ = load::<f32>(directory, Weights::Frozen);
+        let _ = interop::end_tokens(directory);
     });
 });

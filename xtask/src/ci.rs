@@ -4,6 +4,7 @@ use std::error::Error;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::fuzz;
 use crate::gradcheck;
 use crate::layers;
 use crate::process::{cargo, run as run_command};
@@ -48,6 +49,10 @@ fn steps(workspace: &Workspace) -> Vec<Step> {
     for member in workspace.members.iter().filter(|member| member.downstream_of().is_some()) {
         let build = cargo(&["build", "--package", &member.name]);
         steps.push(Step::command(format!("build {}", member.name), build));
+    }
+    if fuzz::can_build() {
+        steps
+            .push(Step { name: "fuzz".into(), check: Box::new(|| fuzz::run(fuzz::Args::smoke())) });
     }
     steps
 }
@@ -114,7 +119,7 @@ mod tests {
         let downstream = workspace.members.iter().filter(|m| m.downstream_of().is_some()).count();
         let names: Vec<String> = steps(&workspace).into_iter().map(|step| step.name).collect();
         assert_eq!(names[..5], ["fmt", "clippy", "doc", "layers", "gradcheck"]);
-        assert_eq!(names.len(), 5 + downstream);
+        assert_eq!(names.len(), 5 + downstream + usize::from(fuzz::can_build()));
         assert!(downstream > 0);
     }
 }

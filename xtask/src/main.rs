@@ -8,6 +8,7 @@ mod ci;
 mod compare_revisions;
 mod evidence;
 mod fixtures;
+mod fuzz;
 mod gradcheck;
 mod layers;
 mod lock;
@@ -39,6 +40,8 @@ enum Command {
     Evidence(evidence::Args),
     /// Work out reference numbers for the parity gate, without any code of the crates
     Fixtures(fixtures::Args),
+    /// Hand made-up bytes to every reader of files
+    Fuzz(fuzz::Args),
     /// Check every backward against the derivative of its forward
     Gradcheck(gradcheck::Args),
     /// Check that crates depend downward only, stay light, and stand in ARCHITECTURE.md
@@ -54,6 +57,7 @@ fn main() -> ExitCode {
         Command::CompareRevisions(args) => compare_revisions::run(args),
         Command::Evidence(args) => evidence::run(args),
         Command::Fixtures(args) => fixtures::run(args),
+        Command::Fuzz(args) => fuzz::run(args),
         Command::Gradcheck(args) => gradcheck::run(args),
         Command::Layers(args) => layers::run(args),
         Command::Parity(args) => parity::run(args),

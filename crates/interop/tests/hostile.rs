@@ -7,11 +7,14 @@ use half::bf16;
 use interop::{Problem, Tensors};
 use ternary_core::{Granularity, Packing, Scales, TernaryMatrix};
 
-/// Reads a file, asserting that no single request for memory is beyond what its size explains: a trit
-/// and a scale of four bytes may take a line of 64, and a vector may have doubled.
+/// Reads a file, asserting that no single request for memory is beyond what its size explains, nor all that is held
+/// together: a trit and a scale of four bytes may take a line of 64, and a vector may have doubled.
 fn read(file: &[u8]) -> Result<Tensors, Problem> {
-    let (result, largest) = watching::largest_request(|| Tensors::from_bytes(file));
-    assert!(largest <= 4096 + 64 * file.len(), "{largest} bytes for a file of {}", file.len());
+    let (result, memory) = watching::watched(|| Tensors::from_bytes(file));
+    let watching::Memory { largest, passing } = memory;
+    let limit = 4096 + 64 * file.len();
+    assert!(largest <= limit, "{largest} bytes for a file of {}", file.len());
+    assert!(passing <= 2 * limit as isize, "{passing} bytes for a file of {}", file.len());
     result
 }
 

@@ -90,6 +90,19 @@ fn texts_and_tokens_that_do_not_fit_are_refused() {
     }
 }
 
+#[test]
+fn where_the_crate_of_tokenizers_panics_there_is_an_error() {
+    let mut description = description();
+    description["post_processor"] = json!({
+        "type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "a", "type_id": 0}}],
+        "pair": [], "special_tokens": {"b": {"id": "a", "ids": [0], "tokens": ["a"]}}
+    });
+    let directory = write(&description.to_string());
+    let tokenizer = Tokenizer::open(directory.path(), 260).unwrap().unwrap();
+    let error = tokenizer.encode(b"hello").unwrap_err().to_string();
+    assert!(error.contains("tokenizer.json: text to tokens: "), "{error}");
+}
+
 proptest! {
     // A failure is told, and kept in no file.
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]

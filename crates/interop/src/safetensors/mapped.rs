@@ -29,10 +29,10 @@ impl MappedFile {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
         }
         let file = File::open(path)?;
-        // SAFETY: the map is private to this value and only read. That nobody changes the file while it
-        // lives is what the callers' documentation asks for; no process can promise it for another, and
-        // no reference outlives a call of `as_ref`, whose bytes are numbers or text that is checked
-        // after it was copied: changed bytes are other numbers, in no invariant of any type.
+        // SAFETY: the map is only read, and unmapped when this value is dropped, which every slice of it
+        // borrows. That nobody changes the file meanwhile is asked for in the documentation, for no process
+        // can promise it for another; should it happen all the same, nothing relies on the bytes: text is copied
+        // before it is checked and read, and everything else is numbers, of which any bytes make one.
         let map = unsafe { Mmap::map(&file)? };
         Ok(Self { map })
     }

@@ -33,7 +33,9 @@ impl<F: AsRef<[u8]>> Container<F> {
     pub(crate) fn new(file: F) -> Result<Self, Problem> {
         let (header, data) = split(file.as_ref())?;
         let start = file.as_ref().len() - data.len();
-        let header: Header = serde_json::from_slice(header)
+        // A copy: text that was found to be UTF-8 must stay so, and a mapped file may change.
+        let header = header.to_vec();
+        let header: Header = serde_json::from_slice(&header)
             .map_err(|source| Problem::Json { what: "header", source })?;
         let metadata = header.metadata.unique("entry of the metadata")?;
         let entries = header.entries.unique("tensor")?;

@@ -7,6 +7,7 @@ use std::path::Path;
 use crate::directory::{
     Model, Tensor, dense, experts, file, hybrid, numbers, shard_name, write_index,
 };
+use crate::watching::watched;
 use interop::hugging_face::{Weights, load};
 use interop::{Error, Kind};
 use models::Decoder;
@@ -19,7 +20,8 @@ const CONSTANT: usize = 8 << 20;
 /// Reads a directory, asserting that no single request for memory is beyond what its files explain: a key of
 /// a document may take a node of a tree, and a vector may have doubled.
 fn read(directory: &Path) -> Result<Decoder<f32>, Error> {
-    let (result, largest) = crate::watching::largest_request(|| load(directory, Weights::Frozen));
+    let (result, memory) = watched(|| load(directory, Weights::Frozen));
+    let largest = memory.largest;
     let lengths = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().metadata().unwrap());
     let bytes: u64 = lengths.map(|metadata| metadata.len()).sum();
     let limit = CONSTANT + 64 * bytes as usize;

@@ -6,6 +6,7 @@ use std::path::Path;
 use crate::directory::{
     Model, Tensor, dense, experts, fuse_delta_net, fuse_experts, hybrid, numbers,
 };
+use crate::watching::watched;
 use interop::Kind;
 use interop::hugging_face::{Weights, load, load_changed};
 use models::{Decoder, DecoderConfig, Initial, Start, WeightKind};
@@ -184,6 +185,22 @@ fn weights_train_or_stay_as_they_are() {
     let count = model.tensors.values().map(|tensor| tensor.bytes.len() / 4);
     assert_eq!(trained.parameters().numbers(), count.sum::<usize>());
     assert_eq!(bits(&frozen), bits(&trained));
+}
+
+#[test]
+fn beside_the_weights_reading_takes_no_memory_of_their_size() {
+    let mut model = dense("llama", "BF16");
+    model.config["vocab_size"] = json!(50_000);
+    for name in ["model.embed_tokens.weight", "lm_head.weight"] {
+        let tensor = Tensor::new("BF16", &[50_000, 12], &numbers(name, 600_000));
+        model.tensors.insert(name.to_owned(), tensor);
+    }
+    let directory = write(&model);
+    let read = || load::<f32>(directory.path(), Weights::Frozen).unwrap();
+    let (decoder, memory) = watched(read);
+    let passing = memory.passing;
+    assert_eq!(decoder.config().vocabulary, 50_000);
+    assert!(passing < 100_000, "{passing} bytes beside the weights, tables of 2400000");
 }
 
 #[test]
