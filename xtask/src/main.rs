@@ -7,9 +7,11 @@ mod bench;
 mod ci;
 mod compare_revisions;
 mod evidence;
+mod fixtures;
 mod gradcheck;
 mod layers;
 mod lock;
+mod parity;
 mod process;
 mod workspace;
 
@@ -35,10 +37,14 @@ enum Command {
     CompareRevisions(compare_revisions::Args),
     /// Train in every way there is, one run after the other, and print the table of their losses
     Evidence(evidence::Args),
+    /// Work out reference numbers for the parity gate, without any code of the crates
+    Fixtures(fixtures::Args),
     /// Check every backward against the derivative of its forward
     Gradcheck(gradcheck::Args),
     /// Check that crates depend downward only, stay light, and stand in ARCHITECTURE.md
     Layers(layers::Args),
+    /// Hold layers and models to reference numbers, and their forms to each other
+    Parity(parity::Args),
 }
 
 fn main() -> ExitCode {
@@ -47,8 +53,10 @@ fn main() -> ExitCode {
         Command::Ci(args) => ci::run(args),
         Command::CompareRevisions(args) => compare_revisions::run(args),
         Command::Evidence(args) => evidence::run(args),
+        Command::Fixtures(args) => fixtures::run(args),
         Command::Gradcheck(args) => gradcheck::run(args),
         Command::Layers(args) => layers::run(args),
+        Command::Parity(args) => parity::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,14 +1,13 @@
 //! Tensors as arrays of a container, and back.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
-use half::bf16;
-use ternary_core::{PackedTrits, Scales, TernaryMatrix};
+use half::{bf16, f16};
+use ternary_core::{PackedTrits, Real, Scales, TernaryMatrix};
 
 use crate::description::Description;
 use crate::error::Problem;
-use crate::safetensors::{Array, Dtype, Part};
+use crate::safetensors::{Array, Container, Dtype, Part};
 
 /// The array of real numbers.
 pub(crate) fn real_part<'a>(name: String, shape: &[usize], values: &'a [f32]) -> Part<'a> {
@@ -37,11 +36,11 @@ pub(crate) fn matrix_parts<'a>(
     parts
 }
 
-/// Puts a matrix together from its description and the arrays that belong to it.
-pub(crate) fn read_matrix(
+/// Puts a matrix together from its description and the arrays that belong to it, which are taken out.
+pub(crate) fn read_matrix<F: AsRef<[u8]>>(
     name: &str,
     text: &str,
-    arrays: &mut BTreeMap<String, Array<'_>>,
+    container: &mut Container<F>,
 ) -> Result<TernaryMatrix, Problem> {
     let core = |source| Problem::Tensor { tensor: name.to_owned(), source };
     let description: Description = text.parse().map_err(|()| {
@@ -49,12 +48,13 @@ pub(crate) fn read_matrix(
         Problem::of_tensor(name, "description", expected, format!("{text:?}"))
     })?;
     let layout = description.layout().map_err(core)?;
-    let codes = take_array(name, Dtype::U8, &description.codes_shape(), arrays)?;
+    let codes = take_array(name, Dtype::U8, &description.codes_shape(), container)?;
     let shape = description.scales_shape().map_err(core)?;
     let mut scales = Vec::new();
     for suffix in description.scale_suffixes() {
         let name = format!("{name}{suffix}");
-        scales.push(read_reals(&name, &take_array(&name, Dtype::F32, &shape, arrays)?)?);
+        let array = take_array(&name, Dtype::F32, &shape, container)?;
+        scales.push(read_reals(&name, array.dtype, container.bytes(&array))?);
     }
     let granularity = description.granularity;
     let first = scales.remove(0);
@@ -62,18 +62,18 @@ pub(crate) fn read_matrix(
         None => Scales::symmetric(granularity, first),
         Some(positive) => Scales::asymmetric(granularity, first, positive),
     };
-    let codes = PackedTrits::from_row_major(layout, codes.bytes).map_err(core)?;
+    let codes = PackedTrits::from_row_major(layout, container.bytes(&codes)).map_err(core)?;
     TernaryMatrix::new(codes, scales.map_err(core)?).map_err(core)
 }
 
-fn take_array<'a>(
+fn take_array<F>(
     name: &str,
     dtype: Dtype,
     shape: &[usize],
-    arrays: &mut BTreeMap<String, Array<'a>>,
-) -> Result<Array<'a>, Problem> {
+    container: &mut Container<F>,
+) -> Result<Array, Problem> {
     let missing = || Problem::Missing { what: "tensor", name: name.to_owned() };
-    let array = arrays.remove(name).ok_or_else(missing)?;
+    let array = container.arrays.remove(name).ok_or_else(missing)?;
     if array.dtype == dtype && array.shape == shape {
         return Ok(array);
     }
@@ -81,29 +81,34 @@ fn take_array<'a>(
     Err(Problem::of_tensor(name, "type and shape", format!("{dtype} {shape:?}"), found))
 }
 
-/// The finite numbers of an array.
-pub(crate) fn read_reals(name: &str, array: &Array<'_>) -> Result<Vec<f32>, Problem> {
-    let values = match array.dtype {
-        Dtype::F32 => numbers(array.bytes, f32::from_le_bytes),
-        Dtype::Bf16 => numbers(array.bytes, |bytes| bf16::from_le_bytes(bytes).to_f32()),
-        Dtype::U8 => {
-            let found = "U8 without a description in the metadata";
-            return Err(Problem::of_tensor(name, "type", "F32 or BF16", found));
+/// The numbers of an array, which must be finite: what is not exact in `T` is rounded to the nearest.
+pub(crate) fn read_reals<T: Real>(
+    name: &str,
+    dtype: Dtype,
+    bytes: &[u8],
+) -> Result<Vec<T>, Problem> {
+    let values = match dtype {
+        Dtype::F64 => numbers(bytes, |bytes| T::from_f64(f64::from_le_bytes(bytes))),
+        Dtype::F32 => numbers(bytes, |bytes| T::from_f32(f32::from_le_bytes(bytes))),
+        Dtype::F16 => numbers(bytes, |bytes| T::from_f32(f16::from_le_bytes(bytes).to_f32())),
+        Dtype::Bf16 => numbers(bytes, |bytes| T::from_f32(bf16::from_le_bytes(bytes).to_f32())),
+        other => {
+            return Err(Problem::of_tensor(name, "type", "F64, F32, F16 or BF16", other));
         }
     };
     check_finite(name, &values)?;
     Ok(values)
 }
 
-fn numbers<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+fn numbers<const N: usize, T>(bytes: &[u8], number: impl Fn([u8; N]) -> T) -> Vec<T> {
     let (chunks, _) = bytes.as_chunks::<N>();
     chunks.iter().map(|&bytes| number(bytes)).collect()
 }
 
 /// Checks that all numbers of a tensor are finite.
-pub(crate) fn check_finite(name: &str, values: &[f32]) -> Result<(), Problem> {
+pub(crate) fn check_finite<T: Real>(name: &str, values: &[T]) -> Result<(), Problem> {
     let Some(index) = values.iter().position(|value| !value.is_finite()) else { return Ok(()) };
-    let value = f64::from(values[index]);
+    let value = values[index].to_f64();
     let source = ternary_core::Error::NonFinite { what: "numbers", index, value };
     Err(Problem::Tensor { tensor: name.to_owned(), source })
 }

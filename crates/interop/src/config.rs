@@ -1,14 +1,23 @@
 //! `config.json`: the shape of a model, under the names that Hugging Face gives such things.
 
+mod file;
+mod layers;
+#[cfg(test)]
+mod tests;
+
 use std::num::NonZeroUsize;
 
-use models::{DecoderConfig, Mixture};
+use models::DecoderConfig;
 use nn::{Activations, Nonlinearity};
-use serde::{Deserialize, Serialize};
 
+use self::file::{File, HiddenAct, KeptActivations, Quantisation};
+use self::layers::{delta_nets, layer_types, mixture};
 use crate::error::Problem;
 
-const MODEL_TYPE: &str = "ternary";
+/// The `model_type` of directories of this layout.
+pub(crate) const MODEL_TYPE: &str = "ternary";
+/// Numbers in a head at the most.
+const MAX_HEAD_WIDTH: usize = 1 << 16;
 const ARCHITECTURE: &str = "TernaryForCausalLM";
 
 /// What is known of a model before its weights are read.
@@ -20,67 +29,6 @@ pub(crate) struct Config {
     pub(crate) activations: Option<Activations>,
 }
 
-/// The file. Every key must be there, and no other.
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    architectures: Vec<String>,
-    model_type: String,
-    vocab_size: usize,
-    hidden_size: usize,
-    num_hidden_layers: usize,
-    num_attention_heads: usize,
-    num_key_value_heads: usize,
-    head_dim: usize,
-    intermediate_size: usize,
-    hidden_act: HiddenAct,
-    max_position_embeddings: usize,
-    rope_theta: f64,
-    rms_norm_eps: f64,
-    use_sub_norms: bool,
-    tie_word_embeddings: bool,
-    /// Only with per-layer embeddings; the key is Gemma 3n's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    hidden_size_per_layer_input: Option<NonZeroUsize>,
-    /// Only with experts; then all five.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    num_experts: Option<usize>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    num_experts_per_tok: Option<usize>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    use_shared_expert: Option<bool>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    router_aux_loss_coef: Option<f64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    router_z_loss_coef: Option<f64>,
-    /// Only with ternary weights.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    quantization_config: Option<Quantisation>,
-}
-
-/// The nonlinearity of the feed-forward nets, by the name of its function.
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum HiddenAct {
-    Silu,
-    Relu2,
-    Gelu,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Quantisation {
-    quant_method: String,
-    activations: KeptActivations,
-}
-
-#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum KeptActivations {
-    Int8,
-    Real,
-}
-
 impl Config {
     /// The file's contents.
     ///
@@ -89,6 +37,7 @@ impl Config {
     pub(crate) fn to_json(&self) -> Result<Vec<u8>, Problem> {
         let decoder = &self.decoder;
         check(decoder)?;
+        let (mixture, delta) = (decoder.mixture.as_ref(), decoder.delta.as_ref());
         let quantization_config = self.activations.map(|activations| Quantisation {
             quant_method: MODEL_TYPE.into(),
             activations: match activations {
@@ -105,6 +54,10 @@ impl Config {
             num_attention_heads: decoder.heads,
             num_key_value_heads: decoder.key_heads,
             head_dim: decoder.head_width,
+            rotary_dim: Some(decoder.rotary_width).filter(|&width| width != decoder.head_width),
+            attn_output_gate: decoder.gated_attention,
+            use_qk_norm: decoder.head_norms,
+            use_shifted_norms: decoder.shifted_norms,
             intermediate_size: decoder.feed_forward,
             hidden_act: match decoder.nonlinearity {
                 Nonlinearity::SwiGlu => HiddenAct::Silu,
@@ -117,11 +70,22 @@ impl Config {
             use_sub_norms: decoder.sub_norms,
             tie_word_embeddings: decoder.tied_head,
             hidden_size_per_layer_input: NonZeroUsize::new(decoder.per_layer),
-            num_experts: decoder.mixture.as_ref().map(|mixture| mixture.experts),
-            num_experts_per_tok: decoder.mixture.as_ref().map(|mixture| mixture.used),
-            use_shared_expert: decoder.mixture.as_ref().map(|mixture| mixture.shared.is_some()),
-            router_aux_loss_coef: decoder.mixture.as_ref().map(|mixture| mixture.balance),
-            router_z_loss_coef: decoder.mixture.as_ref().map(|mixture| mixture.z),
+            num_experts: mixture.map(|mixture| mixture.experts),
+            num_experts_per_tok: mixture.map(|mixture| mixture.used),
+            moe_intermediate_size: mixture.map(|mixture| mixture.width),
+            router_aux_loss_coef: mixture.map(|mixture| mixture.balance),
+            router_z_loss_coef: mixture.map(|mixture| mixture.z),
+            shared_expert_intermediate_size: mixture.and_then(|mixture| mixture.shared),
+            mlp_only_layers: mixture
+                .map(|mixture| mixture.dense_layers.clone())
+                .filter(|layers| !layers.is_empty()),
+            layer_types: delta.map(|delta| layer_types(delta, decoder.layers)),
+            linear_num_key_heads: delta.map(|delta| delta.key_heads),
+            linear_num_value_heads: delta.map(|delta| delta.value_heads),
+            linear_key_head_dim: delta.map(|delta| delta.key_width),
+            linear_value_head_dim: delta.map(|delta| delta.value_width),
+            linear_conv_kernel_dim: delta.map(|delta| delta.kernel),
+            use_fused_linear_projections: delta.map(|delta| delta.is_fused),
             quantization_config,
         };
         let mut json = serde_json::to_vec_pretty(&file)
@@ -149,7 +113,6 @@ impl Config {
                 })
             }
         };
-        let mixture = mixture(&file)?;
         let decoder = DecoderConfig {
             vocabulary: file.vocab_size,
             width: file.hidden_size,
@@ -157,11 +120,11 @@ impl Config {
             heads: file.num_attention_heads,
             key_heads: file.num_key_value_heads,
             head_width: file.head_dim,
-            rotary_width: file.head_dim,
-            gated_attention: false,
-            head_norms: false,
-            shifted_norms: false,
-            delta: None,
+            rotary_width: file.rotary_dim.unwrap_or(file.head_dim),
+            gated_attention: file.attn_output_gate,
+            head_norms: file.use_qk_norm,
+            shifted_norms: file.use_shifted_norms,
+            delta: delta_nets(&file)?,
             feed_forward: file.intermediate_size,
             nonlinearity: match file.hidden_act {
                 HiddenAct::Silu => Nonlinearity::SwiGlu,
@@ -174,42 +137,11 @@ impl Config {
             sub_norms: file.use_sub_norms,
             tied_head: file.tie_word_embeddings,
             per_layer: file.hidden_size_per_layer_input.map_or(0, NonZeroUsize::get),
-            mixture,
+            mixture: mixture(&file)?,
         };
         check(&decoder)?;
         Ok(Self { decoder, activations })
     }
-}
-
-/// The keys of a mixture: all of them, or none.
-fn mixture(file: &File) -> Result<Option<Mixture>, Problem> {
-    let File { num_experts, num_experts_per_tok, use_shared_expert, .. } = *file;
-    let File { router_aux_loss_coef, router_z_loss_coef, .. } = *file;
-    let given = [
-        ("num_experts", num_experts.is_some()),
-        ("num_experts_per_tok", num_experts_per_tok.is_some()),
-        ("use_shared_expert", use_shared_expert.is_some()),
-        ("router_aux_loss_coef", router_aux_loss_coef.is_some()),
-        ("router_z_loss_coef", router_z_loss_coef.is_some()),
-    ];
-    if let (Some(experts), Some(used), Some(shared), Some(balance), Some(z)) = (
-        num_experts,
-        num_experts_per_tok,
-        use_shared_expert,
-        router_aux_loss_coef,
-        router_z_loss_coef,
-    ) {
-        let width = file.intermediate_size;
-        let shared = shared.then_some(width);
-        let dense_layers = Vec::new();
-        return Ok(Some(Mixture { experts, used, width, shared, dense_layers, balance, z }));
-    }
-    if let Some((present, _)) = given.into_iter().find(|&(_, is_given)| is_given) {
-        let missing = given.into_iter().find(|&(_, is_given)| !is_given);
-        let missing = missing.map_or("", |(key, _)| key);
-        return Err(Problem::mismatch(missing, format!("a value beside {present}"), "nothing"));
-    }
-    Ok(None)
 }
 
 fn expect(key: &str, expected: &str, found: &str) -> Result<(), Problem> {
@@ -217,13 +149,19 @@ fn expect(key: &str, expected: &str, found: &str) -> Result<(), Problem> {
 }
 
 /// Checks the shape, and names what does not fit by its key in the file.
-fn check(decoder: &DecoderConfig) -> Result<(), Problem> {
+pub(crate) fn check(decoder: &DecoderConfig) -> Result<(), Problem> {
     decoder.check().map_err(|error| match error {
         models::Error::Config { field, expected, found } => {
             Problem::mismatch(key(field), expected, found)
         }
         other => other.into(),
-    })
+    })?;
+    // Angles are made before the first tensor of a head is looked for.
+    let width = decoder.head_width;
+    if width > MAX_HEAD_WIDTH {
+        return Err(Problem::mismatch("head_dim", format!("at most {MAX_HEAD_WIDTH}"), width));
+    }
+    Ok(())
 }
 
 /// The key of a field of [`DecoderConfig`].
@@ -240,166 +178,20 @@ fn key(field: &'static str) -> &'static str {
         "rotary_base" => "rope_theta",
         "norm_epsilon" => "rms_norm_eps",
         "per_layer" => "hidden_size_per_layer_input",
+        "rotary_width" => "rotary_dim",
+        "delta.key_heads" => "linear_num_key_heads",
+        "delta.value_heads" => "linear_num_value_heads",
+        "delta.key_width" => "linear_key_head_dim",
+        "delta.value_width" => "linear_value_head_dim",
+        "delta.kernel" => "linear_conv_kernel_dim",
+        "delta.attention_layers" => "layer_types",
+        "mixture.width" => "moe_intermediate_size",
+        "mixture.shared" => "shared_expert_intermediate_size",
+        "mixture.dense_layers" => "mlp_only_layers",
         "mixture.experts" => "num_experts",
         "mixture.used" => "num_experts_per_tok",
         "mixture.balance" => "router_aux_loss_coef",
         "mixture.z" => "router_z_loss_coef",
         other => other,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MIXTURE: Mixture = Mixture {
-        experts: 4,
-        used: 2,
-        width: 384,
-        shared: Some(384),
-        dense_layers: Vec::new(),
-        balance: 0.01,
-        z: 1e-3 / 3.0,
-    };
-
-    fn tiny() -> Config {
-        Config { decoder: DecoderConfig::tiny(), activations: Some(Activations::Int8) }
-    }
-
-    #[test]
-    fn every_shape_is_read_as_it_was_written_numbers_in_all_their_bits() {
-        let nonlinearities = [Nonlinearity::SwiGlu, Nonlinearity::ReluSquared, Nonlinearity::Gelu];
-        for (index, nonlinearity) in nonlinearities.into_iter().enumerate() {
-            let decoder = DecoderConfig {
-                nonlinearity,
-                rotary_base: 10_000.0 + 0.1 * index as f64 + f64::EPSILON * 8192.0,
-                norm_epsilon: 1e-6 / 3.0,
-                sub_norms: index == 1,
-                tied_head: index == 2,
-                per_layer: 8 * index,
-                mixture: (index > 0)
-                    .then_some(Mixture { shared: (index == 1).then_some(384), ..MIXTURE }),
-                ..DecoderConfig::tiny()
-            };
-            for activations in [None, Some(Activations::Int8), Some(Activations::Real)] {
-                let config = Config { decoder: decoder.clone(), activations };
-                assert_eq!(Config::from_json(&config.to_json().unwrap()).unwrap(), config);
-            }
-        }
-    }
-
-    #[test]
-    fn what_does_not_fit_is_named_by_its_key() {
-        let json = String::from_utf8(tiny().to_json().unwrap()).unwrap();
-        for (from, to, message) in [
-            (
-                r#""num_key_value_heads": 2"#,
-                r#""num_key_value_heads": 3"#,
-                "num_key_value_heads: expected a divisor of heads, found 3",
-            ),
-            (
-                r#""vocab_size": 256"#,
-                r#""vocab_size": 4294967296"#,
-                "vocab_size: expected 1 to 2147483647, found 4294967296",
-            ),
-            (
-                r#""vocab_size": 256"#,
-                r#""vocab_size": -1"#,
-                "configuration: invalid value: integer `-1`, expected usize at line",
-            ),
-            (
-                r#""rope_theta": 10000.0"#,
-                r#""rope_theta": 1e400"#,
-                "configuration: number out of range at line",
-            ),
-            (
-                r#""rope_theta": 10000.0"#,
-                r#""rope_theta": 0"#,
-                "rope_theta: expected a finite number above 1, found 0",
-            ),
-            (
-                r#""vocab_size": 256"#,
-                r#""vocab_size": 256, "vocab_size": 256"#,
-                "configuration: duplicate field `vocab_size` at line",
-            ),
-            (
-                r#""vocab_size": 256,"#,
-                r#""vocab_size": 256, "bias": true,"#,
-                "configuration: unknown field `bias`, expected one of",
-            ),
-            (r#""vocab_size": 256,"#, "", "configuration: missing field `vocab_size` at line"),
-            (
-                r#""hidden_act": "silu""#,
-                r#""hidden_act": "tanh""#,
-                "configuration: unknown variant `tanh`, expected one of `silu`, `relu2`, `gelu`",
-            ),
-            (
-                r#""model_type": "ternary""#,
-                r#""model_type": "llama""#,
-                "model_type: expected ternary, found llama",
-            ),
-            (r#""TernaryForCausalLM""#, "", "architectures: expected TernaryForCausalLM, found "),
-            (
-                r#""quant_method": "ternary""#,
-                r#""quant_method": "bitnet""#,
-                "quantization_config.quant_method: expected ternary, found bitnet",
-            ),
-        ] {
-            assert!(json.contains(from), "{from} in {json}");
-            let error = Config::from_json(json.replacen(from, to, 1).as_bytes()).unwrap_err();
-            assert!(error.to_string().starts_with(message), "{message}: {error}");
-        }
-    }
-
-    #[test]
-    fn keys_of_a_mixture_that_do_not_fit_are_named() {
-        let mut config = tiny();
-        config.decoder.mixture = Some(MIXTURE);
-        let json = String::from_utf8(config.to_json().unwrap()).unwrap();
-        for (from, to, message) in [
-            (r#""num_experts": 4"#, r#""num_experts": 0"#, "num_experts: expected 1 to 2147483647"),
-            (
-                r#""num_experts_per_tok": 2"#,
-                r#""num_experts_per_tok": 5"#,
-                "num_experts_per_tok: expected 1 to the number of experts, found 5",
-            ),
-            (
-                r#""num_experts": 4"#,
-                r#""num_experts": -4"#,
-                "configuration: invalid value: integer `-4`",
-            ),
-            (
-                r#""use_shared_expert": true"#,
-                r#""use_shared_expert": 1"#,
-                "configuration: invalid type: integer `1`, expected a boolean",
-            ),
-            (
-                r#""router_aux_loss_coef": 0.01"#,
-                r#""router_aux_loss_coef": -0.01"#,
-                "router_aux_loss_coef: expected a finite number of at least 0, found -0.01",
-            ),
-            (
-                r#""num_experts": 4,"#,
-                "",
-                "num_experts: expected a value beside num_experts_per_tok",
-            ),
-            (
-                r#""use_shared_expert": true,"#,
-                "",
-                "use_shared_expert: expected a value beside num_experts, found nothing",
-            ),
-        ] {
-            assert!(json.contains(from), "{from} in {json}");
-            let error = Config::from_json(json.replacen(from, to, 1).as_bytes()).unwrap_err();
-            assert!(error.to_string().starts_with(message), "{message}: {error}");
-        }
-    }
-
-    #[test]
-    fn a_shape_that_no_model_can_have_is_not_written() {
-        let mut config = tiny();
-        config.decoder.norm_epsilon = f64::NAN;
-        let error = config.to_json().unwrap_err().to_string();
-        assert_eq!(error, "rms_norm_eps: expected 0 to 1, found NaN");
     }
 }

@@ -2,19 +2,20 @@
 
 use std::path::Path;
 
-use models::{Decoder, DecoderConfig, Numbers, Role, WeightSource};
+use models::{Decoder, Numbers, Role, WeightSource};
 use nn::{Activations, Dense, Lookup, Module, Parameters, Projection, TernaryLinear, Values};
+use ternary_core::Real;
 
 use crate::config::Config;
 use crate::directory::{Reader, Writer};
 use crate::error::{Error, Problem, Result};
 use crate::tensors::{Tensor, Tensors};
 
-const CONFIG: &str = "config.json";
-const WEIGHTS: &str = "model.safetensors";
+pub(crate) const CONFIG: &str = "config.json";
+pub(crate) const WEIGHTS: &str = "model.safetensors";
 /// What the names of a projection's tensors end in.
-const WEIGHT: &str = ".weight";
-const BIAS: &str = ".bias";
+pub(crate) const WEIGHT: &str = ".weight";
+pub(crate) const BIAS: &str = ".bias";
 
 /// Writes a model to a directory, over the one that may be there. The weights are those that the model
 /// computes with; latent weights and learned levels are left out, and a layer on a ramp (λ < 1) is saved as the ternary
@@ -46,7 +47,6 @@ pub fn load(directory: &Path) -> Result<Decoder<f32>> {
     let in_weights = |problem: Problem| problem.in_file(&reader.path(WEIGHTS));
     let config = Config::from_json(&reader.read(CONFIG)?).map_err(in_config)?;
     let file = reader.read(WEIGHTS)?;
-    check_positions(&config.decoder, file.len()).map_err(in_config)?;
     let tensors = Tensors::from_bytes(&file).map_err(in_weights)?;
     drop(file);
     let mut source = Source { tensors, activations: config.activations };
@@ -87,18 +87,6 @@ fn collect(model: &Decoder<f32>) -> Result<(Tensors, Option<Activations>), Probl
         }
     });
     result.map(|()| (tensors, common))
-}
-
-/// Nothing in the weights bears the number of positions out, but a table is made for them: numbers in it
-/// may be a multiple of the bytes in the file, or as many as every machine has room for.
-fn check_positions(config: &DecoderConfig, file_bytes: usize) -> Result<(), Problem> {
-    let numbers = config.positions.saturating_mul(config.head_width);
-    let limit = file_bytes.saturating_mul(16).max(1 << 24);
-    if numbers <= limit {
-        return Ok(());
-    }
-    let expected = format!("at most {limit} for weights of {file_bytes} bytes");
-    Err(Problem::mismatch("max_position_embeddings · head_dim", expected, numbers))
 }
 
 /// The tensors of a file as weights.
@@ -156,11 +144,11 @@ impl Source {
 }
 
 /// A dense layer with the bias of a file.
-fn with_bias(
-    layer: Dense<f32>,
-    values: &[f32],
+pub(crate) fn with_bias<T: Real>(
+    layer: Dense<T>,
+    values: &[T],
     parameters: &mut Parameters,
-) -> Result<Dense<f32>, models::Error> {
+) -> Result<Dense<T>, models::Error> {
     let mut layer = layer.with_bias(parameters)?;
     if let Some(bias) = layer.bias_mut() {
         bias.copy_from_slice(values);

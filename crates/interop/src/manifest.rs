@@ -130,8 +130,12 @@ impl Manifest {
 
 /// Whether a name means a file of the directory itself, and no file of this protocol.
 fn is_plain(name: &str) -> bool {
-    let itself = Path::new(name).file_name() == Some(OsStr::new(name));
-    itself && name != MANIFEST && !name.ends_with(NEW)
+    is_in_directory(name) && name != MANIFEST && !name.ends_with(NEW)
+}
+
+/// Whether a name leads to nothing but a file of the directory itself.
+pub(crate) fn is_in_directory(name: &str) -> bool {
+    Path::new(name).file_name() == Some(OsStr::new(name))
 }
 
 #[cfg(test)]

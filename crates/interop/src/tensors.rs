@@ -8,7 +8,7 @@ use ternary_core::TernaryMatrix;
 use crate::arrays::{check_finite, matrix_parts, read_matrix, read_reals, real_part};
 use crate::description::{Description, SCALE_SUFFIXES};
 use crate::error::Problem;
-use crate::safetensors::{self, Container, METADATA};
+use crate::safetensors::{self, Container, Dtype, METADATA};
 
 /// The key of the metadata that says which layout this is; no tensor is described under it.
 const FORMAT_KEY: &str = "format";
@@ -193,7 +193,8 @@ impl Tensors {
     /// # Errors
     /// [`Problem`] with the first thing that is wrong.
     pub fn from_bytes(file: &[u8]) -> Result<Self, Problem> {
-        let Container { mut metadata, mut arrays } = Container::from_bytes(file)?;
+        let mut container = Container::new(file)?;
+        let mut metadata = std::mem::take(&mut container.metadata);
         match metadata.remove(FORMAT_KEY) {
             Some(format) if format == FORMAT => {}
             other => {
@@ -203,11 +204,15 @@ impl Tensors {
         }
         let mut tensors = Self::new();
         for (name, text) in metadata {
-            let matrix = read_matrix(&name, &text, &mut arrays)?;
+            let matrix = read_matrix(&name, &text, &mut container)?;
             tensors.by_name.insert(name, Tensor::Ternary(matrix));
         }
-        for (name, array) in arrays {
-            let values = read_reals(&name, &array)?;
+        for (name, array) in std::mem::take(&mut container.arrays) {
+            if !matches!(array.dtype, Dtype::F32 | Dtype::Bf16) {
+                let found = format!("{} without a description in the metadata", array.dtype);
+                return Err(Problem::of_tensor(&name, "type", "F32 or BF16", found));
+            }
+            let values = read_reals(&name, array.dtype, container.bytes(&array))?;
             tensors.by_name.insert(name, Tensor::Real { shape: array.shape, values });
         }
         Ok(tensors)

@@ -1,44 +1,16 @@
 //! Files that somebody made to do harm: each is an error or what was asked for, and memory stays within
 //! a bound made from the file's size.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+mod watching;
 
 use half::bf16;
 use interop::{Problem, Tensors};
 use ternary_core::{Granularity, Packing, Scales, TernaryMatrix};
 
-/// The system's allocator, which remembers the largest single request of each thread.
-struct Watching;
-
-thread_local! {
-    static LARGEST: Cell<usize> = const { Cell::new(0) };
-}
-
-// SAFETY: every request is handed to the system's allocator as it came; beyond that a number of this
-// thread is written, which allocates nothing because it is const and needs no drop.
-unsafe impl GlobalAlloc for Watching {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LARGEST.set(LARGEST.get().max(layout.size()));
-        // SAFETY: the caller's promise about `layout` is the one needed.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        // SAFETY: the pointer came from `alloc` above, so from the system's allocator.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Watching = Watching;
-
 /// Reads a file, asserting that no single request for memory is beyond what its size explains: a trit
 /// and a scale of four bytes may take a line of 64, and a vector may have doubled.
 fn read(file: &[u8]) -> Result<Tensors, Problem> {
-    LARGEST.set(0);
-    let result = Tensors::from_bytes(file);
-    let largest = LARGEST.get();
+    let (result, largest) = watching::largest_request(|| Tensors::from_bytes(file));
     assert!(largest <= 4096 + 64 * file.len(), "{largest} bytes for a file of {}", file.len());
     result
 }
@@ -181,7 +153,17 @@ fn headers_that_lie_about_the_bytes_are_refused() {
             "tensor \"a\": bytes of its shape: expected what fits 64 bits, found 0 to 0",
         ),
         (a.clone(), 5, "bytes of all tensors: expected 4, found 5"),
-        (a.replace("F32", "I64"), 8, "tensor \"a\": type: expected F32, BF16 or U8, found I64"),
+        (
+            a.replace("F32", "I32"),
+            4,
+            "tensor \"a\": type: expected F32 or BF16, found I32 without a description",
+        ),
+        (
+            a.replace("F32", "F16").replace("[1]", "[2]"),
+            4,
+            "tensor \"a\": type: expected F32 or BF16, found F16 without a description",
+        ),
+        (a.replace("F32", "F4"), 4, "tensor \"a\": type: expected one of whole bytes, found F4"),
         (a.replace("[1]", "[-1]"), 4, "header: invalid value: integer `-1`, expected u64"),
         (a.replace("[1]", "[1.0]"), 4, "header: invalid type: floating point `1.0`, expected u64"),
         (a.replace("[0,4]", "[0,4,8]"), 4, "header: trailing characters"),

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use lora_backward::{
+    DeltaNetInputs, DeltaNetOptions, DeltaNetProjections, DeltaNetWeights, GatedDeltaNet,
+};
 use nn::ops::RotaryTable;
 use nn::{
     Attention, AttentionGate, AttentionOptions, AttentionProjections, BitMoe, Block, Compute,
@@ -9,7 +12,7 @@ use nn::{
     Parameters, PerLayerEmbedding, RmsNorm, ScaleSync, SharedExpert,
 };
 
-use crate::config::{DecoderConfig, Mixture};
+use crate::config::{DecoderConfig, DeltaNets, Mixture};
 use crate::error::Error;
 use crate::numbers::Numbers;
 use crate::source::{Role, WeightSource};
@@ -80,12 +83,48 @@ impl<T: Compute, S: WeightSource<T>> Builder<'_, T, S> {
     /// Attention, or a delta net.
     fn mixer(&mut self, index: usize, name: &str) -> Result<Box<dyn Layer<T>>, S::Error> {
         Ok(match self.config.delta_at(index) {
-            Some(_) => {
-                let (field, expected) = ("delta", "none");
-                return Err(Error::Config { field, expected, found: "some".to_owned() }.into());
-            }
+            Some(delta) => Box::new(self.delta_net(delta, &format!("{name}.linear_attn"))?),
             None => Box::new(self.attention(&format!("{name}.self_attn"))?),
         })
+    }
+
+    /// A gated delta net, under the names of Qwen3.5 or Qwen3-Next.
+    fn delta_net(&mut self, delta: &DeltaNets, name: &str) -> Result<GatedDeltaNet<T>, S::Error> {
+        let DeltaNets { key_heads, value_heads, key_width, value_width, kernel, .. } = *delta;
+        let (width, epsilon) = (self.config.width, self.config.norm_epsilon);
+        let (channels, values) = (delta.channels(), value_heads * value_width);
+        let mut project = |part: &str, shape| {
+            let name = format!("{name}.{part}");
+            self.source.projection(&name, shape, Role::Attention, self.parameters)
+        };
+        let input = if delta.is_fused {
+            DeltaNetInputs::Fused {
+                qkvz: project("in_proj_qkvz", [channels + values, width])?,
+                ba: project("in_proj_ba", [2 * value_heads, width])?,
+            }
+        } else {
+            DeltaNetInputs::Separate {
+                qkv: project("in_proj_qkv", [channels, width])?,
+                z: project("in_proj_z", [values, width])?,
+                b: project("in_proj_b", [value_heads, width])?,
+                a: project("in_proj_a", [value_heads, width])?,
+            }
+        };
+        let output = project("out_proj", [width, values])?;
+        let projections = DeltaNetProjections { input, output };
+        let mut numbers = |part: &str, shape: &[usize], kind| {
+            self.source.numbers(&format!("{name}.{part}"), shape, kind, self.parameters)
+        };
+        let weights = DeltaNetWeights {
+            conv: numbers("conv1d.weight", &[channels, 1, kernel], Numbers::Taps)?,
+            a_log: numbers("A_log", &[value_heads], Numbers::LogDecay)?,
+            dt_bias: numbers("dt_bias", &[value_heads], Numbers::DecayBias)?,
+            gain: numbers("norm.weight", &[value_width], Numbers::Gain)?,
+        };
+        let options =
+            DeltaNetOptions { key_heads, value_heads, key_width, value_width, kernel, epsilon };
+        let layer = GatedDeltaNet::new(name, projections, weights, options, self.parameters);
+        Ok(layer.map_err(Error::from)?)
     }
 
     fn attention(&mut self, name: &str) -> Result<Attention<T>, S::Error> {

@@ -1,8 +1,11 @@
 //! Decoders that go on where they stopped, and tapes that recompute.
 
-use models::{Batch, Decoder, DecoderConfig, Initial, Mixture, Shadow, WeightKind};
+use models::{Batch, Decoder, DecoderConfig, DeltaNets, Initial, Mixture, Shadow, WeightKind};
 use nn::ops::IGNORED;
-use nn::{BitLinearOptions, Context, Gradients, Passing, ScaleSync, Sequences, Tape};
+use nn::{
+    BitLinearOptions, Context, Gradients, Module, Passing, Recurrence, ScaleSync, Sequences, Tape,
+    Values,
+};
 
 const LENGTH: usize = 75;
 
@@ -28,6 +31,15 @@ fn shapes() -> [DecoderConfig; 4] {
     ]
 }
 
+/// Shapes with delta nets, in both layouts.
+fn hybrids() -> [DecoderConfig; 2] {
+    let separate = DecoderConfig { positions: 90, ..DecoderConfig::hybrid() };
+    let mut fused = DecoderConfig { layers: 2, sub_norms: false, ..separate.clone() };
+    let delta = fused.delta.take().unwrap();
+    fused.delta = Some(DeltaNets { is_fused: true, attention_layers: vec![1], ..delta });
+    [separate, fused]
+}
+
 fn kinds() -> [WeightKind; 2] {
     let ternary = WeightKind::Ternary {
         options: BitLinearOptions::default(),
@@ -39,9 +51,15 @@ fn kinds() -> [WeightKind; 2] {
     [WeightKind::Dense, ternary]
 }
 
-fn models() -> impl Iterator<Item = Decoder<f32>> {
-    let pairs = shapes().into_iter().flat_map(|shape| kinds().map(|kind| (shape.clone(), kind)));
+fn models(shapes: impl IntoIterator<Item = DecoderConfig>) -> impl Iterator<Item = Decoder<f32>> {
+    let pairs = shapes.into_iter().flat_map(|shape| kinds().map(|kind| (shape.clone(), kind)));
     pairs.map(|(shape, kind)| Decoder::build(shape, &mut Initial { seed: 5, kind }).unwrap())
+}
+
+fn is_dense(model: &Decoder<f32>) -> bool {
+    let mut is_dense = true;
+    model.visit(&mut |tensor| is_dense &= !matches!(tensor.values, Values::Ternary { .. }));
+    is_dense
 }
 
 fn tokens(count: usize) -> Vec<u32> {
@@ -51,7 +69,7 @@ fn tokens(count: usize) -> Vec<u32> {
 #[test]
 fn pieces_of_any_length_give_the_bits_of_the_whole() {
     let mut tape = Tape::inference();
-    for model in models() {
+    for model in models(shapes()) {
         let (count, tokens) = (2, tokens(2));
         let sequences = Sequences { count, length: LENGTH };
         let whole = model.scores(&tokens, sequences, &mut tape).unwrap();
@@ -73,6 +91,43 @@ fn pieces_of_any_length_give_the_bits_of_the_whole() {
 }
 
 #[test]
+fn hybrids_token_by_token_give_the_bits_of_a_whole_that_runs_so_and_the_numbers_of_chunks() {
+    let mut tape = Tape::inference();
+    for model in models(hybrids()) {
+        let (count, tokens) = (2, tokens(2));
+        let sequences = Sequences { count, length: LENGTH };
+        let chunks = Context { tokens: &tokens, ..sequences.into() };
+        let by_token = Context { recurrence: Recurrence::Tokens, ..chunks };
+        let chunks = model.scores_of(chunks, &mut tape).unwrap();
+        let whole = model.scores_of(by_token, &mut tape).unwrap();
+        let largest = whole.iter().fold(0.0_f32, |largest, score| largest.max(score.abs()));
+        // Of ternary models, codes of activations may round to the other side.
+        let limit = if is_dense(&model) { 1e-4 } else { 2e-2 } * largest;
+        for (a, b) in whole.iter().zip(&chunks) {
+            assert!((a - b).abs() <= limit, "{a} {b} {largest}");
+        }
+        let mut cache = model.cache(count);
+        let mut prompted = model.cache(count);
+        let column = |start: usize, length: usize| -> Vec<u32> {
+            (0..count).flat_map(|at| tokens[at * LENGTH + start..][..length].to_vec()).collect()
+        };
+        model.advance(&column(0, 70), &mut prompted, &mut tape).unwrap();
+        for at in 0..LENGTH {
+            let token = column(at, 1);
+            let found = model.advance(&token, &mut cache, &mut tape).unwrap();
+            for (row, found) in found.chunks(256).enumerate() {
+                assert!(found == &whole[(row * LENGTH + at) * 256..][..256], "{at}");
+            }
+            if at >= 70 {
+                let after = model.advance(&token, &mut prompted, &mut tape).unwrap();
+                assert!(found.iter().zip(&after).all(|(a, b)| (a - b).abs() <= limit));
+            }
+        }
+        assert_eq!((cache.position(), prompted.position()), (LENGTH, LENGTH));
+    }
+}
+
+#[test]
 fn a_cache_and_tokens_that_do_not_fit_are_refused_by_name() {
     let [first, .., last] = shapes();
     let [kind, _] = kinds();
@@ -80,7 +135,7 @@ fn a_cache_and_tokens_that_do_not_fit_are_refused_by_name() {
         |shape| Decoder::<f32>::build(shape, &mut Initial { seed: 5, kind: kind.clone() }).unwrap();
     let (model, other) = (build(first.clone()), build(DecoderConfig { layers: 3, ..last }));
     let mut tape = Tape::inference();
-    let mut error = |tokens: &[u32], cache: &mut _, tape: &mut Tape<f32>| {
+    let error = |tokens: &[u32], cache: &mut _, tape: &mut Tape<f32>| {
         model.advance(tokens, cache, tape).unwrap_err().to_string()
     };
     let found = error(&[1, 2, 3], &mut model.cache(2), &mut tape);
@@ -97,7 +152,7 @@ fn a_cache_and_tokens_that_do_not_fit_are_refused_by_name() {
 #[test]
 fn padding_after_the_tokens_changes_none_of_them_and_is_refused_before() {
     let mut tape = Tape::inference();
-    for model in models() {
+    for model in models(shapes()) {
         let tokens = tokens(1);
         let sequences = Sequences { count: 1, length: LENGTH };
         let mut mask = [true; LENGTH];
@@ -119,7 +174,7 @@ fn padding_after_the_tokens_changes_none_of_them_and_is_refused_before() {
 
 #[test]
 fn a_tape_that_recomputes_gives_the_same_bits_and_holds_less() {
-    for model in models() {
+    for model in models(shapes().into_iter().chain(hybrids())) {
         let tokens = tokens(2);
         let mut targets: Vec<u32> = tokens.iter().map(|token| (token + 1) % 256).collect();
         targets[LENGTH - 1] = IGNORED;
@@ -140,7 +195,7 @@ fn a_tape_that_recomputes_gives_the_same_bits_and_holds_less() {
 
 #[test]
 fn a_watch_is_told_of_mixers_and_blocks_there_and_back() {
-    let model = models().next().unwrap();
+    let model = models(shapes()).next().unwrap();
     let tokens = tokens(1);
     let sequences = Sequences { count: 1, length: LENGTH };
     let batch = Batch { sequences, tokens: &tokens, targets: &tokens };

@@ -1,6 +1,6 @@
 //! The gradient of a whole decoder is the slope of its loss.
 
-use models::{Batch, Decoder, DecoderConfig, Initial, Mixture, Shadow, WeightKind};
+use models::{Batch, Decoder, DecoderConfig, DeltaNets, Initial, Mixture, Shadow, WeightKind};
 use nn::ops::IGNORED;
 use nn::{
     BitLinearOptions, Gradients, Module, Nonlinearity, ScaleSync, Sequences, Tape, Update,
@@ -20,6 +20,30 @@ fn config(tied_head: bool, nonlinearity: Nonlinearity) -> DecoderConfig {
         nonlinearity,
         tied_head,
         ..DecoderConfig::tiny()
+    }
+}
+
+/// A delta net in the first layer, and in the second the attention of Qwen3.5.
+fn hybrid(is_fused: bool, mixture: Mixture) -> DecoderConfig {
+    let delta = DeltaNets {
+        key_heads: 2,
+        value_heads: 4,
+        key_width: 3,
+        value_width: 5,
+        kernel: 3,
+        is_fused,
+        attention_layers: vec![1],
+    };
+    DecoderConfig {
+        head_width: 6,
+        rotary_width: 2,
+        gated_attention: true,
+        head_norms: true,
+        shifted_norms: true,
+        sub_norms: false,
+        delta: Some(delta),
+        mixture: Some(mixture),
+        ..config(is_fused, Nonlinearity::SwiGlu)
     }
 }
 
@@ -66,9 +90,11 @@ fn every_gradient_of_a_dense_decoder_is_the_slope_of_its_loss() {
         DecoderConfig { mixture: Some(mixture.clone()), ..config(true, Nonlinearity::SwiGlu) },
         DecoderConfig {
             per_layer: 5,
-            mixture: Some(mixture),
+            mixture: Some(mixture.clone()),
             ..config(true, Nonlinearity::SwiGlu)
         },
+        hybrid(false, Mixture { dense_layers: vec![0], ..mixture.clone() }),
+        hybrid(true, Mixture { dense_layers: vec![1], ..mixture }),
     ];
     for shape in shapes {
         let mut source = Initial { seed: 3, kind: WeightKind::Dense };

@@ -12,33 +12,73 @@ pub(super) const MAX_HEADER_BYTES: usize = 100_000_000;
 /// The number of bytes that the header is filled up to.
 pub(super) const HEADER_ALIGNMENT: usize = 8;
 
-/// A type of numbers that this project reads. The larger ones come first in a file, so that all are
-/// aligned.
+/// A type of numbers. The larger ones come first in a file that is written, so that all are aligned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Dtype {
+    F64,
+    I64,
+    U64,
     F32,
+    I32,
+    U32,
+    F16,
     Bf16,
+    I16,
+    U16,
+    F8E5M2,
+    F8E4M3,
+    I8,
     U8,
+    Bool,
 }
 
 impl Dtype {
-    const ALL: [Self; 3] = [Self::F32, Self::Bf16, Self::U8];
+    const ALL: [Self; 15] = [
+        Self::F64,
+        Self::I64,
+        Self::U64,
+        Self::F32,
+        Self::I32,
+        Self::U32,
+        Self::F16,
+        Self::Bf16,
+        Self::I16,
+        Self::U16,
+        Self::F8E5M2,
+        Self::F8E4M3,
+        Self::I8,
+        Self::U8,
+        Self::Bool,
+    ];
 
     /// Its name in the header.
     pub(crate) const fn name(self) -> &'static str {
         match self {
+            Self::F64 => "F64",
+            Self::I64 => "I64",
+            Self::U64 => "U64",
             Self::F32 => "F32",
+            Self::I32 => "I32",
+            Self::U32 => "U32",
+            Self::F16 => "F16",
             Self::Bf16 => "BF16",
+            Self::I16 => "I16",
+            Self::U16 => "U16",
+            Self::F8E5M2 => "F8_E5M2",
+            Self::F8E4M3 => "F8_E4M3",
+            Self::I8 => "I8",
             Self::U8 => "U8",
+            Self::Bool => "BOOL",
         }
     }
 
     /// Bytes of a number.
     pub(crate) const fn bytes(self) -> usize {
         match self {
-            Self::F32 => 4,
-            Self::Bf16 => 2,
-            Self::U8 => 1,
+            Self::F64 | Self::I64 | Self::U64 => 8,
+            Self::F32 | Self::I32 | Self::U32 => 4,
+            Self::F16 | Self::Bf16 | Self::I16 | Self::U16 => 2,
+            Self::F8E5M2 | Self::F8E4M3 | Self::I8 | Self::U8 | Self::Bool => 1,
         }
     }
 }

@@ -13,9 +13,11 @@
 //! tensor with what was expected and found. The tests compare it with that crate.
 
 mod header;
+mod mapped;
 mod read;
 mod write;
 
 pub(crate) use header::{Dtype, METADATA};
+pub(crate) use mapped::MappedFile;
 pub(crate) use read::{Array, Container};
 pub(crate) use write::{Part, write};

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -10,43 +11,50 @@ use super::header::{Dtype, Entry, MAX_HEADER_BYTES, METADATA};
 use crate::error::Problem;
 use crate::pairs::Pairs;
 
-/// An array of a container.
-#[derive(Debug, PartialEq)]
-pub(crate) struct Array<'a> {
+/// An array of a container: where in the file it lies, and what it is.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Array {
     pub(crate) dtype: Dtype,
     pub(crate) shape: Vec<usize>,
-    pub(crate) bytes: &'a [u8],
+    range: Range<usize>,
 }
 
-/// The metadata and the arrays of a file.
+/// The metadata and the arrays of a file, which is in memory or mapped into it. Only the header has been
+/// read.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Container<'a> {
+pub(crate) struct Container<F> {
+    file: F,
     pub(crate) metadata: BTreeMap<String, String>,
-    pub(crate) arrays: BTreeMap<String, Array<'a>>,
+    pub(crate) arrays: BTreeMap<String, Array>,
 }
 
-impl<'a> Container<'a> {
-    /// Reads the bytes of a whole file. The arrays borrow from it; what is allocated is as long as its
-    /// header.
-    pub(crate) fn from_bytes(file: &'a [u8]) -> Result<Self, Problem> {
-        let (header, data) = split(file)?;
+impl<F: AsRef<[u8]>> Container<F> {
+    /// Reads the header of a whole file. What is allocated is as long as that.
+    pub(crate) fn new(file: F) -> Result<Self, Problem> {
+        let (header, data) = split(file.as_ref())?;
+        let start = file.as_ref().len() - data.len();
         let header: Header = serde_json::from_slice(header)
             .map_err(|source| Problem::Json { what: "header", source })?;
         let metadata = header.metadata.unique("entry of the metadata")?;
         let entries = header.entries.unique("tensor")?;
-        let mut in_order: Vec<_> = entries.iter().collect();
+        let mut in_order: Vec<_> = entries.into_iter().collect();
         in_order.sort_by_key(|(_, entry)| entry.data_offsets);
         let mut arrays = BTreeMap::new();
         let mut end = 0;
         for (name, entry) in in_order {
-            let array = array(name, entry, end, data)?;
-            end += array.bytes.len();
-            arrays.insert(name.clone(), array);
+            let array = array(&name, &entry, start, end, data.len())?;
+            end = array.range.end - start;
+            arrays.insert(name, array);
         }
         if end != data.len() {
             return Err(Problem::mismatch("bytes of all tensors", end, data.len()));
         }
-        Ok(Self { metadata, arrays })
+        Ok(Self { file, metadata, arrays })
+    }
+
+    /// The bytes of an array of this container.
+    pub(crate) fn bytes(&self, array: &Array) -> &[u8] {
+        &self.file.as_ref()[array.range.clone()]
     }
 }
 
@@ -73,18 +81,20 @@ fn split(file: &[u8]) -> Result<(&[u8], &[u8]), Problem> {
     }
 }
 
-/// Checks an entry against the bytes there are. The arrays before it end at `start`.
-fn array<'a>(
+/// Checks an entry against the bytes there are: `length` of them from `origin` on. The arrays before it
+/// end at `start`.
+fn array(
     name: &str,
     entry: &Entry,
+    origin: usize,
     start: usize,
-    data: &'a [u8],
-) -> Result<Array<'a>, Problem> {
+    length: usize,
+) -> Result<Array, Problem> {
     let wrong = |what, expected: String, found: String| {
         Err(Problem::of_tensor(name, what, expected, found))
     };
     let Ok(dtype) = entry.dtype.parse::<Dtype>() else {
-        return wrong("type", "F32, BF16 or U8".into(), entry.dtype.clone());
+        return wrong("type", "one of whole bytes".into(), entry.dtype.clone());
     };
     let [from, to] = entry.data_offsets;
     // A gap or an overlap shows as a start elsewhere than at the end of the array before.
@@ -96,12 +106,12 @@ fn array<'a>(
         let expected = size.map_or("what fits 64 bits".into(), |size| size.to_string());
         return wrong("bytes of its shape", expected, format!("{from} to {to}"));
     }
-    let Some(bytes) = usize::try_from(to).ok().and_then(|to| data.get(start..to)) else {
-        return wrong("end", format!("at most {}", data.len()), to.to_string());
+    let Some(end) = usize::try_from(to).ok().filter(|&end| end <= length) else {
+        return wrong("end", format!("at most {length}"), to.to_string());
     };
     let shape = entry.shape.iter().map(|&n| usize::try_from(n));
     match shape.collect::<Result<Vec<_>, _>>() {
-        Ok(shape) => Ok(Array { dtype, shape, bytes }),
+        Ok(shape) => Ok(Array { dtype, shape, range: origin + start..origin + end }),
         Err(_) => wrong("shape", "sizes of this machine".into(), format!("{:?}", entry.shape)),
     }
 }

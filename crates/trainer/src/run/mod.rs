@@ -21,6 +21,7 @@ pub use folder::RunFolder;
 pub use hard::Mined;
 pub use loss::HeldOutLoss;
 pub use metrics::{Metrics, Record};
+pub use model::build;
 pub use progress::{Progress, StepNews};
 pub use summary::Summary;
 pub use train::train;

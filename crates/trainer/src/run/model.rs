@@ -16,7 +16,7 @@ use crate::randomness::Purpose;
 ///
 /// # Errors
 /// A shape that no model can have, a quantiser that does not fit it, or a model to start from that does not.
-pub(super) fn build(configuration: &Configuration) -> Result<Decoder<f32>> {
+pub fn build(configuration: &Configuration) -> Result<Decoder<f32>> {
     let kind = if configuration.is_float() {
         WeightKind::Dense
     } else {

@@ -1,0 +1,59 @@
+//! [`Kind`]: whose layout a model directory has, by its `config.json`.
+
+use std::path::Path;
+
+use models::Decoder;
+
+use crate::config::MODEL_TYPE;
+use crate::decoder::{CONFIG, load};
+use crate::directory::Reader;
+use crate::error::Result;
+use crate::hugging_face::{self, Weights};
+use crate::json::Json;
+use crate::text::read_text;
+
+/// Whose layout a model directory has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// That of [`save`](crate::save), with packed ternary weights.
+    Packed,
+    /// That of Hugging Face's transformers.
+    HuggingFace,
+}
+
+impl Kind {
+    /// By the `model_type` of its `config.json`: `ternary` is ours, every other is for
+    /// [`hugging_face`] to know.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io) where there is none, [`Error::File`](crate::Error::File) where it
+    /// is no JSON or has no `model_type`.
+    pub fn of(directory: &Path) -> Result<Self> {
+        let path = directory.join(CONFIG);
+        // Of two versions that a killed writer may have left, that which counts; but a manifest of other
+        // software means nothing here.
+        let counting = Reader::open(directory).and_then(|reader| reader.read(CONFIG));
+        let json = match counting {
+            Ok(json) => json,
+            Err(_) => read_text(&path)?,
+        };
+        let kind = || {
+            let document = Json::read(&json, "configuration")?;
+            let root = document.object("configuration")?;
+            let model_type = root.need("model_type", root.text("model_type")?)?;
+            Ok(if model_type == MODEL_TYPE { Self::Packed } else { Self::HuggingFace })
+        };
+        kind().map_err(|problem: crate::Problem| problem.in_file(&path))
+    }
+}
+
+/// Reads a model of either kind, to be used as it is: none of its weights train.
+///
+/// # Errors
+/// As [`Kind::of`], [`load`] and [`hugging_face::load`].
+pub fn open(directory: &Path) -> Result<Decoder<f32>> {
+    match Kind::of(directory)? {
+        Kind::Packed => load(directory),
+        Kind::HuggingFace => hugging_face::load(directory, Weights::Frozen),
+    }
+}

@@ -1,0 +1,7 @@
+//! Directories as transformers writes them.
+
+mod directory;
+mod hostile;
+mod reading;
+#[path = "../watching/mod.rs"]
+mod watching;

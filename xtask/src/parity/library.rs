@@ -1,0 +1,41 @@
+//! What a set tells of the software that made it: how far its own f32 is off.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::Outcome;
+use super::folder::{Folder, Read};
+use crate::fixtures::Error;
+use crate::fixtures::check::relative_error;
+
+/// The f32 numbers of that software.
+const NUMBERS: &str = "ref_f32.safetensors";
+/// How far a distance may be from the one that is recorded, as a share of it: it was worked out in another order.
+const SHARE: f64 = 1e-6;
+
+/// Holds the recorded distances to the numbers of the file, where there is one, so that a tolerance that follows
+/// from them is not wider than they are.
+pub(super) fn check(folder: &mut Folder, recorded: &Value, reference: &Read) -> Outcome<()> {
+    if !folder.has(NUMBERS) {
+        return Ok(());
+    }
+    let recorded: BTreeMap<String, f64> = serde_json::from_value(recorded.clone())
+        .map_err(|error| Error::Contradiction(format!("recorded distances: {error}")))?;
+    let mut numbers = folder.tensors(NUMBERS)?;
+    let names: Vec<String> = numbers.all().keys().cloned().collect();
+    for name in names {
+        let own = numbers.get(&name)?.values.clone();
+        let missing =
+            || Error::Contradiction(format!("{NUMBERS} has {name}, and the reference not"));
+        let exact = &reference.all().get(&name).ok_or_else(missing)?.values;
+        let distance = relative_error(&own, exact);
+        let told = recorded.get(&name).copied().unwrap_or(f64::NAN);
+        let both_nothing = exact.iter().chain(&own).all(|&value| value == 0.0);
+        if !((distance - told).abs() <= SHARE * told || both_nothing) {
+            let text = format!("{name} of {NUMBERS} is off by {distance:e}, recorded is {told:e}");
+            return Err(Error::Contradiction(text).into());
+        }
+    }
+    Ok(numbers.finish()?)
+}

@@ -1,0 +1,113 @@
+//! How far two computations of the same tensor are apart.
+
+use serde_json::{Value, json};
+
+/// A tensor, compared.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Measurement {
+    /// What was compared with what, such as `f32` or `tokens`.
+    pub(crate) check: &'static str,
+    pub(crate) tensor: String,
+    pub(crate) numbers: usize,
+    /// The largest difference; NaN where a number is not finite.
+    pub(crate) error: f64,
+    /// The largest number of the reference.
+    pub(crate) largest: f64,
+    /// The largest difference that passes.
+    pub(crate) allowed: f64,
+}
+
+/// What passes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Tolerance {
+    pub(crate) check: &'static str,
+    /// Differences of so much of the largest number of the reference.
+    pub(crate) relative: f64,
+    /// Where the reference is zeros alone: differences of so much. A number that is exactly zero is there the sum of
+    /// others that cancel, so it is held to the largest gradient of its case, of which rounding leaves a share.
+    pub(crate) of_zeros: f64,
+}
+
+impl Measurement {
+    /// Compares `found` with `expected`; another number of numbers fails.
+    pub(crate) fn new(
+        tensor: impl Into<String>,
+        found: &[f64],
+        expected: &[f64],
+        tolerance: Tolerance,
+    ) -> Self {
+        let largest = largest(expected);
+        let errors = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
+        let mut error = errors.fold(0.0, |worst: f64, error| {
+            if error <= worst && !worst.is_nan() {
+                worst
+            } else {
+                worst.max(error) + (error - error)
+            }
+        });
+        if found.len() != expected.len() || !largest.is_finite() {
+            error = f64::NAN;
+        }
+        let Tolerance { check, relative, of_zeros } = tolerance;
+        let allowed = if largest == 0.0 { of_zeros } else { relative * largest };
+        let (tensor, numbers) = (tensor.into(), expected.len());
+        Self { check, tensor, numbers, error, largest, allowed }
+    }
+
+    /// Whether `found` has the bits of `expected`.
+    pub(crate) fn bits(
+        check: &'static str,
+        tensor: impl Into<String>,
+        found: &[f32],
+        expected: &[f32],
+    ) -> Self {
+        let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        let numbers = |values: &[f32]| values.iter().copied().map(f64::from).collect::<Vec<_>>();
+        let tolerance = Tolerance { check, relative: 0.0, of_zeros: 0.0 };
+        let mut row = Self::new(tensor, &numbers(found), &numbers(expected), tolerance);
+        if bits(found) != bits(expected) && row.error == 0.0 {
+            // Zeros of another sign.
+            row.error = f64::MIN_POSITIVE;
+        }
+        row
+    }
+
+    pub(crate) fn passed(&self) -> bool {
+        self.numbers > 0 && self.error <= self.allowed
+    }
+
+    /// The error as a share of what is allowed.
+    pub(crate) fn share(&self) -> f64 {
+        match (self.error, self.allowed) {
+            (0.0, _) => 0.0,
+            (error, allowed) if error.is_nan() || allowed == 0.0 => f64::INFINITY,
+            (error, allowed) => error / allowed,
+        }
+    }
+
+    pub(crate) fn to_json(&self) -> Value {
+        json!({
+            "check": self.check,
+            "tensor": self.tensor,
+            "numbers": self.numbers,
+            "error": self.error,
+            "largest": self.largest,
+            "allowed": self.allowed,
+            "share": self.share(),
+            "passed": self.passed(),
+        })
+    }
+}
+
+/// The largest magnitude; NaN where there is one.
+pub(crate) fn largest(values: &[f64]) -> f64 {
+    values.iter().fold(0.0, |largest: f64, value| {
+        if value.is_nan() {
+            f64::NAN
+        } else if largest.is_nan() {
+            largest
+        } else {
+            largest.max(value.abs())
+        }
+    })
+}

@@ -1,0 +1,166 @@
+//! Cases of whole models.
+
+mod files;
+mod forms;
+mod passing;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use interop::hugging_face::{Weights, load, load_changed};
+use models::{Batch as Rows, Decoder};
+use nn::ops::IGNORED;
+use nn::{Compute, Gradients, Sequences, Tape};
+
+use self::files::Files;
+use self::passing::Passed;
+use super::measure::{Measurement, Tolerance, largest};
+use super::{Outcome, adapter, numbers, wide};
+use crate::fixtures::Error;
+use crate::fixtures::model::Batch;
+
+/// Of the largest number of a tensor.
+const F64: f64 = 1e-10;
+const F32: f64 = 1e-4;
+/// Of the largest gradient, where the reference is zeros alone.
+const F32_OF_ZEROS: f64 = 1e-6;
+/// How many times the distance of the software that made a case counts where that is more than [`F32`].
+const OF_LIBRARY: f64 = 2.0;
+
+/// Runs a case: everything in its folder but what training leads to is read, and all that the reference has is
+/// compared.
+pub(super) fn run(path: &Path) -> Outcome<Vec<Measurement>> {
+    let mut files = Files::open(path)?;
+    let mut rows = Vec::new();
+    against_reference::<f64>(&mut files, "f64", &mut rows)?;
+    against_reference::<f32>(&mut files, "f32", &mut rows)?;
+    let merged = merged::<f32>(&files, Weights::Trained)?;
+    let first = token_rows(&files.batches[0])?;
+    rows.extend(forms::measurements(&merged, &first)?);
+    rows.push(forms::recomputed(&merged, &first)?);
+    files.finish()?;
+    Ok(rows)
+}
+
+/// Tokens, and for each the token that should come next.
+#[derive(Debug)]
+struct TokenRows {
+    sequences: Sequences,
+    tokens: Vec<u32>,
+    targets: Vec<u32>,
+}
+
+impl TokenRows {
+    fn batch(&self) -> Rows<'_> {
+        Rows { sequences: self.sequences, tokens: &self.tokens, targets: &self.targets }
+    }
+}
+
+/// Labels belong to the token itself, targets to the one before it.
+fn token_rows(batch: &Batch) -> Outcome<TokenRows> {
+    let length = batch.tokens[0].len();
+    let number = |token: i64| if token == -100 { Ok(IGNORED) } else { u32::try_from(token) };
+    let mut rows = TokenRows {
+        sequences: Sequences { count: batch.tokens.len(), length },
+        tokens: Vec::new(),
+        targets: Vec::new(),
+    };
+    for (tokens, labels) in batch.tokens.iter().zip(&batch.labels) {
+        for &token in tokens {
+            rows.tokens.push(u32::try_from(token)?);
+        }
+        for &label in labels.iter().skip(1).chain([&-100]) {
+            rows.targets.push(number(label)?);
+        }
+    }
+    Ok(rows)
+}
+
+/// The model with its adapter merged into its weights.
+fn merged<T: Compute>(files: &Files, weights: Weights) -> Outcome<Decoder<T>> {
+    let mut unused: Vec<&str> = files.modules.keys().map(String::as_str).collect();
+    let mut shapes = Ok(());
+    let change = &mut |name: &str, shape: &[usize], values: &mut [T]| {
+        let Some(module) = name.strip_suffix(".weight") else { return };
+        let Some((a, b)) = files.modules.get(module) else { return };
+        unused.retain(|&unused| unused != module);
+        let expected = [b.shape[0], a.shape[1]];
+        if shape != expected {
+            let (expected, found) = (expected.to_vec(), shape.to_vec());
+            shapes = Err(Error::Shape { name: name.to_owned(), expected, found });
+            return;
+        }
+        let weight = adapter::merged(&wide(values), a, b, files.scale);
+        values.copy_from_slice(&numbers(&weight));
+    };
+    let model = load_changed::<T>(&files.base(), weights, change)?;
+    shapes?;
+    match unused.first() {
+        None => Ok(model),
+        Some(module) => Err(format!("the model has no module {module} for its adapter").into()),
+    }
+}
+
+fn against_reference<T: Compute>(
+    files: &mut Files,
+    check: &'static str,
+    rows: &mut Vec<Measurement>,
+) -> Outcome<()> {
+    let found = found::<T>(files)?;
+    let all = files.reference.all().iter().filter(|(name, _)| name.starts_with("grad."));
+    let largest = all.map(|(_, tensor)| largest(&tensor.values)).fold(0.0, f64::max);
+    let is_wide = check == "f64";
+    let tolerance = |files: &Files, name: &str| {
+        let library = files.expected.f32_vs_f64_rel_err.get(name).copied().unwrap_or(0.0);
+        let single = F32.max(OF_LIBRARY * library);
+        let (relative, of_zeros) = if is_wide { (F64, F64) } else { (single, F32_OF_ZEROS) };
+        Tolerance { check, relative, of_zeros: of_zeros * largest }
+    };
+    for (name, found) in &found {
+        let tolerance = tolerance(files, name);
+        let expected = &files.reference.get(name)?.values;
+        rows.push(Measurement::new(name, found, expected, tolerance));
+    }
+    let losses = &files.expected.loss;
+    let model = merged::<T>(files, Weights::Frozen)?;
+    let mut of_batches = Vec::new();
+    for batch in &files.batches {
+        let batch = token_rows(batch)?;
+        of_batches.push(model.loss(batch.batch(), &mut Tape::inference())?.mean);
+    }
+    let tolerance = tolerance(files, "loss");
+    for (name, found, expected) in [
+        ("batch0", &of_batches[..1], &[losses.batch0_f64][..]),
+        ("all_batches", &of_batches, &losses.all_batches_f64),
+    ] {
+        rows.push(Measurement::new(format!("loss of {name}"), found, expected, tolerance));
+    }
+    Ok(())
+}
+
+/// All that the first batch leads to, under the names of the reference.
+fn found<T: Compute>(files: &Files) -> Outcome<BTreeMap<String, Vec<f64>>> {
+    let batch = token_rows(&files.batches[0])?;
+    let base = load::<T>(&files.base(), Weights::Frozen)?;
+    let of_base = base.scores(&batch.tokens, batch.sequences, &mut Tape::inference())?;
+
+    let model = merged::<T>(files, Weights::Trained)?;
+    let logits = model.scores(&batch.tokens, batch.sequences, &mut Tape::inference())?;
+    let mut tape = Tape::recording();
+    let passed = Passed::watch(&mut tape);
+    let mut gradients = Gradients::zeros(model.parameters());
+    model.loss_and_gradients(batch.batch(), &mut tape, &mut gradients)?;
+
+    let mut found = passed.take(model.config().layers)?;
+    found.insert("logits".to_owned(), wide(&logits));
+    found.insert("logits_base".to_owned(), wide(&of_base));
+    for (module, (a, b)) in &files.modules {
+        let id = model.parameters().find(&format!("{module}.weight"));
+        let id = id.ok_or_else(|| format!("the model has no parameter {module}.weight"))?;
+        let of_adapter = adapter::gradients(&wide(gradients.get(id)), a, b, files.scale);
+        for (matrix, gradient) in ["lora_A", "lora_B"].iter().zip(of_adapter) {
+            found.insert(format!("grad.{}", files.in_file(module, matrix)), gradient);
+        }
+    }
+    Ok(found)
+}
