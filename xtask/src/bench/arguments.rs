@@ -10,15 +10,22 @@ use super::shape::{Shape, parse_positive};
 /// The most numbers in a matrix: its floats take 16 GiB.
 const MOST_NUMBERS: usize = 1 << 32;
 
-/// The arguments that benches share.
+/// The arguments of benches whose shapes are chosen.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Common {
+    #[command(flatten)]
+    pub(crate) running: Running,
     /// Inputs x outputs of the weight matrix; may repeat
     #[arg(long = "shape", value_name = "KxN")]
     pub(crate) shapes: Vec<Shape>,
     /// Rows of activations; may repeat
     #[arg(long, value_name = "M", value_parser = parse_positive)]
     pub(crate) rows: Vec<usize>,
+}
+
+/// The arguments that all benches share.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Running {
     /// Threads; may repeat
     #[arg(long, value_name = "N", value_parser = parse_positive)]
     threads: Vec<usize>,
@@ -33,9 +40,17 @@ pub(crate) struct Common {
 impl Common {
     /// The threads to measure with, once they and the sizes are known to be in reach of this machine.
     pub(crate) fn check(&self, shapes: &[Shape], rows: &[usize]) -> Result<Vec<usize>> {
+        check_sizes(shapes, rows)?;
+        self.running.threads()
+    }
+}
+
+impl Running {
+    /// The threads to measure with, each of which has a processor to itself.
+    pub(crate) fn threads(&self) -> Result<Vec<usize>> {
         let threads =
             if self.threads.is_empty() { default_threads()? } else { self.threads.clone() };
-        check_sizes(shapes, rows, &threads)?;
+        check_threads(&threads)?;
         Ok(threads)
     }
 
@@ -55,8 +70,8 @@ fn default_threads() -> Result<Vec<usize>> {
     Ok([1, 2].into_iter().filter(|&threads| threads <= available).collect())
 }
 
-/// Refuses what this machine could not hold, and threads that would share a processor with another.
-fn check_sizes(shapes: &[Shape], rows: &[usize], threads: &[usize]) -> Result {
+/// Refuses what this machine could not hold.
+fn check_sizes(shapes: &[Shape], rows: &[usize]) -> Result {
     let most_rows = rows.iter().copied().max().unwrap_or_default();
     for &shape in shapes {
         let (weights, widest) = (shape.weights(), shape.k.max(shape.n));
@@ -66,6 +81,11 @@ fn check_sizes(shapes: &[Shape], rows: &[usize], threads: &[usize]) -> Result {
             return Err(format!("expected at most {MOST_NUMBERS} numbers, found {found}").into());
         }
     }
+    Ok(())
+}
+
+/// Refuses threads that would share a processor with another.
+fn check_threads(threads: &[usize]) -> Result {
     let available = thread::available_parallelism()?.get();
     match threads.iter().find(|&&threads| threads > available) {
         Some(found) => Err(format!("expected at most {available} threads, found {found}").into()),
@@ -91,15 +111,15 @@ mod tests {
     #[test]
     fn what_the_machine_cannot_hold_is_refused_with_what_was_found() {
         let usual = Shape { k: 4096, n: 14336 };
-        assert!(check_sizes(&[usual], &[512], &[1]).is_ok());
+        assert!(check_sizes(&[usual], &[512]).is_ok());
         let huge = Shape { k: 1 << 20, n: 1 << 20 };
-        let error = check_sizes(&[huge], &[], &[1]).unwrap_err().to_string();
+        let error = check_sizes(&[huge], &[]).unwrap_err().to_string();
         assert!(error.contains("1048576x1048576"), "{error}");
         for rows in [1 << 30, usize::MAX] {
-            let error = check_sizes(&[usual], &[1, rows], &[1]).unwrap_err().to_string();
+            let error = check_sizes(&[usual], &[1, rows]).unwrap_err().to_string();
             assert!(error.contains(&rows.to_string()), "{error}");
         }
-        let error = check_sizes(&[usual], &[], &[1, 1 << 20]).unwrap_err().to_string();
+        let error = check_threads(&[1, 1 << 20]).unwrap_err().to_string();
         assert!(error.contains("1048576"), "{error}");
     }
 }

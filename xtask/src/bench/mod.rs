@@ -2,6 +2,7 @@
 
 mod arguments;
 mod clock;
+mod gdn;
 mod goal;
 mod kernels;
 mod layers;
@@ -33,6 +34,8 @@ enum Bench {
     Kernels(kernels::Args),
     /// The layers of `nn`, forward and with backward: ternary against dense, beside the roofs.
     Layers(layers::Args),
+    /// The gated delta net: speed, memory and decoding, beside the roofs.
+    Gdn(gdn::Args),
 }
 
 /// Runs one bench.
@@ -40,5 +43,6 @@ pub(crate) fn run(args: Args) -> Result {
     match args.bench {
         Bench::Kernels(args) => kernels::run(args),
         Bench::Layers(args) => layers::run(args),
+        Bench::Gdn(args) => gdn::run(args),
     }
 }

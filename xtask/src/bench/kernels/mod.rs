@@ -57,7 +57,7 @@ pub(crate) fn run(args: Args) -> Result {
     };
     let shapes = or_default(&args.common.shapes, &Shape::DEFAULT);
     let threads = args.common.check(&shapes, &args.common.rows)?;
-    let mut file = args.common.create_file()?;
+    let mut file = args.common.running.create_file()?;
     let choice = Choice {
         shapes,
         rows: args.common.rows,
@@ -77,7 +77,7 @@ pub(crate) fn run(args: Args) -> Result {
     let mut operands: Option<Operands> = None;
     for (index, series) in plan.iter().enumerate() {
         if let Some(turn) = peer_turn(index, plan.len()) {
-            clock.pause(|| bench.report.run_peers(&args.common.peers, turn))?;
+            clock.pause(|| bench.report.run_peers(&args.common.running.peers, turn))?;
         }
         if !clock.may_begin(index) {
             bench.report.left_out += series.len();
@@ -99,7 +99,7 @@ pub(crate) fn run(args: Args) -> Result {
         bench.measure(series, calls, || clock.may_retry(index), |_, _| Ok(false))?;
     }
     if let Some(turn) = peer_turn(plan.len(), plan.len()) {
-        clock.pause(|| bench.report.run_peers(&args.common.peers, turn))?;
+        clock.pause(|| bench.report.run_peers(&args.common.running.peers, turn))?;
     }
     let goals = goals::goals(&kernels.isa().to_string(), &bench.report.rows);
     bench.conclude(&goals, false, file.as_mut())

@@ -42,7 +42,7 @@ pub(crate) fn run(args: Args) -> Result {
     let wide = HEADS.query * HEADS.width;
     let threads =
         args.common.check(&[&shapes[..], &[Shape { k: wide, n: wide }]].concat(), &rows)?;
-    let mut file = args.common.create_file()?;
+    let mut file = args.common.running.create_file()?;
     let plan = plan(&Choice {
         shapes,
         rows,
@@ -58,7 +58,7 @@ pub(crate) fn run(args: Args) -> Result {
     let calls = plan.iter().map(|&spec| trials.prepare(spec, isa)).collect::<nn::Result<_>>()?;
     let limit = Duration::from_secs((args.minutes as u64).saturating_mul(60));
     let start = Instant::now();
-    let peers = args.common.peers;
+    let peers = args.common.running.peers;
     bench.measure(
         &plan,
         calls,
