@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::gradcheck;
 use crate::layers;
+use crate::parity;
 use crate::process::{cargo, run as run_command};
 use crate::workspace::Workspace;
 
@@ -42,6 +43,10 @@ fn steps(workspace: &Workspace) -> Vec<Step> {
         Step {
             name: "gradcheck".into(),
             check: Box::new(|| gradcheck::run(gradcheck::Args::with_mutants())),
+        },
+        Step {
+            name: "parity".into(),
+            check: Box::new(|| parity::run(parity::Args::default())),
         },
     ];
     // One at a time, so that no other member's features come along.
@@ -113,8 +118,8 @@ mod tests {
         let workspace = Workspace::read().unwrap();
         let downstream = workspace.members.iter().filter(|m| m.downstream_of().is_some()).count();
         let names: Vec<String> = steps(&workspace).into_iter().map(|step| step.name).collect();
-        assert_eq!(names[..5], ["fmt", "clippy", "doc", "layers", "gradcheck"]);
-        assert_eq!(names.len(), 5 + downstream);
+        assert_eq!(names[..6], ["fmt", "clippy", "doc", "layers", "gradcheck", "parity"]);
+        assert_eq!(names.len(), 6 + downstream);
         assert!(downstream > 0);
     }
 }

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::fixtures::distance::{largest, largest_difference};
+
 /// A tensor, compared.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Measurement {
@@ -37,14 +39,7 @@ impl Measurement {
         tolerance: Tolerance,
     ) -> Self {
         let largest = largest(expected);
-        let errors = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
-        let mut error = errors.fold(0.0, |worst: f64, error| {
-            if error <= worst && !worst.is_nan() {
-                worst
-            } else {
-                worst.max(error) + (error - error)
-            }
-        });
+        let mut error = largest_difference(found, expected);
         if found.len() != expected.len() || !largest.is_finite() {
             error = f64::NAN;
         }
@@ -97,19 +92,6 @@ impl Measurement {
             "passed": self.passed(),
         })
     }
-}
-
-/// The largest magnitude; NaN where there is one.
-pub(crate) fn largest(values: &[f64]) -> f64 {
-    values.iter().fold(0.0, |largest: f64, value| {
-        if value.is_nan() {
-            f64::NAN
-        } else if largest.is_nan() {
-            largest
-        } else {
-            largest.max(value.abs())
-        }
-    })
 }
 
 #[cfg(test)]

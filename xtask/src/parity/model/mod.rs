@@ -14,9 +14,10 @@ use nn::{Compute, Gradients, Sequences, Tape};
 
 use self::files::Files;
 use self::passing::Passed;
-use super::measure::{Measurement, Tolerance, largest};
+use super::measure::{Measurement, Tolerance};
 use super::{Outcome, adapter, numbers, wide};
 use crate::fixtures::Error;
+use crate::fixtures::distance::largest;
 use crate::fixtures::model::{Batch, Expected};
 
 /// Of the largest number of a tensor.
