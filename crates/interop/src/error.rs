@@ -87,6 +87,14 @@ pub enum Problem {
         /// What is wrong with it.
         source: ternary_core::Error,
     },
+    /// A tokenizer that cannot be made, or that fails on a text.
+    #[error("{what}: {source}")]
+    Tokenizer {
+        /// What was tried.
+        what: &'static str,
+        /// Why it failed.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A shape that no model can have.
     #[error(transparent)]
     Model(#[from] models::Error),

@@ -37,6 +37,7 @@
 //! | [`save`], [`load`] | a decoder to a directory and back |
 //! | [`hugging_face`] | decoders out of directories that transformers wrote |
 //! | [`open`], [`Kind`] | a decoder out of a directory of either kind |
+//! | [`tokenizer`] | texts to tokens and back |
 //! | [`Tensors`], [`Tensor`] | named tensors, real and ternary, and their file |
 //! | [`Error`], [`Problem`] | what can go wrong with files, and what can be wrong inside one |
 //!
@@ -47,6 +48,7 @@
 //! | `description` | what the arrays of a ternary matrix do not say themselves |
 //! | `config` | the shape of a model under the names of Hugging Face |
 //! | `kind` | whose layout a directory has |
+//! | `ends` | the tokens that end a text |
 //! | `directory`, `manifest` | files replaced all at once, with their lengths and hashes |
 //! | `decoder` | all of it for a decoder |
 //! | `pairs` | JSON objects whose names must be there once |
@@ -57,6 +59,7 @@ mod config;
 mod decoder;
 mod description;
 mod directory;
+mod ends;
 mod error;
 pub mod hugging_face;
 mod json;
@@ -66,8 +69,10 @@ mod pairs;
 mod safetensors;
 mod tensors;
 mod text;
+pub mod tokenizer;
 
 pub use decoder::{load, save};
+pub use ends::end_tokens;
 pub use error::{Error, Problem, Result};
 pub use kind::{Kind, open};
 pub use tensors::{Tensor, Tensors};

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use interop::{Tensor, Tensors};
-use models::{Batch, Decoder, DecoderConfig, Initial, Mixture, Shadow, WeightKind};
+use models::{Batch, Decoder, DecoderConfig, DeltaNets, Initial, Mixture, Shadow, WeightKind};
 use nn::{
     Activations, BitLinearOptions, Gradients, LearnedLevels, LearnedRule, Module, Nonlinearity,
     Rounding, ScaleSync, Sequences, Tape, Update,
@@ -37,6 +37,28 @@ const MIXTURE: Mixture = Mixture {
     balance: 0.1,
     z: 0.0,
 };
+
+/// A layer of a delta net and one of gated attention.
+fn hybrid(is_fused: bool) -> DecoderConfig {
+    let delta = DeltaNets {
+        key_heads: 2,
+        value_heads: 4,
+        key_width: 5,
+        value_width: 6,
+        kernel: 3,
+        is_fused,
+        attention_layers: vec![1],
+    };
+    DecoderConfig {
+        rotary_width: 4,
+        gated_attention: true,
+        head_norms: true,
+        shifted_norms: true,
+        sub_norms: is_fused,
+        delta: Some(delta),
+        ..small()
+    }
+}
 
 fn ternary(options: BitLinearOptions, embedding: bool, head: bool) -> WeightKind {
     WeightKind::Ternary {
@@ -113,6 +135,17 @@ fn a_model_that_was_saved_and_loaded_gives_the_same_bits() {
         DecoderConfig { mixture: Some(MIXTURE), ..small() },
         DecoderConfig { mixture: Some(MIXTURE), per_layer: 12, ..small() },
         DecoderConfig { per_layer: 6, sub_norms: false, ..small() },
+        hybrid(false),
+        DecoderConfig {
+            tied_head: false,
+            mixture: Some(Mixture {
+                width: 30,
+                shared: Some(12),
+                dense_layers: vec![0],
+                ..MIXTURE
+            }),
+            ..hybrid(true)
+        },
     ];
     let directory = tempfile::tempdir().unwrap();
     for kind in kinds {

@@ -56,6 +56,54 @@ pub enum Error {
         /// Bytes asked for.
         length: usize,
     },
+    /// Nothing to go on with.
+    #[error("the prompt is empty: expected at least one token")]
+    EmptyPrompt,
+    /// A prompt and tokens after it that the model has no positions for.
+    #[error(
+        "the prompt has {prompt} tokens and {tokens} are to follow: expected at most the {positions} positions of \
+         the model; shorten the prompt, or choose fewer with --tokens"
+    )]
+    TextTooLong {
+        /// Positions of the model.
+        positions: usize,
+        /// Tokens of the prompt.
+        prompt: usize,
+        /// Tokens that are to follow.
+        tokens: usize,
+    },
+    /// A model whose tokens stand for nothing that is known.
+    #[error(
+        "{}: expected a tokenizer.json, or at least the 256 tokens of bytes, to read a text: found neither; give the \
+         numbers of tokens, with --ids",
+        model.display()
+    )]
+    NoTokenizer {
+        /// The folder of the model.
+        model: PathBuf,
+    },
+    /// A number that tokens cannot be drawn by.
+    #[error("{what}: expected {expected}, found {found}")]
+    Sampling {
+        /// The number.
+        what: &'static str,
+        /// What is allowed, in words.
+        expected: &'static str,
+        /// What was asked for.
+        found: f64,
+    },
+    /// A list of tokens that cannot be read.
+    #[error(
+        "{what}: expected whole numbers between spaces or commas, found {found:?} as number {index}"
+    )]
+    Ids {
+        /// The list.
+        what: String,
+        /// How many stand before it.
+        index: usize,
+        /// What stands there.
+        found: String,
+    },
     /// The variable that forces an instruction set names none that this processor has.
     #[error("{}: {source}", ternary_core::kernels::ISA_VARIABLE)]
     InstructionSet {

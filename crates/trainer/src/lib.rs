@@ -9,6 +9,7 @@
 //! | [`optimiser`] | AdamW, the clip |
 //! | [`schedule`] | the learning rate of a step |
 //! | [`run`] | a run from its configuration to the saved model; evaluation |
+//! | [`generate`] | texts that a model goes on with |
 //! | [`command`] | what `ternary` does with its arguments |
 //!
 //! ```no_run
@@ -27,6 +28,7 @@ pub mod command;
 pub mod config;
 pub mod data;
 mod error;
+pub mod generate;
 pub mod mining;
 pub mod optimiser;
 mod randomness;
@@ -34,5 +36,6 @@ pub mod run;
 pub mod schedule;
 #[cfg(test)]
 mod temporary;
+mod vocabulary;
 
 pub use error::{Error, Result};

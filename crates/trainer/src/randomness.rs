@@ -15,6 +15,8 @@ pub(crate) enum Purpose {
     Probes = 6,
     /// Noise of experts that start as copies.
     Copies = 7,
+    /// Tokens that are drawn.
+    Sampling = 8,
 }
 
 impl Purpose {

@@ -221,3 +221,73 @@ pub(crate) fn fuse_experts(model: &Model) -> Model {
     }
     fused
 }
+
+/// A hybrid of a delta net and a layer of attention, with nets; `qwen3_5_text` has four input projections.
+pub(crate) fn hybrid(dtype: &'static str) -> Model {
+    let config = json!({
+        "model_type": "qwen3_5_text", "vocab_size": 11, "hidden_size": 12, "num_hidden_layers": 2,
+        "num_attention_heads": 2, "num_key_value_heads": 1, "head_dim": 8,
+        "intermediate_size": 10, "max_position_embeddings": 16, "rms_norm_eps": 1e-6,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 1e7},
+        "tie_word_embeddings": false, "layer_types": ["linear_attention", "full_attention"],
+        "linear_num_key_heads": 2, "linear_num_value_heads": 4, "linear_key_head_dim": 3,
+        "linear_value_head_dim": 5, "linear_conv_kernel_dim": 3
+    });
+    let mut shapes = outside(11, 12);
+    for layer in 0..2 {
+        let mut add = |name: &str, shape: &[usize]| {
+            shapes.push((format!("model.layers.{layer}.{name}"), shape.to_vec()));
+        };
+        add("input_layernorm.weight", &[12]);
+        add("post_attention_layernorm.weight", &[12]);
+        if layer == 0 {
+            for (name, rows) in [("qkv", 32), ("z", 20), ("b", 4), ("a", 4)] {
+                add(&format!("linear_attn.in_proj_{name}.weight"), &[rows, 12]);
+            }
+            add("linear_attn.conv1d.weight", &[32, 1, 3]);
+            add("linear_attn.A_log", &[4]);
+            add("linear_attn.dt_bias", &[4]);
+            add("linear_attn.norm.weight", &[5]);
+            add("linear_attn.out_proj.weight", &[12, 20]);
+        } else {
+            add("self_attn.q_proj.weight", &[32, 12]);
+            add("self_attn.k_proj.weight", &[8, 12]);
+            add("self_attn.v_proj.weight", &[8, 12]);
+            add("self_attn.o_proj.weight", &[12, 16]);
+            add("self_attn.q_norm.weight", &[8]);
+            add("self_attn.k_norm.weight", &[8]);
+        }
+        add("mlp.gate_proj.weight", &[10, 12]);
+        add("mlp.up_proj.weight", &[10, 12]);
+        add("mlp.down_proj.weight", &[12, 10]);
+    }
+    Model::new(config, dtype, &shapes)
+}
+
+/// The same delta net as transformers' Qwen3-Next has it: the rows of two projections, by key head.
+pub(crate) fn fuse_delta_net(model: &Model) -> Model {
+    let mut fused = model.clone();
+    let part = |name: &str| format!("model.layers.0.linear_attn.in_proj_{name}.weight");
+    let mut take = |name: &str| fused.tensors.remove(&part(name)).unwrap();
+    let (qkv, z, b, a) = (take("qkv"), take("z"), take("b"), take("a"));
+    let row = qkv.bytes.len() / 32;
+    let rows = |tensor: &Tensor, start: usize, count: usize| {
+        tensor.bytes[start * row..(start + count) * row].to_vec()
+    };
+    let (mut qkvz, mut ba) = (Vec::new(), Vec::new());
+    for head in 0..2 {
+        qkvz.extend(rows(&qkv, 3 * head, 3));
+        qkvz.extend(rows(&qkv, 6 + 3 * head, 3));
+        qkvz.extend(rows(&qkv, 12 + 10 * head, 10));
+        qkvz.extend(rows(&z, 10 * head, 10));
+        ba.extend(rows(&b, 2 * head, 2));
+        ba.extend(rows(&a, 2 * head, 2));
+    }
+    let dtype = qkv.dtype;
+    for (name, count, bytes) in [("qkvz", 52, qkvz), ("ba", 8, ba)] {
+        fused.tensors.insert(part(name), Tensor { dtype, shape: vec![count, 12], bytes });
+    }
+    fused.config["model_type"] = json!("qwen3_next");
+    fused.config["num_experts"] = json!(0);
+    fused
+}

@@ -4,7 +4,9 @@
 use std::fs;
 use std::path::Path;
 
-use crate::directory::{Model, Tensor, dense, experts, file, numbers, shard_name, write_index};
+use crate::directory::{
+    Model, Tensor, dense, experts, file, hybrid, numbers, shard_name, write_index,
+};
 use interop::hugging_face::{Weights, load};
 use interop::{Error, Kind};
 use models::Decoder;
@@ -200,7 +202,8 @@ fn configurations_that_contradict_the_tensors_are_refused_however_large_their_nu
         ("model_type", json!("llama"), "q_proj.weight\": shape: expected [32, 12], found [64, 12]"),
         ("mlp_only_layers", json!([0]), "model.layers.0.mlp.gate_proj.weight\" is missing"),
         ("mlp_only_layers", json!(vec![0; 10_000]), "mlp.gate_proj.weight\" is missing"),
-        ("full_attention_interval", json!(u64::MAX), "delta"),
+        ("full_attention_interval", json!(u64::MAX), "in_proj_qkvz.weight\" is missing"),
+        ("linear_num_value_heads", json!(u64::MAX), ""),
         ("rms_norm_eps", json!(-1.0), "rms_norm_eps: expected 0 to 1, found -1"),
         ("rope_theta", json!(1e308), ""),
     ];
@@ -211,6 +214,28 @@ fn configurations_that_contradict_the_tensors_are_refused_however_large_their_nu
         let found = read(directory.path());
         let found = found.map_or_else(|error| error.to_string(), |_| String::new());
         assert_eq!(found.is_empty(), expected.is_empty(), "{key} {value}: {found}");
+        assert!(found.contains(expected), "{key} {value}: {expected}\n{found}");
+    }
+    for (key, value, expected) in [
+        ("linear_num_key_heads", json!(3), "linear_num_value_heads: expected a multiple of the"),
+        (
+            "linear_num_value_heads",
+            json!(8),
+            "in_proj_qkv.weight\": shape: expected [52, 12], found",
+        ),
+        ("linear_key_head_dim", json!(u64::MAX), "linear_key_head_dim: expected 1 to 32767, found"),
+        ("linear_conv_kernel_dim", json!(32767), "conv1d.weight\": shape: expected [32, 1, 32767]"),
+        (
+            "linear_conv_kernel_dim",
+            json!(0),
+            "linear_conv_kernel_dim: expected 1 to 32767, found 0",
+        ),
+        ("layer_types", json!(["full_attention", "full_attention"]), "q_proj.weight\" is missing"),
+        ("model_type", json!("qwen3_next"), "key \"num_experts\" is missing"),
+    ] {
+        let mut model = hybrid("F32");
+        model.config[key] = value.clone();
+        let found = message(written(&model).path());
         assert!(found.contains(expected), "{key} {value}: {expected}\n{found}");
     }
     for text in ["[".repeat(1 << 20), "{\"a\":".repeat(1 << 18), "1".repeat(1 << 20)] {
@@ -274,7 +299,7 @@ proptest! {
         in_header: bool,
         edits in prop::collection::vec(edit(), 1..4),
     ) {
-        let model = if sharded { dense("qwen3", "F16") } else { experts("BF16") };
+        let model = if sharded { hybrid("F16") } else { experts("BF16") };
         let directory = tempfile::tempdir().unwrap();
         let names = if sharded {
             model.write_shards(directory.path(), 2);

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use crate::directory::{Model, Tensor, dense, experts, fuse_experts, numbers};
+use crate::directory::{
+    Model, Tensor, dense, experts, fuse_delta_net, fuse_experts, hybrid, numbers,
+};
 use interop::Kind;
 use interop::hugging_face::{Weights, load, load_changed};
 use models::{Decoder, DecoderConfig, Initial, Start, WeightKind};
@@ -47,7 +49,12 @@ fn oracle(config: &DecoderConfig) -> Decoder<f32> {
 #[test]
 fn every_tensor_becomes_the_weight_of_its_name_whatever_its_type() {
     for dtype in ["F64", "F32", "F16", "BF16"] {
-        for model in [dense("llama", dtype), dense("qwen3", dtype), experts(dtype)] {
+        let dense = [dense("llama", dtype), dense("qwen3", dtype)];
+        let hybrid = hybrid(dtype);
+        let fused = fuse_delta_net(&hybrid);
+        let (separate, same) = (bits(&read(&hybrid)), bits(&read(&fused)));
+        assert_eq!(separate, same, "the same rows in another order");
+        for model in dense.into_iter().chain([experts(dtype), hybrid]) {
             let read = read(&model);
             assert_eq!(bits(&read), bits(&oracle(read.config())), "{dtype} {}", model.config);
         }
@@ -94,6 +101,12 @@ fn the_same_model_may_lie_deeper_or_alone_or_in_several_files() {
         });
         assert_eq!(bits(&read(&deeper)), expected);
     }
+    let text = hybrid("BF16");
+    let mut sees = text.renamed(|name| name.replacen("model.", "model.language_model.", 1));
+    let (text_config, model_type) = (text.config.clone(), "qwen3_5");
+    sees.config = json!({"model_type": model_type, "text_config": text_config});
+    sees.add("model.visual.patch_embed.proj.weight", &[2, 3]);
+    assert_eq!(bits(&read(&sees)), bits(&read(&text)));
     for count in [1, 2, 5] {
         let directory = tempfile::tempdir().unwrap();
         model.write_shards(directory.path(), count);

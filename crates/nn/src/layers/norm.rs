@@ -72,7 +72,9 @@ impl<T: Compute> RmsNorm<T> {
         let mut dx = tape.zeros(x.len());
         let inverse = mutant!("RmsNorm/stale root", inverse, vec![T::ONE; inverse.len()]);
         let mut d_gain = gradients.get_mut(self.id);
-        rms_norm_backward(&x, self.factor(), &inverse, &dy, &mut dx, d_gain.as_deref_mut())?;
+        let gain =
+            mutant!("RmsNorm/plain for shifted gain", self.factor(), Gain::Plain(&self.gain));
+        rms_norm_backward(&x, gain, &inverse, &dy, &mut dx, d_gain.as_deref_mut())?;
         mutant!("RmsNorm/gain gradient lost", {
             d_gain.into_iter().for_each(|d_gain| d_gain.fill(T::ZERO));
         });

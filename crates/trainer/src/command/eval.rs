@@ -12,6 +12,7 @@ const EXAMPLES: &str = "\
 Examples:
   ternary eval --model runs/tiny-0001/model --data book.txt
   ternary eval --model runs/tiny-0001/model --data book.txt --windows 64
+  ternary eval --model models/Qwen3-0.6B --data book.txt --length 512
 ";
 
 pub(super) fn command() -> Command {
@@ -26,13 +27,15 @@ pub(super) fn command() -> Command {
         Arg::new(name).long(name).value_name("N").value_parser(value_parser!(u32).range(1..))
     };
     Command::new("eval")
-        .about("Tells how well a model predicts a text: its loss over every byte but the first")
-        .arg(path("model", "DIR").help("The folder of the model, as a run leaves it"))
-        .arg(path("data", "FILE").help("The text, a file of any bytes"))
-        .arg(
-            count("length")
-                .help("Bytes that a window predicts [default: those it was trained with]"),
-        )
+        .about("Tells how well a model predicts a text: its loss over every byte (or token) but the first")
+        .arg(path("model", "DIR").help("The folder of the model: as a run leaves it, or as Hugging Face's tools do"))
+        .arg(path("data", "FILE").help("The text: a file of any bytes, or of UTF-8 for a model with a tokenizer.json"))
+        .arg(Arg::new("ids").long("ids").action(ArgAction::SetTrue).help(
+            "The file holds numbers of tokens, between spaces, commas or lines",
+        ))
+        .arg(count("length").help(
+            "Tokens that a window predicts [default: as many as the model has positions, or 2048]",
+        ))
         .arg(count("windows").help(
             "Windows at most, spread evenly over a longer text [default: as many as cover it]",
         ))
@@ -52,6 +55,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<()> {
     let request = EvaluationRequest {
         model: path("model"),
         data: path("data"),
+        is_ids: matches.get_flag("ids"),
         length: count("length"),
         windows: count("windows"),
     };

@@ -1,9 +1,11 @@
 //! The command `ternary`: arguments to calls, results to lines and exit codes.
 //!
 //! It ends with 0 when it is done, 1 when it failed and 2 when it was called wrongly. Standard output
-//! holds results, and its last line is a summary; everything else goes to standard error.
+//! holds results, and its last line is a summary (of `generate` it is the text alone); everything else goes to
+//! standard error.
 
 mod eval;
+mod generate;
 mod train;
 
 use std::ffi::OsString;
@@ -31,6 +33,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = kernels.and_then(|_| match matches.subcommand() {
         Some(("train", matches)) => train::run(matches),
         Some(("eval", matches)) => eval::run(matches),
+        Some(("generate", matches)) => generate::run(matches),
         // Of all others, clap has made an error.
         _ => Ok(()),
     });
@@ -39,7 +42,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => {
             drop(writeln!(stderr(), "error: {error}"));
             match error {
-                Error::Configuration(_) | Error::InstructionSet { .. } => WRONG_USAGE.into(),
+                Error::Configuration(_)
+                | Error::InstructionSet { .. }
+                | Error::Sampling { .. }
+                | Error::Ids { .. } => WRONG_USAGE.into(),
                 _ => ExitCode::FAILURE,
             }
         }
@@ -48,12 +54,13 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn command() -> Command {
     Command::new("ternary")
-        .about("Trains and evaluates language models whose weights are -1, 0 and +1")
+        .about("Trains, evaluates and runs language models whose weights are -1, 0 and +1")
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(train::command())
         .subcommand(eval::command())
+        .subcommand(generate::command())
 }
 
 /// Writes the line that a command ends with to standard output.

@@ -5,24 +5,29 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use interop::tokenizer::Tokenizer;
 use models::{Batch, Decoder};
 use nn::{Sequences, Tape};
 
 use super::loss::HeldOutLoss;
+use super::progress::Progress;
 use crate::data::{evaluation_windows, read};
 use crate::error::{Error, Result};
+use crate::vocabulary::{encode, read_ids};
 
-/// The loss over some windows of a text.
+/// The loss over some windows of a text, whose tokens are bytes or numbers.
 ///
 /// Each window runs alone, so that the loss does not depend on how windows are grouped: the trainer and
-/// `ternary eval` report the same bits. A byte counts once for each window that predicts it.
+/// `ternary eval` report the same bits. A token counts once for each window that predicts it. `tell` hears of
+/// each window that is done.
 ///
 /// # Errors
 /// Activations or a loss that are not finite, or a window longer than the model takes.
-pub(super) fn evaluate(
+pub(super) fn evaluate<U: Copy + Into<u32>>(
     model: &Decoder<f32>,
-    text: &[u8],
+    text: &[U],
     windows: &[Range<usize>],
+    tell: &mut dyn FnMut(usize),
 ) -> models::Result<HeldOutLoss> {
     let mut tape = Tape::inference();
     let (mut nats, mut predictions) = (0.0, 0);
@@ -30,9 +35,9 @@ pub(super) fn evaluate(
     for (index, window) in windows.iter().enumerate() {
         let (first, last) = (window.start, window.end - 1);
         tokens.clear();
-        tokens.extend(text[first..last].iter().map(|&byte| u32::from(byte)));
+        tokens.extend(text[first..last].iter().map(|&token| token.into()));
         targets.clear();
-        targets.extend(text[first + 1..=last].iter().map(|&byte| u32::from(byte)));
+        targets.extend(text[first + 1..=last].iter().map(|&token| token.into()));
         let sequences = Sequences { count: 1, length: tokens.len() };
         let batch = Batch { sequences, tokens: &tokens, targets: &targets };
         let loss = model.loss(batch, &mut tape)?;
@@ -42,6 +47,7 @@ pub(super) fn evaluate(
         }
         nats += loss.mean * loss.count as f64;
         predictions += loss.count as u64;
+        tell(index + 1);
     }
     Ok(HeldOutLoss { nats_per_byte: nats / predictions as f64, predictions })
 }
@@ -53,20 +59,29 @@ pub struct EvaluationRequest {
     pub model: PathBuf,
     /// The file of the text.
     pub data: PathBuf,
-    /// Bytes that a window predicts; otherwise as many as the model has positions.
+    /// Whether the file holds the numbers of tokens.
+    pub is_ids: bool,
+    /// Tokens that a window predicts; otherwise as many as the model has positions, or 2048.
     pub length: Option<usize>,
     /// Windows at most; otherwise as many as cover the text.
     pub windows: Option<usize>,
 }
 
+/// Tokens that a window predicts where nothing else is asked for: real models have more positions than memory.
+const LENGTH: usize = 2048;
+
 /// The loss of a model on a file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evaluation {
-    /// The loss.
+    /// The loss for each token.
     pub loss: HeldOutLoss,
+    /// Bytes of the file for each token, where tokens are not bytes but stand for some.
+    pub bytes_per_token: Option<f64>,
+    /// Whether tokens are bytes.
+    pub is_bytes: bool,
     /// Windows that were read.
     pub windows: usize,
-    /// Bytes that a window predicts.
+    /// Tokens that a window predicts.
     pub length: usize,
     /// How long it took.
     pub seconds: f64,
@@ -75,11 +90,22 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
+    /// The loss for each byte, where tokens stand for such.
+    fn per_byte(&self) -> Option<HeldOutLoss> {
+        let nats = self.loss.nats_per_byte;
+        match self.bytes_per_token {
+            Some(bytes) => Some(HeldOutLoss { nats_per_byte: nats / bytes, ..self.loss }),
+            None => self.is_bytes.then_some(self.loss),
+        }
+    }
+
     /// The same as a JSON object.
     pub fn to_json(&self) -> serde_json::Value {
+        let per_byte = self.per_byte();
         serde_json::json!({
-            "nats_per_byte": self.loss.nats_per_byte,
-            "bits_per_byte": self.loss.bits_per_byte(),
+            "nats_per_byte": per_byte.map(|loss| loss.nats_per_byte),
+            "bits_per_byte": per_byte.map(HeldOutLoss::bits_per_byte),
+            "nats_per_token": self.loss.nats_per_byte,
             "perplexity": self.loss.perplexity(),
             "predictions": self.loss.predictions,
             "windows": self.windows,
@@ -92,34 +118,62 @@ impl Evaluation {
 impl fmt::Display for Evaluation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { loss, length, seconds, data, .. } = self;
-        let predictions = loss.predictions;
-        write!(f, "loss {loss} over {predictions} bytes of {} ", data.display())?;
-        write!(f, "in windows of {length}, {seconds:.1} s")
+        let HeldOutLoss { nats_per_byte: nats, predictions } = *loss;
+        let (unit, data) = (if self.is_bytes { "bytes" } else { "tokens" }, data.display());
+        if self.is_bytes {
+            write!(f, "loss {loss}")?;
+        } else {
+            write!(f, "loss {nats:.4} nats/token (perplexity {:.3}", loss.perplexity())?;
+            if let Some(loss) = self.per_byte() {
+                write!(f, ", {:.4} bits/byte", loss.bits_per_byte())?;
+            }
+            write!(f, ")")?;
+        }
+        write!(f, " over {predictions} {unit} of {data} in windows of {length}, {seconds:.1} s")
     }
 }
 
 /// Loads a model and evaluates it on a file.
 ///
 /// # Errors
-/// A model or a text that cannot be read, a text of fewer than two bytes, windows longer than the model
+/// A model or a text that cannot be read, a text of fewer than two tokens, windows longer than the model
 /// takes.
 pub fn evaluate_file(request: &EvaluationRequest) -> Result<Evaluation> {
     let start = Instant::now();
     let text = read(&request.data)?;
-    let model = interop::load(&request.model)?;
+    let model = interop::open(&request.model)?;
+    let (tokens, is_bytes) = if request.is_ids {
+        let what = request.data.display().to_string();
+        (read_ids(&what, &String::from_utf8_lossy(&text))?, false)
+    } else {
+        let tokenizer = Tokenizer::open(&request.model, model.config().vocabulary)?;
+        let is_bytes = tokenizer.as_ref().is_some_and(Tokenizer::is_bytes);
+        (encode(tokenizer.as_ref(), &text, &request.model)?, is_bytes)
+    };
     let positions = model.config().positions;
-    let length = request.length.unwrap_or(positions);
+    let length = request.length.unwrap_or(positions.min(LENGTH));
     if length > positions {
         return Err(Error::WindowTooLong { positions, length });
     }
-    let windows = evaluation_windows(text.len(), length, request.windows.unwrap_or(usize::MAX));
+    let windows = evaluation_windows(tokens.len(), length, request.windows.unwrap_or(usize::MAX));
     if windows.is_empty() {
-        return Err(Error::TextTooShort { expected: 2, found: text.len(), length: 1 });
+        return Err(Error::TextTooShort { expected: 2, found: tokens.len(), length: 1 });
     }
-    let loss = evaluate(&model, &text, &windows)?;
-    let seconds = start.elapsed().as_secs_f64();
-    let data = request.data.clone();
-    Ok(Evaluation { loss, windows: windows.len(), length, seconds, data })
+    let count = u32::try_from(windows.len()).unwrap_or(u32::MAX);
+    let progress = Progress::new(count, (count / 10).max(8));
+    let tell = &mut |done: usize| progress.done("window", done as u32);
+    let loss = evaluate(&model, &tokens, &windows, tell);
+    progress.finish();
+    let is_text = !is_bytes && !request.is_ids;
+    Ok(Evaluation {
+        loss: loss?,
+        bytes_per_token: is_text.then(|| text.len() as f64 / tokens.len() as f64),
+        is_bytes,
+        windows: windows.len(),
+        length,
+        seconds: start.elapsed().as_secs_f64(),
+        data: request.data.clone(),
+    })
 }
 
 #[cfg(test)]
@@ -136,7 +190,7 @@ mod tests {
         let mut model =
             Decoder::build(config, &mut Initial { seed: 1, kind: WeightKind::Dense }).unwrap();
         let windows = [0..3, 3..6];
-        assert!(evaluate(&model, b"abcdef", &windows).is_ok());
+        assert!(evaluate(&model, b"abcdef", &windows, &mut |_| {}).is_ok());
         let norm =
             model.parameters().ids().find(|&id| model.parameters().name(id) == "model.norm.weight");
         model.visit_mut(&mut |id, mut values| {
@@ -144,7 +198,7 @@ mod tests {
                 values.update(Rounding::Nearest, |_, gains| gains.fill(f32::MAX));
             }
         });
-        let error = evaluate(&model, b"abcdef", &windows).unwrap_err().to_string();
+        let error = evaluate(&model, b"abcdef", &windows, &mut |_| {}).unwrap_err().to_string();
         assert!(error.contains("losses of the windows: expected finite numbers"), "{error}");
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-/// The mean of −ln p(byte) over bytes that a model predicted. No label smoothing enters it.
+/// The mean of −ln p(byte) over bytes (or tokens, where a model has others) that it predicted. No label smoothing enters it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct HeldOutLoss {
     /// The mean, in nats.

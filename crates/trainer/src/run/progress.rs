@@ -80,6 +80,17 @@ impl Progress {
         }
     }
 
+    /// Tells of so many of the steps as `what`, where there is nothing else to tell of them.
+    pub fn done(&self, what: &str, step: u32) {
+        match &self.bar {
+            Some(bar) => bar.set_position(step.into()),
+            None if step.is_multiple_of(self.every) => {
+                self.line(format_args!("{what} {step}/{}", self.steps));
+            }
+            None => {}
+        }
+    }
+
     /// Takes the bar away.
     pub fn finish(&self) {
         if let Some(bar) = &self.bar {

@@ -176,7 +176,7 @@ impl Running<'_> {
     fn evaluate(&mut self, step: u32) -> Result<HeldOutLoss> {
         let Configuration { batch, evaluation, .. } = self.configuration;
         let windows = evaluation_windows(self.held_out.len(), batch.length, evaluation.windows);
-        let loss = evaluate(self.training.model(), self.held_out, &windows)
+        let loss = evaluate(self.training.model(), self.held_out, &windows, &mut |_| {})
             .map_err(|source| Error::Step { step, source })?;
         let seconds = self.start.elapsed().as_secs_f64();
         self.metrics.write(&Record::Evaluation { step, loss, seconds })?;

@@ -12,13 +12,13 @@ use super::part::{Built, OfLayer, Part, add_fresh, both, zeros};
 use crate::gradcheck::case::Case;
 use crate::gradcheck::values::{signed, uniform};
 
-const WIDTH: usize = 7;
+pub(super) const WIDTH: usize = 7;
 
 /// The cases.
 pub(super) fn all() -> Vec<Box<dyn Case>> {
     let short = Sequences { count: 2, length: 5 };
     let long = Sequences { count: 2, length: lora_backward::ops::CHUNK + 3 };
-    let net = Net { is_fused: false, sequences: short, mask: None, has_states: false };
+    let net = Net { sequences: short, ..Net::PLAIN };
     let mask = Some(&[false, true, true, true, true, true, true, true, false, false][..]);
     let mut cases = Vec::new();
     for (name, net) in [
@@ -34,7 +34,7 @@ pub(super) fn all() -> Vec<Box<dyn Case>> {
 }
 
 #[derive(Clone, Copy)]
-struct Net {
+pub(super) struct Net {
     is_fused: bool,
     sequences: Sequences,
     mask: Option<&'static [bool]>,
@@ -42,6 +42,13 @@ struct Net {
 }
 
 impl Net {
+    /// One sequence, and nothing besides.
+    pub(super) const PLAIN: Self = Self {
+        is_fused: false,
+        sequences: Sequences { count: 1, length: 5 },
+        mask: None,
+        has_states: false,
+    };
     const OPTIONS: DeltaNetOptions = DeltaNetOptions {
         key_heads: 2,
         value_heads: 4,
@@ -54,7 +61,7 @@ impl Net {
     const CHANNELS: usize = 2 * 2 * 3 + 4 * 5;
     const VALUES: usize = 4 * 5;
 
-    fn context(self) -> Context<'static> {
+    pub(super) fn context(self) -> Context<'static> {
         let Self { sequences, mask, .. } = self;
         Context { sequences, tokens: &[], mask, recurrence: Recurrence::Chunks }
     }
@@ -67,7 +74,10 @@ impl Net {
         self.sequences.count * Self::CHANNELS * (Self::OPTIONS.kernel - 1)
     }
 
-    fn layer<T: Compute>(self, parameters: &mut Parameters) -> nn::Result<GatedDeltaNet<T>> {
+    pub(super) fn layer<T: Compute>(
+        self,
+        parameters: &mut Parameters,
+    ) -> nn::Result<GatedDeltaNet<T>> {
         let mut dense = |name, outputs, inputs| -> nn::Result<Box<dyn Projection<T>>> {
             let weight = zeros(outputs * inputs);
             Ok(Box::new(Dense::from_weight(name, inputs, weight, parameters)?))

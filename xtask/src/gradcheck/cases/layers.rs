@@ -180,13 +180,16 @@ impl Part for Mixer {
 }
 
 #[derive(Clone)]
-struct Channels {
-    nonlinearity: Nonlinearity,
-    has_norm: bool,
+pub(super) struct Channels {
+    pub(super) nonlinearity: Nonlinearity,
+    pub(super) has_norm: bool,
 }
 
 impl Channels {
-    fn layer<T: Compute>(&self, parameters: &mut Parameters) -> nn::Result<FeedForward<T>> {
+    pub(super) fn layer<T: Compute>(
+        &self,
+        parameters: &mut Parameters,
+    ) -> nn::Result<FeedForward<T>> {
         let projections = FeedForwardProjections {
             gate: match self.nonlinearity {
                 Nonlinearity::Gelu => None,

@@ -4,6 +4,7 @@ mod delta_net;
 mod delta_net_ops;
 mod delta_rule;
 mod estimators;
+mod hybrid_block;
 mod layers;
 mod learned;
 mod mixture;
@@ -28,6 +29,7 @@ pub(crate) fn all() -> Vec<Box<dyn Case>> {
         delta_net::all(),
         delta_net_ops::all(),
         delta_rule::all(),
+        hybrid_block::all(),
     ]
     .into_iter()
     .flatten()

@@ -57,8 +57,11 @@ impl<T: Compute> GatedDeltaNet<T> {
             add(gradients.get_mut(self.conv.id), first * kernel, &own);
         }
         let ids = [self.a_log.id, self.dt_bias.id];
-        let (heads, first) = (self.options.group(), places.value_head);
-        let first = mutant!("GatedDeltaNet/heads tiled instead of repeated", first, first / heads);
+        let first = mutant!(
+            "GatedDeltaNet/heads tiled instead of repeated",
+            places.value_head,
+            places.value_head / self.options.group()
+        );
         for (own, id) in gates.into_iter().flatten().zip(ids) {
             add(gradients.get_mut(id), first, &own);
         }

@@ -1,17 +1,19 @@
 //! The backward, chunk by chunk from the last.
 
-use nn::Result;
-use nn::ternary_core::{Real, mutant};
+use nn::ternary_core::kernels::Store;
+use nn::ternary_core::mutant;
+use nn::{Compute, Result};
 use rayon::prelude::*;
 
-use super::chunk::Chunk;
-use super::heads::{Head, add_rows, query_scale, tokens};
-use super::products::{add_outer, add_scaled, inner, lower, rows_by, rows_by_transposed};
-use super::{CHUNK, DeltaGradients, DeltaRows, DeltaShape};
+use super::chunk::{Chunk, mask};
+use super::heads::{Head, query_scale};
+use super::products::{inner, matrix, multiply, product, scale_rows, scaled_rows};
+use super::triangle::solve_transposed;
+use super::{DeltaGradients, DeltaRows, DeltaShape};
 
-/// The gradients of a head's rows.
+/// The gradients of a chunk's rows.
 #[derive(Debug)]
-struct HeadGradients<T> {
+struct ChunkGradients<T> {
     query: Vec<T>,
     key: Vec<T>,
     value: Vec<T>,
@@ -34,11 +36,12 @@ struct HeadGradients<T> {
 /// dS ← a_L·dS + (a∘q̂)ᵀdo − (a∘k̂)ᵀde
 /// ```
 ///
-/// The diagonal of P has no decay in it, and is in no dg.
+/// With X = q̂ above k̂, W = P above A and D = do above −de, that is dW = D·Uᵀ, dX = a∘(D·Sᵀ) + (E∘dW)k̂, to dk̂ also
+/// (E∘dW)ᵀX, and dS ← a_L·dS + Xᵀ(a∘D). The diagonal of P has no decay in it, and is in no dg.
 ///
 /// # Errors
 /// As [`delta_rule`](super::delta_rule).
-pub fn delta_rule_backward<T: Real>(
+pub fn delta_rule_backward<T: Compute>(
     shape: DeltaShape,
     rows: DeltaRows<'_, T>,
     starts: &[T],
@@ -57,163 +60,123 @@ pub fn delta_rule_backward<T: Real>(
     }
     let each = shape.state_numbers();
     let units = d_state.par_chunks_mut(each).zip(starts.par_chunks(each * shape.chunks()));
-    let found: Vec<HeadGradients<T>> = units
-        .enumerate()
-        .map(|(unit, (d_state, starts))| {
-            let head = Head::gather(shape, &rows, unit);
-            // Outputs have the places of values.
-            let dy = Head::gather(shape, &DeltaRows { value: dy, ..rows }, unit).into_values();
-            head_backward(shape, &head, starts, &dy, d_state)
-        })
-        .collect();
-    for (unit, mut found) in found.into_iter().enumerate() {
-        let (sequence, head) = (unit / shape.value_heads, unit % shape.value_heads);
-        let (range, key_head) = (tokens(shape, sequence), shape.key_head(head));
-        let key_head =
-            mutant!("delta_rule/heads tiled instead of repeated", key_head, head % shape.key_heads);
-        let scale = query_scale::<T>(shape);
-        found.query.iter_mut().for_each(|dq| *dq *= scale);
-        let keys = [shape.key_heads, key_head, shape.key_width];
-        let values = [shape.value_heads, head, shape.value_width];
-        let numbers = [shape.value_heads, head, 1];
-        add_rows(range.clone(), keys, &found.query, query);
-        add_rows(range.clone(), keys, &found.key, key);
-        add_rows(range.clone(), values, &found.value, value);
-        add_rows(range.clone(), numbers, &found.decay, decay);
-        add_rows(range, numbers, &found.write, write);
+    let backward = |(unit, (d_state, starts)): (usize, (&mut [T], &[T]))| {
+        let head = Head::new(shape, rows, unit);
+        let chunks = head.chunks().zip(starts.chunks(each)).collect::<Vec<_>>().into_iter().rev();
+        let backward = chunks.map(|(range, start)| {
+            let chunk = Chunk::new(head.tokens(range.clone()), start)?;
+            let dy = head.of_outputs(dy, range.clone());
+            Ok((range, chunk_backward(&chunk, start, dy, d_state)?))
+        });
+        backward.collect::<Result<Vec<_>>>()
+    };
+    let found = units.enumerate().map(backward).collect::<Result<Vec<_>>>()?;
+    let scale = query_scale::<T>(shape);
+    for (unit, found) in found.into_iter().enumerate() {
+        let head = Head::new(shape, rows, unit);
+        let key_head = mutant!(
+            "delta_rule/heads tiled instead of repeated",
+            head.key_head(),
+            unit % shape.key_heads
+        );
+        for (range, mut found) in found {
+            found.query.iter_mut().for_each(|dq| *dq *= scale);
+            head.add_to_keys(key_head, range.clone(), &found.query, query);
+            head.add_to_keys(key_head, range.clone(), &found.key, key);
+            head.add_to_values(range.clone(), &found.value, value);
+            head.add_to_numbers(range.clone(), &found.decay, decay);
+            head.add_to_numbers(range, &found.write, write);
+        }
     }
     Ok(())
 }
 
-fn head_backward<T: Real>(
-    shape: DeltaShape,
-    head: &Head<T>,
-    starts: &[T],
-    dy: &[T],
-    d_state: &mut [T],
-) -> HeadGradients<T> {
-    let starts = starts.chunks(shape.state_numbers());
-    let chunks = head.chunks().zip(starts).zip(dy.chunks(CHUNK * shape.value_width));
-    let mut parts = Vec::new();
-    for ((tokens, start), dy) in chunks.collect::<Vec<_>>().into_iter().rev() {
-        parts.push(chunk_backward(&Chunk::new(tokens, start), start, dy, d_state));
-    }
-    let join = |part: fn(&HeadGradients<T>) -> &[T]| {
-        parts.iter().rev().flat_map(part).copied().collect::<Vec<T>>()
-    };
-    HeadGradients {
-        query: join(|part| &part.query),
-        key: join(|part| &part.key),
-        value: join(|part| &part.value),
-        decay: join(|part| &part.decay),
-        write: join(|part| &part.write),
-    }
-}
-
-fn chunk_backward<T: Real>(
-    chunk: &Chunk<'_, T>,
+fn chunk_backward<T: Compute>(
+    chunk: &Chunk<T>,
     start: &[T],
-    dy: &[T],
+    dy: Vec<T>,
     d_state: &mut [T],
-) -> HeadGradients<T> {
-    let (tokens, count) = (chunk.tokens, chunk.len());
+) -> Result<ChunkGradients<T>> {
+    let (tokens, count) = (&chunk.tokens, chunk.len());
     let [key_width, value_width] = tokens.widths;
-    let of_value = |i: usize| i * value_width..(i + 1) * value_width;
-    let of_key = |i: usize| i * key_width..(i + 1) * key_width;
-    let to_end = chunk.to_end();
+    let (half, keys) = (count * value_width, matrix(tokens.keys(), key_width)?);
+    let (seen, written) = chunk.weights.split_at(count * count);
     mutant!("delta_rule/state gradient lost", { d_state.fill(T::ZERO) });
 
-    // k̂·dS, then dU and, from the last token, de.
-    let keys_by_d_state = rows_by(tokens.keys, d_state, tokens.widths);
-    let mut d_update = vec![T::ZERO; count * value_width];
-    for (j, own) in d_update.chunks_mut(value_width).enumerate() {
-        add_scaled(own, to_end[j], &keys_by_d_state[of_value(j)]);
-        for i in j..count {
-            add_scaled(own, chunk.seen[i * count + j], &dy[of_value(i)]);
-        }
-    }
-    let mut d_residual = vec![T::ZERO; count * value_width];
-    for i in (0..count).rev() {
-        let (before, own) = d_update.split_at_mut(i * value_width);
-        let d_own = &mut d_residual[of_value(i)];
-        add_scaled(d_own, tokens.write[i], &own[..value_width]);
-        for (j, before) in before.chunks_mut(value_width).enumerate() {
-            add_scaled(before, -chunk.written[i * count + j], d_own);
-        }
-    }
+    // k̂·dS, then dU and, from the last token, D.
+    let keys_by_d_state = product(keys, matrix(d_state, value_width)?)?;
+    let mut d_update = scaled_rows(&keys_by_d_state, value_width, chunk.to_end());
+    let seen = matrix(seen, count)?.transposed();
+    multiply(seen, matrix(&dy, value_width)?, &mut d_update, Store::Add)?;
+    let mut upstream = dy;
+    upstream.resize(2 * half, T::ZERO);
+    let negative = &mut upstream[half..];
+    solve_transposed(written, &tokens.write, value_width, &mut d_update, negative)?;
     let pairs = d_update.chunks(value_width).zip(chunk.residual.chunks(value_width));
     let write = pairs.map(|(du, e)| inner(du, e)).collect();
 
-    // E∘dA and E∘dP; times what E multiplies they are the gradients of the sums of g.
-    let mut d_written = lower(&d_residual, &chunk.update, value_width, false);
-    let mut d_seen = lower(dy, &chunk.update, value_width, true);
-    let mut d_decays = vec![T::ZERO; count * count];
-    for at in 0..count * count {
-        d_written[at] = -d_written[at];
-        let d_decay = d_written[at] * chunk.written[at] + d_seen[at] * chunk.seen[at];
-        d_decays[at] = d_decay;
-        d_written[at] *= chunk.decays[at];
-        d_seen[at] *= chunk.decays[at];
-    }
-    let decay = d_log_decays(chunk, start, dy, d_state, &d_residual, &keys_by_d_state, d_decays);
+    // dW; times W it is the gradient of the sums of g.
+    let d = matrix(&upstream, value_width)?;
+    let mut d_weights = product(d, matrix(&chunk.update, value_width)?.transposed())?;
+    let decay = d_log_decays(chunk, start, &upstream, d_state, &keys_by_d_state, &d_weights);
+    mask(&mut d_weights, &chunk.decays, count);
 
-    let mut query = rows_by_transposed(dy, start, tokens.widths, &chunk.from_start);
-    let negative: Vec<T> = chunk.from_start.iter().map(|&a| -a).collect();
-    let mut key = rows_by_transposed(&d_residual, start, tokens.widths, &negative);
-    let from_state = rows_by_transposed(&chunk.update, d_state, tokens.widths, to_end);
-    mutant!("delta_rule/state left out of the keys", add_scaled(&mut key, T::ONE, &from_state), ());
-    for i in 0..count {
-        for j in 0..=i {
-            let (d_written, d_seen) = (d_written[i * count + j], d_seen[i * count + j]);
-            let [of_i, of_j] = [i, j].map(of_key);
-            add_scaled(&mut query[of_i.clone()], d_seen, &tokens.keys[of_j.clone()]);
-            add_scaled(&mut key[of_i.clone()], d_written, &tokens.keys[of_j.clone()]);
-            add_scaled(&mut key[of_j.clone()], d_written, &tokens.keys[of_i.clone()]);
-            add_scaled(&mut key[of_j], d_seen, &tokens.queries[of_i]);
-        }
-    }
+    let mut d_pairs = product(d, matrix(start, value_width)?.transposed())?;
+    scale_rows(&mut d_pairs, key_width, &chunk.from_start);
+    let d_weights = matrix(&d_weights, count)?;
+    multiply(d_weights, keys, &mut d_pairs, Store::Add)?;
+    let mut query = d_pairs;
+    let mut key = query.split_off(count * key_width);
+    let pairs = matrix(&tokens.pairs, key_width)?;
+    multiply(d_weights.transposed(), pairs, &mut key, Store::Add)?;
+    let by_d_state = matrix(d_state, value_width)?.transposed();
+    let update = chunk.update_at_end();
+    let update = mutant!("delta_rule/state left out of the keys", update, vec![T::ZERO; half]);
+    multiply(matrix(&update, value_width)?, by_d_state, &mut key, Store::Add)?;
 
     let decay_of_all = chunk.from_start[count - 1];
     d_state.iter_mut().for_each(|d| *d = decay_of_all * *d);
-    let from_start = chunk.from_start.iter().copied();
-    let (queries, keys) = ((tokens.queries, key_width), (tokens.keys, key_width));
-    add_outer(d_state, from_start, queries, (dy, value_width));
-    add_outer(d_state, negative.into_iter(), keys, (&d_residual, value_width));
-    HeadGradients { query, key, value: d_residual, decay, write }
+    let decayed = scaled_rows(&upstream, value_width, &chunk.from_start);
+    multiply(pairs.transposed(), matrix(&decayed, value_width)?, d_state, Store::Add)?;
+    let value = upstream[half..].iter().map(|&d| -d).collect();
+    Ok(ChunkGradients { query, key, value, decay, write })
 }
 
 /// dg: sums of terms, where differences of running sums would cancel.
-fn d_log_decays<T: Real>(
-    chunk: &Chunk<'_, T>,
+fn d_log_decays<T: Compute>(
+    chunk: &Chunk<T>,
     start: &[T],
-    dy: &[T],
+    upstream: &[T],
     d_state: &[T],
-    d_residual: &[T],
     keys_by_d_state: &[T],
-    mut d_decays: Vec<T>,
+    d_weights: &[T],
 ) -> Vec<T> {
     let (count, [_, width]) = (chunk.len(), chunk.tokens.widths);
-    let of = |i: usize| i * width..(i + 1) * width;
-    let mut whole: Vec<T> = (0..count)
-        .map(|i| {
-            let seen = inner(&chunk.queries_by_state[of(i)], &dy[of(i)]);
-            let written = inner(&chunk.keys_by_state[of(i)], &d_residual[of(i)]);
-            chunk.from_start[i] * (seen - written)
-        })
-        .collect();
     let last = count - 1;
-    whole[last] += chunk.from_start[last] * inner(start, d_state);
-    for j in 0..last {
-        let to_state = inner(&keys_by_d_state[of(j)], &chunk.update[of(j)]);
-        d_decays[last * count + j] += chunk.to_end()[j] * to_state;
+    let by_row: Vec<T> = chunk
+        .by_state
+        .chunks(width)
+        .zip(upstream.chunks(width))
+        .map(|(by_state, d)| inner(by_state, d))
+        .collect();
+    let pairs = keys_by_d_state.chunks(width).zip(chunk.update.chunks(width));
+    let to_state: Vec<T> = pairs.zip(chunk.to_end()).map(|((d, u), &b)| b * inner(d, u)).collect();
+    let of_state = chunk.from_start[last] * inner(start, d_state);
+    let (half, mut decay) = (count * count, vec![T::ZERO; count]);
+    for i in 0..count {
+        let of_start = chunk.from_start[i] * (by_row[i] + by_row[count + i]);
+        let mut sum = if i == last { of_start + of_state } else { of_start };
+        for l in 0..=i {
+            let d = sum;
+            decay[l] += mutant!("delta_rule/sign of dg", d, -d);
+            let at = i * count + l;
+            // On the diagonal no l follows.
+            sum +=
+                d_weights[at] * chunk.weights[at] + d_weights[half + at] * chunk.weights[half + at];
+            if i == last {
+                sum += to_state[l];
+            }
+        }
     }
-    let sum = |l: usize| {
-        let rows = (l..count).map(|i| {
-            let within: T = d_decays[i * count..i * count + l].iter().sum();
-            within + whole[i]
-        });
-        let sum: T = rows.sum();
-        mutant!("delta_rule/sign of dg", sum, -sum)
-    };
-    (0..count).map(sum).collect()
+    decay
 }

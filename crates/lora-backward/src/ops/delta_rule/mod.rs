@@ -7,17 +7,18 @@ mod products;
 mod shape;
 #[cfg(test)]
 mod tests;
+mod triangle;
 
-use nn::Result;
-use nn::ternary_core::Real;
+use nn::{Compute, Result};
 use rayon::prelude::*;
 
 use self::chunk::Chunk;
-use self::heads::{Head, scatter};
-use self::products::add_scaled;
+use self::heads::{Head, query_scale};
 
 pub use self::backward::delta_rule_backward;
 pub use self::shape::{DeltaGradients, DeltaRows, DeltaShape};
+
+const OP: &str = "delta_rule";
 
 /// Tokens of a chunk.
 pub const CHUNK: usize = 64;
@@ -43,7 +44,7 @@ pub const CHUNK: usize = 64;
 /// # Errors
 /// [`Error::Shape`](nn::Error::Shape) and [`Error::Setting`](nn::Error::Setting) for what does not fit;
 /// nothing is written then.
-pub fn delta_rule<T: Real>(
+pub fn delta_rule<T: Compute>(
     shape: DeltaShape,
     rows: DeltaRows<'_, T>,
     state: &mut [T],
@@ -52,14 +53,15 @@ pub fn delta_rule<T: Real>(
 ) -> Result<()> {
     each_head(shape, rows, state, starts, y, |head, state, starts, y| {
         let mut starts = starts.chunks_mut(shape.state_numbers());
-        for (tokens, y) in head.chunks().zip(y.chunks_mut(CHUNK * shape.value_width)) {
+        for range in head.chunks() {
             if let Some(start) = starts.next() {
                 start.copy_from_slice(state);
             }
-            let chunk = Chunk::new(tokens, state);
-            chunk.outputs(y);
-            chunk.advance(state);
+            let chunk = Chunk::new(head.tokens(range), state)?;
+            y.extend(chunk.outputs()?);
+            chunk.advance(state)?;
         }
+        Ok(())
     })
 }
 
@@ -68,7 +70,7 @@ pub fn delta_rule<T: Real>(
 ///
 /// # Errors
 /// As [`delta_rule`].
-pub fn delta_rule_tokens<T: Real>(
+pub fn delta_rule_tokens<T: Compute>(
     shape: DeltaShape,
     rows: DeltaRows<'_, T>,
     state: &mut [T],
@@ -76,36 +78,45 @@ pub fn delta_rule_tokens<T: Real>(
 ) -> Result<()> {
     let width = shape.value_width;
     each_head(shape, rows, state, None, y, |head, state, _, y| {
-        let mut read = vec![T::ZERO; width];
-        for (token, y) in y.chunks_mut(width).enumerate() {
-            let (query, key) = (head.query(token), head.key(token));
-            let decay = head.decay[token].exp();
-            state.iter_mut().for_each(|s| *s = decay * *s);
+        let (mut read, mut output) = (vec![T::ZERO; width], vec![T::ZERO; width]);
+        let scale = query_scale::<T>(shape);
+        for token in 0..shape.sequences.length {
+            let (query, key, [decay, beta]) =
+                (head.query(token), head.key(token), head.gates(token));
+            let decay = decay.exp();
             read.fill(T::ZERO);
-            for (state, &k) in state.chunks(width).zip(key) {
-                add_scaled(&mut read, k, state);
+            for (state, &k) in state.chunks_mut(width).zip(key) {
+                for (s, read) in state.iter_mut().zip(&mut read) {
+                    *s = decay * *s;
+                    *read += k * *s;
+                }
             }
-            let beta = head.write[token];
             for (read, &v) in read.iter_mut().zip(head.value(token)) {
                 *read = beta * (v - *read);
             }
+            output.fill(T::ZERO);
             for ((state, &k), &q) in state.chunks_mut(width).zip(key).zip(query) {
-                add_scaled(state, k, &read);
-                add_scaled(y, q, state);
+                let q = scale * q;
+                for ((s, &u), output) in state.iter_mut().zip(&read).zip(&mut output) {
+                    *s += k * u;
+                    *output += q * *s;
+                }
             }
+            y.extend_from_slice(&output);
         }
+        Ok(())
     })
 }
 
 /// Checks all sizes, and calls `run` with each value head of each sequence: its rows, its state, the states at
-/// the starts of its chunks (none where they are not wanted), and its outputs, which are zeros.
-fn each_head<T: Real>(
+/// the starts of its chunks (none where they are not wanted), and room for its outputs.
+fn each_head<T: Compute>(
     shape: DeltaShape,
     rows: DeltaRows<'_, T>,
     state: &mut [T],
     starts: Option<&mut [T]>,
     y: &mut [T],
-    run: impl Fn(&Head<T>, &mut [T], &mut [T], &mut [T]) + Sync,
+    run: impl Fn(&Head<'_, T>, &mut [T], &mut [T], &mut Vec<T>) -> Result<()> + Sync,
 ) -> Result<()> {
     shape.check(&rows)?;
     shape.check_state(state.len())?;
@@ -122,15 +133,16 @@ fn each_head<T: Real>(
         None => (0..shape.units()).map(|_| Default::default()).collect(),
     };
     let units = state.par_chunks_mut(each).zip(&mut pieces).enumerate();
-    let outputs: Vec<Vec<T>> = units
+    let outputs = units
         .map(|(unit, (state, starts))| {
-            let mut y = vec![T::ZERO; shape.sequences.length * shape.value_width];
-            run(&Head::gather(shape, &rows, unit), state, starts, &mut y);
-            y
+            let mut y = Vec::with_capacity(shape.sequences.length * shape.value_width);
+            run(&Head::new(shape, rows, unit), state, starts, &mut y)?;
+            Ok(y)
         })
-        .collect();
+        .collect::<Result<Vec<Vec<T>>>>()?;
+    y.fill(T::ZERO);
     for (unit, output) in outputs.iter().enumerate() {
-        scatter(shape, unit, output, y);
+        Head::new(shape, rows, unit).add_to_values(0..shape.sequences.length, output, y);
     }
     Ok(())
 }

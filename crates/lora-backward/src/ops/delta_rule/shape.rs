@@ -2,9 +2,7 @@
 
 use nn::{Error, Result, Sequences};
 
-use super::CHUNK;
-
-const OP: &str = "delta_rule";
+use super::{CHUNK, OP};
 
 /// The sizes of a gated delta rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

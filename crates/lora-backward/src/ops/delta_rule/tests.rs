@@ -53,7 +53,7 @@ fn rows<T>([query, key, value, decay, write]: &[Vec<T>; 5]) -> DeltaRows<'_, T> 
 }
 
 /// Outputs and the last state, in chunks or token by token.
-fn run<T: Real>(
+fn run<T: Compute>(
     shape: DeltaShape,
     rows: DeltaRows<'_, T>,
     state: &[T],

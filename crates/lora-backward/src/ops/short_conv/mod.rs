@@ -82,7 +82,13 @@ impl<'a, T> Rows<'a, T> {
 
 /// `[rows, cols]` as `[cols, rows]`.
 fn transposed<T: Real>(values: &[T], rows: usize, cols: usize) -> Vec<T> {
-    (0..cols).flat_map(|col| (0..rows).map(move |row| values[row * cols + col])).collect()
+    let mut transposed = vec![T::ZERO; values.len()];
+    for (row, values) in values.chunks(cols.max(1)).enumerate() {
+        for (col, &value) in values.iter().enumerate() {
+            transposed[col * rows + row] = value;
+        }
+    }
+    transposed
 }
 
 /// Writes a row to column `column` of `cols`.

@@ -1,0 +1,162 @@
+//! [`Tokenizer`]: texts to tokens and back.
+//!
+//! ```
+//! use interop::tokenizer::Tokenizer;
+//!
+//! // A directory without `tokenizer.json`, for a model of 256 tokens.
+//! let directory = tempfile::tempdir()?;
+//! let tokenizer = Tokenizer::open(directory.path(), 256)?.expect("bytes");
+//! assert_eq!(tokenizer.encode(b"Hi")?, [72, 105]);
+//! assert_eq!(tokenizer.decode(&[72, 105])?, b"Hi");
+//! // A byte needs one of 256 tokens.
+//! assert!(Tokenizer::open(directory.path(), 255)?.is_none());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Problem, Result, io_error};
+
+const FILE: &str = "tokenizer.json";
+/// Tokens that it takes to stand for every byte.
+const BYTES: usize = 256;
+
+/// What turns a text into the tokens of a model.
+#[derive(Debug)]
+pub struct Tokenizer {
+    kind: Kind,
+    vocabulary: usize,
+}
+
+#[derive(Debug)]
+enum Kind {
+    /// A byte is the token of its number.
+    Bytes,
+    /// That of `tokenizer.json`.
+    #[cfg(feature = "tokenizer")]
+    File { path: PathBuf, tokenizer: Box<tokenizers::Tokenizer> },
+}
+
+impl Tokenizer {
+    /// The tokenizer of a model directory: that of its `tokenizer.json`, or else bytes, or none where a
+    /// vocabulary is too small for bytes.
+    ///
+    /// # Errors
+    /// [`Error::File`](crate::Error::File) for a `tokenizer.json` that is none, or one that this build cannot read because it was
+    /// made without the feature `tokenizer`; [`Error::Io`](crate::Error::Io).
+    pub fn open(directory: &Path, vocabulary: usize) -> Result<Option<Self>> {
+        let path = directory.join(FILE);
+        if path.try_exists().map_err(io_error(&path, "find the file"))? {
+            return Ok(Some(Self { kind: read(path)?, vocabulary }));
+        }
+        Ok((vocabulary >= BYTES).then_some(Self { kind: Kind::Bytes, vocabulary }))
+    }
+
+    /// The tokens of a text, with those that its tokenizer puts around every text.
+    ///
+    /// # Errors
+    /// [`Error::File`](crate::Error::File) where a tokenizer of texts meets bytes that are not UTF-8, fails, or gives a token that
+    /// the model does not have.
+    pub fn encode(&self, text: &[u8]) -> Result<Vec<u32>> {
+        match &self.kind {
+            Kind::Bytes => Ok(text.iter().copied().map(u32::from).collect()),
+            #[cfg(feature = "tokenizer")]
+            Kind::File { path, tokenizer } => {
+                encode(tokenizer, self.vocabulary, text).map_err(|problem| problem.in_file(path))
+            }
+        }
+    }
+
+    /// The text of some tokens, without those that only mark something. A token that stands for no byte or text
+    /// is shown as the replacement character, U+FFFD, or left out.
+    ///
+    /// # Errors
+    /// [`Error::File`](crate::Error::File) where the tokenizer fails.
+    pub fn decode(&self, tokens: &[u32]) -> Result<Vec<u8>> {
+        match &self.kind {
+            Kind::Bytes => {
+                let mut text = Vec::with_capacity(tokens.len());
+                for &token in tokens {
+                    match u8::try_from(token) {
+                        Ok(byte) => text.push(byte),
+                        Err(_) => text.extend("\u{fffd}".bytes()),
+                    }
+                }
+                Ok(text)
+            }
+            #[cfg(feature = "tokenizer")]
+            Kind::File { path, tokenizer } => {
+                let text = guarded("tokens to text", || tokenizer.decode(tokens, true));
+                text.map(String::into_bytes).map_err(|problem| problem.in_file(path))
+            }
+        }
+    }
+
+    /// Whether every byte is the token of its number.
+    pub fn is_bytes(&self) -> bool {
+        matches!(self.kind, Kind::Bytes)
+    }
+
+    /// Tokens of the model.
+    pub fn vocabulary(&self) -> usize {
+        self.vocabulary
+    }
+}
+
+#[cfg(feature = "tokenizer")]
+fn read(path: PathBuf) -> Result<Kind> {
+    let bytes = crate::text::read_text(&path)?;
+    // Names that are there twice, of which that crate would take the last.
+    let json = crate::json::Json::read(&bytes, "tokenizer").map(drop);
+    let tokenizer =
+        json.and_then(|()| guarded("tokenizer", || tokenizers::Tokenizer::from_bytes(bytes)));
+    match tokenizer {
+        Ok(tokenizer) => Ok(Kind::File { path, tokenizer: Box::new(tokenizer) }),
+        Err(problem) => Err(problem.in_file(&path)),
+    }
+}
+
+/// What the crate of tokenizers returns. It panics on some files that are wrong; that is an error as well.
+#[cfg(feature = "tokenizer")]
+fn guarded<R>(
+    what: &'static str,
+    call: impl FnOnce() -> tokenizers::Result<R>,
+) -> Result<R, Problem> {
+    // What a panic leaves half done is dropped, or is a cache that is then passed by.
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(call));
+    result
+        .unwrap_or_else(|payload| {
+            let text = payload.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| payload.downcast_ref::<&str>().map(|&text| text.to_owned()));
+            Err(text.unwrap_or_else(|| "it panicked".to_owned()).into())
+        })
+        .map_err(|source| Problem::Tokenizer { what, source })
+}
+
+#[cfg(not(feature = "tokenizer"))]
+fn read(path: PathBuf) -> Result<Kind> {
+    let problem = Problem::mismatch("feature `tokenizer` of this build", "on", "off");
+    Err(problem.in_file(&path))
+}
+
+#[cfg(feature = "tokenizer")]
+fn encode(
+    tokenizer: &tokenizers::Tokenizer,
+    vocabulary: usize,
+    text: &[u8],
+) -> Result<Vec<u32>, Problem> {
+    let text = std::str::from_utf8(text).map_err(|error| {
+        let place = error.valid_up_to();
+        let found = format!("byte {:#04x} at position {place}", text[place]);
+        Problem::mismatch("text", "UTF-8", found)
+    })?;
+    let encoding = guarded("text to tokens", || tokenizer.encode_fast(text, true))?;
+    let tokens = encoding.get_ids().to_vec();
+    match tokens.iter().find(|&&token| token as usize >= vocabulary) {
+        None => Ok(tokens),
+        Some(token) => {
+            let expected = format!("one of the model's {vocabulary}");
+            Err(Problem::mismatch("token", expected, token))
+        }
+    }
+}

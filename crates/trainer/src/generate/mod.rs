@@ -1,0 +1,133 @@
+//! Texts that a model goes on with.
+
+mod sampling;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use interop::tokenizer::Tokenizer;
+use nn::Tape;
+
+use crate::error::{Error, Result};
+use crate::vocabulary::{Pieces, encode};
+
+pub use sampling::Sampling;
+
+/// What a model is to go on with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Prompt {
+    /// A text.
+    Text(String),
+    /// The numbers of its tokens.
+    Ids(Vec<u32>),
+}
+
+/// What `ternary generate` is asked.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GenerationRequest {
+    /// The folder of the model.
+    pub model: PathBuf,
+    /// What it goes on with.
+    pub prompt: Prompt,
+    /// Tokens at most.
+    pub tokens: usize,
+    /// How they are drawn.
+    pub sampling: Sampling,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Generation {
+    /// The tokens of the prompt.
+    pub prompt: Vec<u32>,
+    /// The tokens that were drawn.
+    pub tokens: Vec<u32>,
+    /// What they are as a text, if they are one.
+    pub text: String,
+    /// Whether the model ended the text itself.
+    pub is_ended: bool,
+    /// Seconds for the prompt.
+    pub prompt_seconds: f64,
+    /// Seconds for all tokens after the first.
+    pub seconds: f64,
+}
+
+impl Generation {
+    /// The same as a JSON object.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "prompt_tokens": self.prompt.len(),
+            "tokens": self.tokens,
+            "text": self.text,
+            "is_ended": self.is_ended,
+            "prompt_seconds": self.prompt_seconds,
+            "seconds": self.seconds,
+        })
+    }
+}
+
+impl fmt::Display for Generation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (prompt, tokens) = (self.prompt.len(), self.tokens.len());
+        write!(f, "{prompt} tokens of the prompt in {:.2} s, ", self.prompt_seconds)?;
+        let rate = tokens.saturating_sub(1) as f64 / self.seconds.max(1e-9);
+        write!(f, "then {tokens} in {:.2} s ({rate:.1} tokens/s)", self.seconds)?;
+        if self.is_ended { write!(f, "; the model ended the text") } else { Ok(()) }
+    }
+}
+
+/// Loads a model and has it go on with a prompt; `tell` gets the text piece by piece.
+///
+/// # Errors
+/// A model that cannot be read; a prompt that is empty, has tokens that the model does not have, or is a text for
+/// a model that only knows numbers; more tokens than the model has positions; scores that are not finite; what
+/// `tell` fails with.
+pub fn generate(
+    request: &GenerationRequest,
+    mut tell: impl FnMut(&str) -> Result<()>,
+) -> Result<Generation> {
+    let start = Instant::now();
+    let model = interop::open(&request.model)?;
+    let ends = interop::end_tokens(&request.model)?;
+    let tokenizer = Tokenizer::open(&request.model, model.config().vocabulary)?;
+    let tokenizer = tokenizer.as_ref();
+    let prompt = match &request.prompt {
+        Prompt::Text(text) => encode(tokenizer, text.as_bytes(), &request.model)?,
+        Prompt::Ids(ids) => ids.clone(),
+    };
+    let positions = model.config().positions;
+    // The last token that is drawn is never read.
+    let read = prompt.len().saturating_add(request.tokens.saturating_sub(1));
+    if prompt.is_empty() {
+        return Err(Error::EmptyPrompt);
+    }
+    if read > positions {
+        return Err(Error::TextTooLong { positions, prompt: prompt.len(), tokens: request.tokens });
+    }
+    let (mut cache, mut tape) = (model.cache(1), Tape::inference());
+    let mut pieces = Pieces::after(&prompt, tokenizer);
+    let (mut tokens, mut text, mut is_ended) = (Vec::new(), String::new(), false);
+    let mut scores = model.advance(&prompt, &mut cache, &mut tape)?;
+    let prompt_seconds = start.elapsed().as_secs_f64();
+    while tokens.len() < request.tokens {
+        let token = request.sampling.draw(&scores, prompt.len() + tokens.len())?;
+        if ends.contains(&token) {
+            is_ended = true;
+            break;
+        }
+        tokens.push(token);
+        let piece = pieces.next(token)?;
+        tell(&piece)?;
+        text.push_str(&piece);
+        if tokens.len() < request.tokens {
+            tape.give(scores);
+            scores = model.advance(&[token], &mut cache, &mut tape)?;
+        }
+    }
+    let rest = pieces.rest()?;
+    tell(&rest)?;
+    text.push_str(&rest);
+    let seconds = start.elapsed().as_secs_f64() - prompt_seconds;
+    Ok(Generation { prompt, tokens, text, is_ended, prompt_seconds, seconds })
+}

@@ -1,0 +1,135 @@
+//! What the tokens of a model stand for.
+
+use std::path::Path;
+
+use interop::tokenizer::Tokenizer;
+
+use crate::error::{Error, Result};
+
+/// The tokens of a text.
+///
+/// # Errors
+/// A text that the tokenizer cannot read, and any where there is none.
+pub(crate) fn encode(tokenizer: Option<&Tokenizer>, text: &[u8], model: &Path) -> Result<Vec<u32>> {
+    match tokenizer {
+        Some(tokenizer) => Ok(tokenizer.encode(text)?),
+        None => Err(Error::NoTokenizer { model: model.to_owned() }),
+    }
+}
+
+/// The numbers of a list, between spaces, commas or lines.
+///
+/// # Errors
+/// [`Error::Ids`] with the first that is none.
+pub(crate) fn read_ids(what: &str, list: &str) -> Result<Vec<u32>> {
+    let words = list.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty());
+    let number = |(index, word): (usize, &str)| {
+        word.parse().map_err(|_| Error::Ids {
+            what: what.to_owned(),
+            index,
+            found: word.chars().take(40).collect(),
+        })
+    };
+    words.enumerate().map(number).collect()
+}
+
+/// Tokens to text one by one: a piece is told once later tokens cannot change it. Without a tokenizer they are
+/// told as numbers.
+#[derive(Debug)]
+pub(crate) struct Pieces<'a> {
+    tokenizer: Option<&'a Tokenizer>,
+    tokens: Vec<u32>,
+    /// Where the tokens begin that were told last, and where those that were not.
+    told: [usize; 2],
+}
+
+/// What stands for bytes that are no text.
+const REPLACEMENT: char = '\u{FFFD}';
+
+/// Tokens of the prompt that decide how the first piece is spelt: whether a space comes before it, say.
+const BEFORE: usize = 6;
+
+/// Tokens that a character has at most.
+const LONGEST: usize = 4;
+
+impl<'a> Pieces<'a> {
+    /// What comes after a prompt.
+    pub(crate) fn after(prompt: &[u32], tokenizer: Option<&'a Tokenizer>) -> Self {
+        let tokens = prompt[prompt.len().saturating_sub(BEFORE)..].to_vec();
+        let told = [0, tokens.len()];
+        Self { tokenizer, tokens, told }
+    }
+
+    /// The text that a token adds.
+    ///
+    /// # Errors
+    /// A tokenizer that fails.
+    pub(crate) fn next(&mut self, token: u32) -> Result<String> {
+        let Some(tokenizer) = self.tokenizer else { return Ok(format!("{token} ")) };
+        self.tokens.push(token);
+        let piece = self.untold(tokenizer)?;
+        let is_whole = match std::str::from_utf8(&piece) {
+            Ok(text) => !text.is_empty() && !text.ends_with(REPLACEMENT),
+            Err(error) => error.error_len().is_some(),
+        };
+        if !is_whole && self.tokens.len() - self.told[1] < LONGEST {
+            return Ok(String::new());
+        }
+        self.told = [self.told[1], self.tokens.len()];
+        Ok(String::from_utf8_lossy(&piece).into_owned())
+    }
+
+    /// What is left at the end: bytes that are no text.
+    ///
+    /// # Errors
+    /// As [`Pieces::next`].
+    pub(crate) fn rest(self) -> Result<String> {
+        let Some(tokenizer) = self.tokenizer else { return Ok(String::new()) };
+        Ok(String::from_utf8_lossy(&self.untold(tokenizer)?).into_owned())
+    }
+
+    /// What the tokens that were not told add to those before them.
+    fn untold(&self, tokenizer: &Tokenizer) -> Result<Vec<u8>> {
+        let [start, end] = self.told;
+        let before = tokenizer.decode(&self.tokens[start..end])?;
+        let mut after = tokenizer.decode(&self.tokens[start..])?;
+        Ok(after.split_off(before.len().min(after.len())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pieces(tokenizer: Option<&Tokenizer>, tokens: &[u32]) -> Vec<String> {
+        let mut pieces = Pieces::after(&[97, 98], tokenizer);
+        let mut told: Vec<String> =
+            tokens.iter().map(|&token| pieces.next(token).unwrap()).collect();
+        told.push(pieces.rest().unwrap());
+        told
+    }
+
+    #[test]
+    fn bytes_are_told_as_soon_as_they_are_characters() {
+        let bytes = Tokenizer::open("no such folder".as_ref(), 300).unwrap();
+        let told = |tokens: &[u32]| pieces(bytes.as_ref(), tokens);
+        let tokens: Vec<u32> = "aé🙂".bytes().map(u32::from).collect();
+        assert_eq!(told(&tokens), ["a", "", "é", "", "", "", "🙂", ""]);
+        assert_eq!(told(&[0xC3, 97]), ["", "\u{FFFD}a", ""]);
+        assert_eq!(told(&[97, 0xC3]), ["a", "", "\u{FFFD}"]);
+        // A token that stands for no byte.
+        assert_eq!(told(&[299, 97]), ["", "\u{FFFD}a", ""]);
+    }
+
+    #[test]
+    fn numbers_are_told_as_such() {
+        assert_eq!(pieces(None, &[5, 17]), ["5 ", "17 ", ""]);
+        let error = encode(None, b"a", "m".as_ref()).unwrap_err().to_string();
+        assert!(error.contains("--ids"), "{error}");
+        assert_eq!(read_ids("list", "3, 4\n5,,").unwrap(), [3, 4, 5]);
+        let error = read_ids("list", "3 -4").unwrap_err().to_string();
+        let expected =
+            "list: expected whole numbers between spaces or commas, found \"-4\" as number 1";
+        assert_eq!(error, expected);
+    }
+}
