@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::fuzz;
 use crate::gradcheck;
 use crate::layers;
+use crate::parity;
 use crate::process::{cargo, run as run_command};
 use crate::workspace::Workspace;
 
@@ -43,6 +44,10 @@ fn steps(workspace: &Workspace) -> Vec<Step> {
         Step {
             name: "gradcheck".into(),
             check: Box::new(|| gradcheck::run(gradcheck::Args::with_mutants())),
+        },
+        Step {
+            name: "parity".into(),
+            check: Box::new(|| parity::run(parity::Args::default())),
         },
     ];
     // One at a time, so that no other member's features come along.
@@ -118,8 +123,8 @@ mod tests {
         let workspace = Workspace::read().unwrap();
         let downstream = workspace.members.iter().filter(|m| m.downstream_of().is_some()).count();
         let names: Vec<String> = steps(&workspace).into_iter().map(|step| step.name).collect();
-        assert_eq!(names[..5], ["fmt", "clippy", "doc", "layers", "gradcheck"]);
-        assert_eq!(names.len(), 5 + downstream + usize::from(fuzz::can_build()));
+        assert_eq!(names[..6], ["fmt", "clippy", "doc", "layers", "gradcheck", "parity"]);
+        assert_eq!(names.len(), 6 + downstream + usize::from(fuzz::can_build()));
         assert!(downstream > 0);
     }
 }

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::fixtures::distance::{largest, largest_difference};
+
 /// A tensor, compared.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Measurement {
@@ -37,14 +39,7 @@ impl Measurement {
         tolerance: Tolerance,
     ) -> Self {
         let largest = largest(expected);
-        let errors = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
-        let mut error = errors.fold(0.0, |worst: f64, error| {
-            if error <= worst && !worst.is_nan() {
-                worst
-            } else {
-                worst.max(error) + (error - error)
-            }
-        });
+        let mut error = largest_difference(found, expected);
         if found.len() != expected.len() || !largest.is_finite() {
             error = f64::NAN;
         }
@@ -99,15 +94,53 @@ impl Measurement {
     }
 }
 
-/// The largest magnitude; NaN where there is one.
-pub(crate) fn largest(values: &[f64]) -> f64 {
-    values.iter().fold(0.0, |largest: f64, value| {
-        if value.is_nan() {
-            f64::NAN
-        } else if largest.is_nan() {
-            largest
-        } else {
-            largest.max(value.abs())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TOLERANCE: Tolerance = Tolerance { check: "f32", relative: 1e-2, of_zeros: 1e-6 };
+
+    fn measured(found: &[f64], expected: &[f64]) -> Measurement {
+        Measurement::new("a", found, expected, TOLERANCE)
+    }
+
+    #[test]
+    fn the_largest_difference_counts_as_a_share_of_the_largest_number() {
+        let row = measured(&[1.0, -99.5], &[1.25, -100.0]);
+        assert!(row.passed());
+        assert_eq!((row.error, row.share()), (0.5, 0.5));
+        assert!(!measured(&[1.0, -98.0], &[1.0, -100.0]).passed());
+        assert!(measured(&[1e-7], &[0.0]).passed() && !measured(&[1e-5], &[0.0]).passed());
+    }
+
+    #[test]
+    fn what_is_no_number_is_missing_or_is_nothing_at_all_fails() {
+        let (nan, infinity) = (f64::NAN, f64::INFINITY);
+        for (found, expected) in [
+            (&[nan, 1.0][..], &[1.0, 1.0][..]),
+            (&[1.0, nan], &[1.0, 1.0]),
+            (&[1.0, 1.0], &[nan, 1.0]),
+            (&[1.0, 1.0], &[1.0, nan]),
+            (&[infinity], &[infinity]),
+            (&[infinity], &[1.0]),
+            (&[1.0], &[1.0, 1.0]),
+            (&[1.0, 1.0], &[1.0]),
+            (&[], &[]),
+        ] {
+            assert!(!measured(found, expected).passed(), "{found:?}, {expected:?}");
         }
-    })
+    }
+
+    #[test]
+    fn bits_are_the_same_or_not() {
+        let passed = |found: &[f32], expected: &[f32]| {
+            Measurement::bits("decoding", "a", found, expected).passed()
+        };
+        assert!(passed(&[1.0, 0.0], &[1.0, 0.0]));
+        assert!(!passed(&[1.0, 0.0], &[1.0, -0.0]));
+        assert!(!passed(&[0.0], &[-0.0]));
+        assert!(!passed(&[1.0], &[1.0 + f32::EPSILON]));
+        assert!(!passed(&[f32::NAN], &[f32::NAN]));
+        assert!(!passed(&[], &[]));
+    }
 }

@@ -1,1 +1,277 @@
+//! The gate passes on the project's own set, and fails on a copy that is broken in any way.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::report::Report;
+use super::set::Set;
+use crate::fixtures::tensors;
+
+fn own_set() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/gdn")
+}
+
+/// A copy of some cases of the project's own set.
+fn copy(cases: &[&str]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let mut index = serde_json::json!({"layers": [], "models": []});
+    for case in cases {
+        copy_folder(&own_set().join(case), &folder.path().join(case));
+        let (part, name) = case.split_once('/').unwrap();
+        let list = index[format!("{part}s")].as_array_mut().unwrap();
+        list.push(serde_json::json!({"name": name}));
+    }
+    fs::write(folder.path().join("index.json"), index.to_string()).unwrap();
+    folder
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let to = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy_folder(&path, &to);
+        } else {
+            fs::copy(&path, to).unwrap();
+        }
+    }
+}
+
+fn report(set: &Path) -> Report {
+    Report { presets: Vec::new(), cases: Set::open(set).unwrap().run("") }
+}
+
+/// The text for a set that must not pass.
+fn failure(set: &Path) -> String {
+    let report = report(set);
+    assert!(report.failures() > 0, "{}", report.text());
+    report.text()
+}
+
+fn change_tensors(path: &Path, change: impl FnOnce(&mut tensors::Tensors)) {
+    let mut all = tensors::read(path).unwrap();
+    change(&mut all);
+    tensors::write(path, &all).unwrap();
+}
+
+fn change_json(path: &Path, change: impl FnOnce(&mut Value)) {
+    let mut value: Value = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    change(&mut value);
+    fs::write(path, value.to_string()).unwrap();
+}
+
+const LAYER: &str = "layer/three_tokens";
+const MODEL: &str = "model/small_qwen3_next";
+
+#[test]
+fn the_own_set_passes_and_each_case_counts_once() {
+    let report = report(&own_set());
+    assert_eq!(report.failures(), 0, "{}", report.text());
+    let text = report.text();
+    assert_eq!(text.lines().count(), 10 + 3 + 3 + 1, "{text}");
+    assert_eq!(text.lines().last(), Some("13 passed, 0 failed, 3 not run"));
+    let json = report.to_json();
+    assert_eq!((json["passed"].as_u64(), json["not_run"].as_u64()), (Some(13), Some(3)));
+    let first = &json["cases"][0]["tensors"][0];
+    assert!(first["share"].is_number() && first["passed"] == true, "{first}");
+}
+
+#[test]
+fn a_wrong_number_in_any_tensor_of_a_layer_is_noticed() {
+    let reference = Path::new(LAYER).join("ref_f64.safetensors");
+    let names: Vec<String> =
+        tensors::read(&own_set().join(&reference)).unwrap().into_keys().collect();
+    assert!(names.len() > 40);
+    for name in names {
+        let set = copy(&[LAYER]);
+        change_tensors(&set.path().join(&reference), |tensors| {
+            let values = &mut tensors.get_mut(&name).unwrap().values;
+            let largest = values.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
+            *values.last_mut().unwrap() += 1e-3 * largest.max(1e-3);
+        });
+        let text = failure(set.path());
+        assert!(text.ends_with("0 passed, 1 failed, 0 not run\n"), "{text}");
+        assert!(text.contains(&name), "{name}: {text}");
+    }
+}
+
+#[test]
+fn a_wrong_number_in_any_tensor_of_a_model_is_noticed() {
+    let reference = Path::new(MODEL).join("ref_f64.safetensors");
+    let names: Vec<String> =
+        tensors::read(&own_set().join(&reference)).unwrap().into_keys().collect();
+    assert!(names.len() > 30);
+    for name in names {
+        let set = copy(&[MODEL]);
+        change_tensors(&set.path().join(&reference), |tensors| {
+            let values = &mut tensors.get_mut(&name).unwrap().values;
+            let largest = values.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
+            values[0] += 1e-3 * largest;
+        });
+        let text = failure(set.path());
+        assert!(text.contains("0 passed, 1 failed, 1 not run\n"), "{text}");
+        assert!(text.contains(&name), "{name}: {text}");
+    }
+    for (loss, words) in [("batch0_f64", "loss of batch0"), ("all_batches_f64", "loss of all")] {
+        let set = copy(&[MODEL]);
+        change_json(&set.path().join(MODEL).join("expected.json"), |expected| {
+            let loss = &mut expected["loss"][loss];
+            let number = if loss.is_array() { &mut loss[1] } else { loss };
+            *number = (number.as_f64().unwrap() + 1e-3).into();
+        });
+        let text = failure(set.path());
+        assert!(text.contains(words), "{text}");
+    }
+}
+
+#[test]
+fn a_tensor_that_is_gone_or_that_nobody_reads_fails_whatever_the_lists_say() {
+    for (case, list) in [(LAYER, "ref_shapes"), (MODEL, "ref_f64")] {
+        let described = if case == LAYER { "case.json" } else { "expected.json" };
+        for is_listed in [true, false] {
+            let (gone, more) = (copy(&[case]), copy(&[case]));
+            let shapes = |set: &TempDir, change: &dyn Fn(&mut Value)| {
+                change_json(&set.path().join(case).join(described), |json| {
+                    let json = if case == LAYER { json } else { &mut json["shapes"] };
+                    change(&mut json[list]);
+                });
+            };
+            let name = if case == LAYER { "y" } else { "logits" };
+            let reference = |set: &TempDir| set.path().join(case).join("ref_f64.safetensors");
+            change_tensors(&reference(&gone), |tensors| drop(tensors.remove(name)));
+            change_tensors(&reference(&more), |tensors| {
+                let twin = tensors[name].clone();
+                tensors.insert("grad.stranger".into(), twin);
+            });
+            if !is_listed {
+                shapes(&gone, &|shapes| drop(shapes.as_object_mut().unwrap().remove(name)));
+                shapes(&more, &|shapes| shapes["grad.stranger"] = shapes[name].clone());
+            }
+            assert!(failure(gone.path()).contains(name), "{}", failure(gone.path()));
+            let text = failure(more.path());
+            assert!(text.contains("grad.stranger"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn what_nobody_reads_fails() {
+    let set = copy(&[LAYER, MODEL]);
+    for place in [LAYER, &format!("{MODEL}/base"), &format!("{MODEL}/adapter"), MODEL] {
+        let path = set.path().join(place).join("more.safetensors");
+        fs::write(&path, b"").unwrap();
+        let text = failure(set.path());
+        assert!(text.contains("nobody reads this file"), "{text}");
+        fs::remove_file(path).unwrap();
+    }
+    assert_eq!(report(set.path()).failures(), 0);
+    let inputs = set.path().join(LAYER).join("inputs.safetensors");
+    change_tensors(&inputs, |tensors| {
+        let twin = tensors["x"].clone();
+        tensors.insert("ds".into(), twin);
+    });
+    assert!(failure(set.path()).contains("ds is not listed"));
+    fs::write(set.path().join("more.txt"), b"").unwrap();
+    assert!(Set::open(set.path()).unwrap_err().to_string().contains("nobody reads this file"));
+}
+
+#[test]
+fn files_that_are_gone_or_cut_off_fail_their_case() {
+    let files = [
+        (LAYER, vec!["case.json", "inputs.safetensors", "ref_f64.safetensors"]),
+        (
+            MODEL,
+            vec![
+                "expected.json",
+                "tokens.safetensors",
+                "ref_f64.safetensors",
+                "base/config.json",
+                "base/model-00002-of-00003.safetensors",
+                "base/model.safetensors.index.json",
+                "adapter/adapter_config.json",
+                "adapter/adapter_model.safetensors",
+            ],
+        ),
+    ];
+    for (case, files) in files {
+        for file in files {
+            let set = copy(&[case]);
+            let path = set.path().join(case).join(file);
+            let bytes = fs::read(&path).unwrap();
+            fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+            failure(set.path());
+            fs::remove_file(&path).unwrap();
+            failure(set.path());
+        }
+    }
+}
+
+#[test]
+fn an_adapter_that_counts_otherwise_or_fits_no_module_fails() {
+    let set = copy(&[MODEL]);
+    let adapter = set.path().join(MODEL).join("adapter");
+    let config = adapter.join("adapter_config.json");
+    change_json(&config, |config| config["lora_alpha"] = 5.into());
+    assert!(failure(set.path()).contains("lora_scale"));
+    change_json(&config, |config| config["lora_alpha"] = 4.into());
+    assert_eq!(report(set.path()).failures(), 0);
+    change_tensors(&adapter.join("adapter_model.safetensors"), |tensors| {
+        let prefix = "base_model.model.model.layers";
+        for matrix in ["lora_A", "lora_B"] {
+            let tensor =
+                tensors[&format!("{prefix}.0.linear_attn.out_proj.{matrix}.weight")].clone();
+            tensors.insert(format!("{prefix}.9.linear_attn.out_proj.{matrix}.weight"), tensor);
+        }
+    });
+    assert!(failure(set.path()).contains("no module model.layers.9"));
+}
+
+#[test]
+fn the_list_must_be_that_of_the_folders() {
+    let set = copy(&[LAYER]);
+    let index = set.path().join("index.json");
+    let refused = |words: &str| {
+        let error = Set::open(set.path()).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}");
+    };
+    change_json(&index, |index| {
+        index["layers"].as_array_mut().unwrap().push(serde_json::json!({"name": "gone"}));
+    });
+    refused("gone is in index.json and not here");
+    change_json(&index, |index| {
+        let layers = index["layers"].as_array_mut().unwrap();
+        layers[1] = layers[0].clone();
+    });
+    refused("lists a case twice");
+    change_json(&index, |index| index["layers"] = serde_json::json!([]));
+    refused("three_tokens is not in index.json");
+    fs::remove_dir_all(set.path().join("layer")).unwrap();
+    refused("lists no case");
+    fs::remove_file(&index).unwrap();
+    refused("index.json");
+}
+
+#[test]
+fn recorded_distances_are_held_to_the_numbers_that_they_are_of() {
+    let set = copy(&[LAYER]);
+    let folder = set.path().join(LAYER);
+    let reference = tensors::read(&folder.join("ref_f64.safetensors")).unwrap();
+    let mut own = tensors::Tensors::from([("y".to_owned(), reference["y"].clone())]);
+    let y = &mut own.get_mut("y").unwrap().values;
+    let largest = y.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
+    y[0] += 1e-5 * largest;
+    tensors::write(&folder.join("ref_f32.safetensors"), &own).unwrap();
+    let record = |distance: f64| {
+        change_json(&folder.join("case.json"), |case| {
+            case["checks"]["library_f32_rel_err"] = serde_json::json!({"y": distance});
+        });
+    };
+    record(1e-5);
+    assert_eq!(report(set.path()).failures(), 0, "{}", report(set.path()).text());
+    record(1e-2);
+    assert!(failure(set.path()).contains("recorded is 1e-2"));
+}

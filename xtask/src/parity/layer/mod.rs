@@ -13,8 +13,9 @@ use serde_json::Value;
 
 use self::reference::Found;
 use super::folder::{Folder, Read};
-use super::measure::{Measurement, Tolerance, largest};
+use super::measure::{Measurement, Tolerance};
 use super::{Outcome, library};
+use crate::fixtures::distance::largest;
 use crate::fixtures::layer::{CASE, INPUTS, LayerCase, REFERENCE, same_shapes};
 
 /// Of the largest number of a tensor.
