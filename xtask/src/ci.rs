@@ -44,10 +44,7 @@ fn steps(workspace: &Workspace) -> Vec<Step> {
             name: "gradcheck".into(),
             check: Box::new(|| gradcheck::run(gradcheck::Args::with_mutants())),
         },
-        Step {
-            name: "parity".into(),
-            check: Box::new(|| parity::run(parity::Args::default())),
-        },
+        Step { name: "parity".into(), check: Box::new(|| parity::run(parity::Args::default())) },
     ];
     // One at a time, so that no other member's features come along.
     for member in workspace.members.iter().filter(|member| member.downstream_of().is_some()) {
