@@ -94,8 +94,7 @@ fn a_wrong_number_in_any_tensor_of_a_layer_is_noticed() {
             *values.last_mut().unwrap() += 1e-3 * largest.max(1e-3);
         });
         let text = failure(set.path());
-        assert!(text.ends_with("0 passed, 1 failed, 0 not run\n"), "{text}");
-        assert!(text.contains(&name), "{name}: {text}");
+        assert!(text.ends_with("0 passed, 1 failed, 0 not run\n"), "{name}: {text}");
     }
 }
 

@@ -21,8 +21,8 @@ use crate::fixtures::layer::{CASE, INPUTS, LayerCase, REFERENCE, same_shapes};
 /// Of the largest number of a tensor.
 const F64: f64 = 1e-10;
 const F32: f64 = 1e-4;
-/// Of the largest gradient of a case, where the reference is zeros alone: 2²³ f32 units in the last place are 1,
-/// and of those a sum of a few hundred terms that cancel leaves less than ten.
+/// Of the largest gradient of a case, where the reference is zeros alone: what is left of a few terms as large as
+/// that, each rounded to 6·10⁻⁸ of itself, when they cancel.
 const F32_OF_ZEROS: f64 = 1e-6;
 
 /// Runs a case: everything in its folder is read, and all that the reference has is compared.

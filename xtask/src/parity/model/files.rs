@@ -15,7 +15,8 @@ use crate::fixtures::{Error, Result};
 use crate::parity::folder::{Folder, Read};
 use crate::parity::{Outcome, library};
 
-/// Where a model that also sees has its text part.
+/// What names of a text model begin with, and those of one that also sees.
+const TEXT: &str = "model.";
 const NESTED: &str = "model.language_model.";
 
 /// All that a case is made of.
@@ -27,10 +28,12 @@ pub(super) struct Files {
     pub(super) batches: Vec<Batch>,
     pub(super) scale: f64,
     /// A and B of each module, by its name in a text model.
-    pub(super) modules: BTreeMap<String, (Tensor, Tensor)>,
-    /// What names begin with in the file of the adapter, and what they begin with in a text model.
-    prefix: (String, &'static str),
+    pub(super) modules: Modules,
+    /// What the names in the file of the adapter begin with where those of a text model begin with `model.`.
+    prefix: String,
 }
+
+type Modules = BTreeMap<String, (Tensor, Tensor)>;
 
 impl Files {
     /// Reads a case, but for the base, which is for the reader of models.
@@ -70,9 +73,8 @@ impl Files {
 
     /// The name in the file of a matrix of the adapter.
     pub(super) fn in_file(&self, module: &str, matrix: &str) -> String {
-        let (there, here) = &self.prefix;
-        let rest = module.strip_prefix(here).unwrap_or(module);
-        format!("{there}{rest}.{matrix}.weight")
+        let rest = module.strip_prefix(TEXT).unwrap_or(module);
+        format!("{}{rest}.{matrix}.weight", self.prefix)
     }
 
     /// Refuses what nobody read.
@@ -101,29 +103,26 @@ fn mark_base(folder: &mut Folder) -> Result<()> {
 }
 
 /// The pairs of matrices of an adapter by the modules that they are on, and what their names begin with.
-#[expect(clippy::type_complexity, reason = "two things that are found together")]
-fn modules(
-    folder: &mut Folder,
-) -> Outcome<(BTreeMap<String, (Tensor, Tensor)>, (String, &'static str))> {
+fn modules(folder: &mut Folder) -> Outcome<(Modules, String)> {
     let mut tensors = folder.tensors(&format!("{ADAPTER}/adapter_model.safetensors"))?;
-    let nested = format!("{ADAPTER_PREFIX}{NESTED}");
+    let [nested, text] = [NESTED, TEXT].map(|prefix| format!("{ADAPTER_PREFIX}{prefix}"));
     let is_nested = tensors.all().keys().all(|name| name.starts_with(&nested));
-    let prefix = if is_nested { (nested, "model.") } else { (ADAPTER_PREFIX.to_owned(), "") };
+    let prefix = if is_nested { nested } else { text };
     let names: Vec<String> = tensors.all().keys().cloned().collect();
-    let mut modules = BTreeMap::new();
+    let mut modules = Modules::new();
     for name in names {
         let Some(path) = name.strip_suffix(".lora_A.weight") else { continue };
-        let rest = path.strip_prefix(&prefix.0).ok_or(format!("{name} has no known prefix"))?;
+        let rest = path.strip_prefix(&prefix).ok_or(format!("{name} has no known prefix"))?;
         let a = tensors.get(&name)?.clone();
         let b = tensors.get(&format!("{path}.lora_B.weight"))?.clone();
-        let (&[rank, _], &[_, of_b]) = (&*a.shape, &*b.shape) else {
+        let (&[rank, _], &[outputs, of_b]) = (&*a.shape, &*b.shape) else {
             return Err(format!("{path}: an adapter of {:?} and {:?}", a.shape, b.shape).into());
         };
         if rank != of_b || rank == 0 {
-            let (name, found) = (format!("{path}.lora_B.weight"), b.shape.clone());
-            return Err(Error::Shape { name, expected: vec![b.shape[0], rank], found }.into());
+            let (name, found) = (format!("{path}.lora_B.weight"), b.shape);
+            return Err(Error::Shape { name, expected: vec![outputs, rank], found }.into());
         }
-        modules.insert(format!("{}{rest}", prefix.1), (a, b));
+        modules.insert(format!("{TEXT}{rest}"), (a, b));
     }
     tensors.finish()?;
     Ok((modules, prefix))
