@@ -92,6 +92,8 @@ impl<T: Compute> Decoder<T> {
         } else {
             Some(source.projection("lm_head", table, Role::Head, &mut parameters)?)
         };
+        // A source of frozen weights is done: what is declared from now on, adapters say, can learn.
+        parameters.thaw();
         Ok(Self { config, parameters, embedding: Embedding::new(embedding), blocks, norm, head })
     }
 

@@ -71,12 +71,11 @@ impl<T: Compute> RmsNorm<T> {
         check_size(&self.name, "gradients of outputs", x.len(), dy.len())?;
         let mut dx = tape.zeros(x.len());
         let inverse = mutant!("RmsNorm/stale root", inverse, vec![T::ONE; inverse.len()]);
-        let mut d_gain = gradients.get_mut(self.id);
         let gain =
             mutant!("RmsNorm/plain for shifted gain", self.factor(), Gain::Plain(&self.gain));
-        rms_norm_backward(&x, gain, &inverse, &dy, &mut dx, d_gain.as_deref_mut())?;
+        rms_norm_backward(&x, gain, &inverse, &dy, &mut dx, gradients.get_mut(self.id))?;
         mutant!("RmsNorm/gain gradient lost", {
-            d_gain.into_iter().for_each(|d_gain| d_gain.fill(T::ZERO));
+            gradients.get_mut(self.id).into_iter().for_each(|d_gain| d_gain.fill(T::ZERO));
         });
         mutant!("RmsNorm/input gradient doubled", { dx.iter_mut().for_each(|d| *d += *d) });
         for buffer in [inverse, x, dy] {

@@ -96,10 +96,12 @@ impl Sampling {
 
 #[cfg(test)]
 mod tests {
+    use std::f32::consts::LN_2;
+
     use super::*;
 
-    /// Probabilities 1/2, 1/4, 1/8, 1/8 at temperature 1.
-    const SCORES: [f32; 4] = [-0.693_147_2, 0.0, -1.386_294_4, -1.386_294_4];
+    /// Probabilities 1/4, 1/2, 1/8, 1/8 at temperature 1.
+    const SCORES: [f32; 4] = [LN_2, 2.0 * LN_2, 0.0, 0.0];
 
     fn counts(sampling: Sampling) -> [usize; 4] {
         let mut counts = [0; 4];

@@ -44,8 +44,8 @@ pub enum AttentionGate<T> {
 }
 
 impl<T> AttentionGate<T> {
-    fn projection(&self) -> Option<&Box<dyn Projection<T>>> {
-        if let Self::Own(projection) = self { Some(projection) } else { None }
+    fn projection(&self) -> Option<&dyn Projection<T>> {
+        if let Self::Own(projection) = self { Some(&**projection) } else { None }
     }
 
     fn projection_mut(&mut self) -> Option<&mut Box<dyn Projection<T>>> {
@@ -170,8 +170,9 @@ fn rows_of_heads<T>(name: &str, options: &AttentionOptions<T>) -> Result<[usize;
 impl<T: Compute> Module<T> for Attention<T> {
     fn each_part(&self, visit: &mut dyn FnMut(&dyn Module<T>)) {
         let AttentionProjections { query, key, value, gate, output } = &self.projections;
-        for projection in [query, key, value].into_iter().chain(gate.projection()) {
-            visit(&**projection);
+        [query, key, value].into_iter().for_each(|projection| visit(&**projection));
+        if let Some(gate) = gate.projection() {
+            visit(gate);
         }
         let AttentionOptions { head_norms, sub_norm, .. } = &self.options;
         for norm in head_norms.iter().flatten().chain(sub_norm) {
