@@ -94,6 +94,9 @@ pub(crate) trait Arch {
     /// See [`super::dense::transpose_square`].
     unsafe fn transpose_square(rows: &[u32], stride: usize, out: &mut [u32], width: usize);
 
+    /// See [`super::dense::add_rows`].
+    unsafe fn add_rows(a: &[f32], rows: &[f32], sums: &mut [f32]);
+
     /// See [`super::activations::quantize_row`].
     unsafe fn quantize_row(x: &[f32], codes: &mut [i8]) -> Result<f32, usize>;
 

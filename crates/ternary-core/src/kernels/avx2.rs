@@ -3,11 +3,12 @@
 //! Bytes are multiplied by `vpmaddubsw`, whose 16-bit sums are exact because a code is at most 2:
 //! 2 · 2 · 128 = 512 a step, so up to 63 steps fit before they must be widened to 32 bits.
 
+pub(super) mod squares;
+
 use std::arch::x86_64::*;
 
 use super::activations;
 use super::arch::{Arch, Operands, QUAD, StripSums, Tile};
-use super::dense::SQUARE;
 use super::instantiate::{shared_kernels, vector_operations};
 use super::lanes::{Dot, Lanes};
 use super::portable::Portable;
@@ -146,45 +147,6 @@ fn prefetch(line: &Line) {
     unsafe { _mm_prefetch::<_MM_HINT_T0>(ahead.cast()) }
 }
 
-/// See [`super::dense::transpose_square`]: pairs of rows, pairs of pairs, then halves are exchanged.
-#[inline(always)]
-pub(super) unsafe fn transpose_square(rows: &[u32], stride: usize, out: &mut [u32], width: usize) {
-    assert!(rows.len() >= (SQUARE - 1) * stride + SQUARE);
-    assert!(out.len() >= (SQUARE - 1) * width + SQUARE);
-    // SAFETY: the caller has AVX2; eight words from each multiple of `stride` and `width` are inside
-    // by the assertions.
-    unsafe {
-        let mut r = [_mm256_setzero_ps(); SQUARE];
-        for i in 0..SQUARE {
-            r[i] = _mm256_loadu_ps(rows.as_ptr().add(i * stride).cast());
-        }
-        // Columns 0 and 1 (or 2 and 3) of two rows, from either half.
-        let mut pairs = [_mm256_setzero_ps(); SQUARE];
-        for i in 0..SQUARE / 2 {
-            pairs[2 * i] = _mm256_unpacklo_ps(r[2 * i], r[2 * i + 1]);
-            pairs[2 * i + 1] = _mm256_unpackhi_ps(r[2 * i], r[2 * i + 1]);
-        }
-        // Column c of four rows, and column c + 4 in the other half.
-        let mut quads = [_mm256_setzero_ps(); SQUARE];
-        for i in 0..2 {
-            for c in 0..2 {
-                let (top, bottom) = (pairs[4 * i + c], pairs[4 * i + 2 + c]);
-                quads[4 * i + 2 * c] = _mm256_shuffle_ps::<0b01_00_01_00>(top, bottom);
-                quads[4 * i + 2 * c + 1] = _mm256_shuffle_ps::<0b11_10_11_10>(top, bottom);
-            }
-        }
-        for c in 0..SQUARE {
-            let (top, bottom) = (quads[c % 4], quads[4 + c % 4]);
-            let column = if c < 4 {
-                _mm256_permute2f128_ps::<0x20>(top, bottom)
-            } else {
-                _mm256_permute2f128_ps::<0x31>(top, bottom)
-            };
-            _mm256_storeu_ps(out.as_mut_ptr().add(c * width).cast(), column);
-        }
-    }
-}
-
 impl Arch for Avx2 {
     #[cfg(test)]
     const ISA: super::Isa = super::Isa::Avx2;
@@ -314,7 +276,13 @@ impl Arch for Avx2 {
     #[target_feature(enable = "avx2,fma")]
     unsafe fn transpose_square(rows: &[u32], stride: usize, out: &mut [u32], width: usize) {
         // SAFETY: this function is only called where there is AVX2.
-        unsafe { transpose_square(rows, stride, out, width) }
+        unsafe { squares::transpose_square(rows, stride, out, width) }
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn add_rows(a: &[f32], rows: &[f32], sums: &mut [f32]) {
+        // SAFETY: this function is only called where there are AVX2 and FMA.
+        unsafe { squares::add_rows(a, rows, sums) }
     }
 
     #[target_feature(enable = "avx2,fma")]

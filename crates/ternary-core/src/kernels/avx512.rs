@@ -8,7 +8,7 @@ use std::arch::x86_64::*;
 
 use super::activations;
 use super::arch::{Arch, Operands, QUAD, STRIP, StripSums, Tile};
-use super::avx2;
+use super::avx2::squares;
 use super::instantiate::{shared_kernels, vector_operations};
 use super::lanes::{Dot, Lanes};
 use super::register_tile::register_tile;
@@ -178,7 +178,13 @@ macro_rules! avx512_arch {
                 width: usize,
             ) {
                 // SAFETY: this function is only called where there is AVX-512, and with it AVX2.
-                unsafe { avx2::transpose_square(rows, stride, out, width) }
+                unsafe { squares::transpose_square(rows, stride, out, width) }
+            }
+
+            $(#[$features])*
+            unsafe fn add_rows(a: &[f32], rows: &[f32], sums: &mut [f32]) {
+                // SAFETY: this function is only called where there is AVX-512, and with it AVX2.
+                unsafe { squares::add_rows(a, rows, sums) }
             }
 
             $(#[$features])*

@@ -6,9 +6,11 @@
 
 mod operand;
 mod packing;
+mod single_row;
 
 pub use operand::{DenseOperand, Store};
 pub(crate) use packing::{SQUARE, transpose_square};
+pub(crate) use single_row::add_rows;
 
 use std::ops::Range;
 
@@ -101,6 +103,10 @@ pub(crate) unsafe fn matmul_dense<A: Arch>(
     c: &mut [f32],
     store: Store,
 ) {
+    if a.rows() == 1 && !b.transposed {
+        // SAFETY: passed on from the caller.
+        return unsafe { single_row::multiply::<A>(a.values, b.values, c, store) };
+    }
     let outputs = Outputs::new(c, b.rows());
     // Parts of about the same length.
     let part = a.cols().div_ceil(a.cols().div_ceil(PART_TERMS)).next_multiple_of(LANES);

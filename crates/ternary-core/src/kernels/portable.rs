@@ -233,6 +233,10 @@ impl Arch for Portable {
         super::dense::transpose_square(rows, stride, out, width);
     }
 
+    unsafe fn add_rows(a: &[f32], rows: &[f32], sums: &mut [f32]) {
+        super::dense::add_rows(a, rows, sums, |sum, a, b| sum + a * b);
+    }
+
     unsafe fn ternarize(
         rows: [&[f32]; QUAD],
         thresholds: [f32; QUAD],

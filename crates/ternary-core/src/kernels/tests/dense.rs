@@ -83,6 +83,25 @@ proptest! {
     }
 
     #[test]
+    fn a_single_row_has_the_bits_of_one_chain_too(
+        outputs in 0..=130_usize, terms in 0..=300_usize, offset in 0..3_usize,
+        is_added in prop::bool::ANY, seed: u64,
+    ) {
+        let store = if is_added { Store::Add } else { Store::Set };
+        let dense = Dense { rows: 1, outputs, terms, transposed: [false; 2], store };
+        let [a, b, c] = dense.numbers(offset, seed);
+        let a = operand(&a[offset..], 1, terms, false);
+        let b = operand(&b[offset..], outputs, terms, false);
+        let start = dense.start(&c);
+        on_every_isa(|kernels| {
+            let mut found = if is_added { c.clone() } else { vec![f32::NAN; c.len()] };
+            kernels.matmul_dense(a, b, &mut found, store).unwrap();
+            let expected = oracle::dense_chain(a, b, &start, add(kernels.isa()));
+            assert_eq!(bits(&found), bits(&expected));
+        });
+    }
+
+    #[test]
     fn products_with_trits_are_added_to_outputs_as_further_terms(
         shape in Shape::any(), kind in any_kind(), seed: u64,
     ) {
