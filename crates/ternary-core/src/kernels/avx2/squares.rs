@@ -63,6 +63,12 @@ unsafe fn columns(rows: *const f32, stride: usize) -> [__m256; SQUARE] {
     }
 }
 
+/// Floats of a line of the cache.
+const LINE: usize = 16;
+/// Lines that are asked for at the start of each row to come. What the processor fetches by itself it does within a
+/// page, which many a row is; and it is slow to begin.
+const AHEAD: usize = 6;
+
 /// See [`dense::add_rows`]: squares of weights are turned, so that a lane is an output. Eight rows at a time, no more: rows
 /// of a power of two compete for the same eight lines of the first cache.
 ///
@@ -75,8 +81,15 @@ pub(in super::super) unsafe fn add_rows(a: &[f32], rows: &[f32], sums: &mut [f32
     let (squares, rest) = sums.as_chunks_mut::<SQUARE>();
     let (above, below) = rows.split_at(squares.len() * SQUARE * terms);
     for (sums, rows) in squares.iter_mut().zip(above.chunks_exact(SQUARE * terms)) {
-        // SAFETY: the caller has the features; eight rows of `terms` floats are there.
+        // SAFETY: the caller has the features; eight rows of `terms` floats are there, and a prefetch past them is a
+        // hint that cannot fault.
         unsafe {
+            for row in SQUARE..2 * SQUARE {
+                for line in 0..AHEAD {
+                    let ahead = rows.as_ptr().wrapping_add(row * terms + line * LINE);
+                    _mm_prefetch::<_MM_HINT_T1>(ahead.cast());
+                }
+            }
             let mut totals = _mm256_loadu_ps(sums.as_ptr());
             for k in (0..whole).step_by(SQUARE) {
                 let columns = columns(rows.as_ptr().add(k), terms);
