@@ -68,6 +68,9 @@ fn a_trained_model_goes_on_with_a_text_the_same_for_the_same_seed() {
         let done = folder.ternary(&format!("generate --model {out}/model --prompt a --tokens 65"));
         assert_eq!(done.code, Some(1));
         assert!(done.stderr.contains("64 positions") && done.stderr.contains("--tokens"));
+        // Where nothing else is asked for, as many as there are positions for.
+        let done = folder.ternary(&format!("generate --model {out}/model --prompt -a --json"));
+        assert_eq!(last_json(&done)["tokens"].as_array().unwrap().len(), 63);
         let done = folder.ternary(&format!("generate --model {out}/model --ids ,"));
         assert!(done.code == Some(1) && done.stderr.contains("the prompt is empty"), "{done:?}");
     }
@@ -94,7 +97,12 @@ fn models_that_others_made_are_evaluated_and_run_by_numbers() {
         let done = folder.ternary(&format!("generate --model {model} --prompt a"));
         assert!(done.code == Some(1) && done.stderr.contains("--ids"), "{done:?}");
         let done = folder.ternary(&format!("generate --model {model} --ids 1,999 --tokens 3"));
-        assert!(done.code == Some(1) && done.stderr.contains("999"), "{done:?}");
+        assert!(
+            done.code == Some(1) && done.stderr.contains("--ids: ") && done.stderr.contains("999")
+        );
+        fs::write(folder.path("unknown"), "1 2 999").unwrap();
+        let done = folder.ternary(&format!("eval --model {model} --data unknown --ids"));
+        assert!(done.code == Some(1) && done.stderr.contains("unknown: "), "{done:?}");
     }
 }
 

@@ -162,11 +162,19 @@ fn rename(directory: &Path, name: &str) -> Result<()> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    fs::read(path).map_err(io_error(path, "read the file"))
+    read_regular(path).map_err(io_error(path, "read the file"))
+}
+
+/// The bytes of a file. A pipe may be silent for ever, and a device speak.
+fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+    }
+    fs::read(path)
 }
 
 fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
-    match fs::read(path) {
+    match read_regular(path) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(io_error(path, "read the file")(error)),
@@ -222,6 +230,21 @@ mod tests {
             fs::write(directory.path().join(name), bytes).unwrap();
         }
         directory
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_no_regular_file_is_not_read() {
+        for name in [NAMES[0], MANIFEST] {
+            let directory = tempfile::tempdir().unwrap();
+            write(directory.path(), "old").unwrap();
+            fs::remove_file(directory.path().join(name)).unwrap();
+            std::os::unix::fs::symlink("/dev/zero", directory.path().join(name)).unwrap();
+            let error = read_all(directory.path()).unwrap_err().to_string();
+            assert!(
+                error.ends_with(&format!("{name}: cannot read the file: it is no regular file"))
+            );
+        }
     }
 
     /// Every state in which a writer can be killed, with whether the new files are to be read.

@@ -13,6 +13,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Problem, Result, io_error};
@@ -46,13 +47,18 @@ impl Tokenizer {
     /// made without the feature `tokenizer`; [`Error::Io`](crate::Error::Io).
     pub fn open(directory: &Path, vocabulary: usize) -> Result<Option<Self>> {
         let path = directory.join(FILE);
-        if path.try_exists().map_err(io_error(&path, "find the file"))? {
-            return Ok(Some(Self { kind: read(path)?, vocabulary }));
+        // A link to nothing is there: what it led to is not the tokenizer of bytes.
+        match std::fs::symlink_metadata(&path) {
+            Ok(_) => Ok(Some(Self { kind: read(path)?, vocabulary })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Ok((vocabulary >= BYTES).then_some(Self { kind: Kind::Bytes, vocabulary }))
+            }
+            Err(error) => Err(io_error(&path, "find the file")(error)),
         }
-        Ok((vocabulary >= BYTES).then_some(Self { kind: Kind::Bytes, vocabulary }))
     }
 
-    /// The tokens of a text, with those that its tokenizer puts around every text.
+    /// The tokens of a text, with those that its tokenizer puts around every text. `truncation` and `padding` of
+    /// the file do nothing.
     ///
     /// # Errors
     /// [`Error::File`](crate::Error::File) where a tokenizer of texts meets bytes that are not UTF-8, fails, or gives a token that
@@ -108,8 +114,16 @@ fn read(path: PathBuf) -> Result<Kind> {
     let bytes = crate::text::read_text(&path)?;
     // Names that are there twice, of which that crate would take the last.
     let json = crate::json::Json::read(&bytes, "tokenizer").map(drop);
-    let tokenizer =
-        json.and_then(|()| guarded("tokenizer", || tokenizers::Tokenizer::from_bytes(bytes)));
+    let tokenizer = json.and_then(|()| {
+        guarded("tokenizer", || {
+            let mut tokenizer = tokenizers::Tokenizer::from_bytes(bytes)?;
+            // Settings of the program that wrote the file, which transformers takes away as well: a text is
+            // neither cut nor filled up.
+            tokenizer.with_truncation(None)?;
+            tokenizer.with_padding(None);
+            Ok(tokenizer)
+        })
+    });
     match tokenizer {
         Ok(tokenizer) => Ok(Kind::File { path, tokenizer: Box::new(tokenizer) }),
         Err(problem) => Err(problem.in_file(&path)),

@@ -76,6 +76,31 @@ fn texts_become_tokens_and_come_back() {
 }
 
 #[test]
+fn texts_are_neither_cut_nor_filled_up_whatever_the_file_says() {
+    let mut description = description();
+    description["truncation"] = json!({
+        "direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0
+    });
+    description["padding"] = json!({
+        "strategy": {"Fixed": 1_000_000_000_000_u64}, "direction": "Left", "pad_to_multiple_of": null,
+        "pad_id": 0, "pad_type_id": 0, "pad_token": "!"
+    });
+    let directory = write(&description.to_string());
+    let tokenizer = Tokenizer::open(directory.path(), 260).unwrap().unwrap();
+    assert_eq!(tokenizer.encode(b"xyz12").unwrap(), b"xyz12".map(u32::from));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_to_nothing_is_no_tokenizer_of_bytes() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tokenizer.json");
+    std::os::unix::fs::symlink("blobs/none", path).unwrap();
+    let error = Tokenizer::open(directory.path(), 260).unwrap_err().to_string();
+    assert!(error.contains("tokenizer.json: cannot read the file: "), "{error}");
+}
+
+#[test]
 fn texts_and_tokens_that_do_not_fit_are_refused() {
     let directory = write(&description().to_string());
     let tokenizer = Tokenizer::open(directory.path(), 257).unwrap().unwrap();

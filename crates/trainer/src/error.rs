@@ -104,6 +104,20 @@ pub enum Error {
         /// What stands there.
         found: String,
     },
+    /// A list of tokens of which the model does not have one.
+    #[error(
+        "{what}: expected tokens below the model's {vocabulary}, found {found} as number {index}"
+    )]
+    UnknownId {
+        /// The list.
+        what: String,
+        /// How many stand before it.
+        index: usize,
+        /// Tokens of the model.
+        vocabulary: usize,
+        /// What stands there.
+        found: u32,
+    },
     /// The variable that forces an instruction set names none that this processor has.
     #[error("{}: {source}", ternary_core::kernels::ISA_VARIABLE)]
     InstructionSet {

@@ -33,6 +33,19 @@ pub(crate) fn read_ids(what: &str, list: &str) -> Result<Vec<u32>> {
     words.enumerate().map(number).collect()
 }
 
+/// Checks that a model has all tokens of a list.
+///
+/// # Errors
+/// [`Error::UnknownId`] with the first that it does not have.
+pub(crate) fn check_ids(what: &str, ids: &[u32], vocabulary: usize) -> Result<()> {
+    match ids.iter().position(|&id| id as usize >= vocabulary) {
+        None => Ok(()),
+        Some(index) => {
+            Err(Error::UnknownId { what: what.to_owned(), index, vocabulary, found: ids[index] })
+        }
+    }
+}
+
 /// Tokens to text one by one: a piece is told once later tokens cannot change it. Without a tokenizer they are
 /// told as numbers.
 #[derive(Debug)]
@@ -127,6 +140,8 @@ mod tests {
         let error = encode(None, b"a", "m".as_ref()).unwrap_err().to_string();
         assert!(error.contains("--ids"), "{error}");
         assert_eq!(read_ids("list", "3, 4\n5,,").unwrap(), [3, 4, 5]);
+        let error = check_ids("list", &[39, 40], 40).unwrap_err().to_string();
+        assert_eq!(error, "list: expected tokens below the model's 40, found 40 as number 1");
         let error = read_ids("list", "3 -4").unwrap_err().to_string();
         let expected =
             "list: expected whole numbers between spaces or commas, found \"-4\" as number 1";

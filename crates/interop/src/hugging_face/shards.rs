@@ -49,12 +49,17 @@ struct Index {
 }
 
 impl Shards {
-    /// Opens the one file, or the files that the index names.
+    /// Opens the one file, which may have an index of its own, or the files that the index names.
     pub(super) fn open(directory: &Path) -> Result<Self> {
         let (single, index) = (directory.join(WEIGHTS), directory.join(INDEX));
         let is_there = |path: &Path| path.try_exists().map_err(io_error(path, "find the file"));
         match (is_there(&single)?, is_there(&index)?) {
             (true, true) => {
+                let shards = Self::of_index(directory, index.clone())?;
+                // Some software writes an index of the one file as well.
+                if shards.shards.iter().all(|shard| shard.path == single) {
+                    return Ok(shards);
+                }
                 let expected = format!("one of {WEIGHTS} and {INDEX}");
                 Err(Problem::mismatch("weights", expected, "both").in_file(&index))
             }

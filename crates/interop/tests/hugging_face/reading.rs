@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::directory::{
-    Model, Tensor, dense, experts, fuse_delta_net, fuse_experts, hybrid, numbers,
+    Model, Tensor, dense, experts, fuse_delta_net, fuse_experts, hybrid, numbers, write_index,
 };
 use crate::watching::watched;
 use interop::Kind;
@@ -114,6 +114,17 @@ fn the_same_model_may_lie_deeper_or_alone_or_in_several_files() {
         let read = load(directory.path(), Weights::Frozen).unwrap();
         assert_eq!(bits(&read), expected);
     }
+}
+
+#[test]
+fn the_one_file_may_have_an_index_of_its_own() {
+    let model = dense("llama", "BF16");
+    let directory = write(&model);
+    let names = model.tensors.keys().map(|name| (name.clone(), json!("model.safetensors")));
+    let map: serde_json::Map<_, _> = names.collect();
+    write_index(directory.path(), &json!({"weight_map": map}));
+    let decoder = load(directory.path(), Weights::Frozen).unwrap();
+    assert_eq!(bits(&decoder), bits(&read(&model)));
 }
 
 #[test]

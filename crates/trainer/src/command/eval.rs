@@ -34,7 +34,7 @@ pub(super) fn command() -> Command {
             "The file holds numbers of tokens, between spaces, commas or lines",
         ))
         .arg(count("length").help(
-            "Tokens that a window predicts [default: as many as the model has positions, or 2048]",
+            "Tokens that a window predicts [default: as many as the model has positions, at most 2048]",
         ))
         .arg(count("windows").help(
             "Windows at most, spread evenly over a longer text [default: as many as cover it]",

@@ -7,7 +7,7 @@ use clap::{Arg, ArgAction, ArgGroup, ArgMatches, Command, value_parser};
 
 use super::print_summary;
 use crate::error::{Error, Result};
-use crate::generate::{GenerationRequest, Prompt, Sampling, generate};
+use crate::generate::{GenerationRequest, Prompt, Sampling, TOKENS, generate};
 use crate::vocabulary::read_ids;
 
 const EXAMPLES: &str = "\
@@ -19,7 +19,12 @@ Examples:
 
 pub(super) fn command() -> Command {
     let number = |name: &'static str, value: &'static str| {
-        Arg::new(name).long(name).value_name(value).value_parser(value_parser!(f64))
+        Arg::new(name)
+            .long(name)
+            .value_name(value)
+            // They are refused with their range.
+            .allow_negative_numbers(true)
+            .value_parser(value_parser!(f64))
     };
     Command::new("generate")
         .about("Has a model go on with a text")
@@ -31,7 +36,14 @@ pub(super) fn command() -> Command {
                 .value_parser(value_parser!(PathBuf))
                 .help("The folder of the model: as a run leaves it, or as Hugging Face's tools do"),
         )
-        .arg(Arg::new("prompt").long("prompt").value_name("TEXT").help("What it goes on with"))
+        .arg(
+            Arg::new("prompt")
+                .long("prompt")
+                .value_name("TEXT")
+                // A text may begin with a dash.
+                .allow_hyphen_values(true)
+                .help("What it goes on with"),
+        )
         .arg(
             Arg::new("ids")
                 .long("ids")
@@ -43,9 +55,10 @@ pub(super) fn command() -> Command {
             Arg::new("tokens")
                 .long("tokens")
                 .value_name("N")
-                .default_value("200")
                 .value_parser(value_parser!(u32).range(1..))
-                .help("Tokens at most"),
+                .help(format!(
+                    "Tokens at most [default: {TOKENS}, or as many as the model has positions for]"
+                )),
         )
         .arg(
             number("temperature", "T")
@@ -96,7 +109,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<()> {
     let request = GenerationRequest {
         model: matches.get_one::<PathBuf>("model").cloned().unwrap_or_default(),
         prompt,
-        tokens: matches.get_one::<u32>("tokens").map_or(0, |&tokens| tokens as usize),
+        tokens: matches.get_one::<u32>("tokens").map(|&tokens| tokens as usize),
         sampling,
     };
     if matches.get_flag("json") {

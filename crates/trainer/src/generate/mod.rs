@@ -10,7 +10,7 @@ use interop::tokenizer::Tokenizer;
 use nn::Tape;
 
 use crate::error::{Error, Result};
-use crate::vocabulary::{Pieces, encode};
+use crate::vocabulary::{Pieces, check_ids, encode};
 
 pub use sampling::Sampling;
 
@@ -23,6 +23,9 @@ pub enum Prompt {
     Ids(Vec<u32>),
 }
 
+/// Tokens at most where nothing else is asked for.
+pub const TOKENS: usize = 200;
+
 /// What `ternary generate` is asked.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GenerationRequest {
@@ -30,8 +33,8 @@ pub struct GenerationRequest {
     pub model: PathBuf,
     /// What it goes on with.
     pub prompt: Prompt,
-    /// Tokens at most.
-    pub tokens: usize,
+    /// Tokens at most; otherwise [`TOKENS`], or fewer where the model has no more positions.
+    pub tokens: Option<usize>,
     /// How they are drawn.
     pub sampling: Sampling,
 }
@@ -94,23 +97,27 @@ pub fn generate(
     let tokenizer = tokenizer.as_ref();
     let prompt = match &request.prompt {
         Prompt::Text(text) => encode(tokenizer, text.as_bytes(), &request.model)?,
-        Prompt::Ids(ids) => ids.clone(),
+        Prompt::Ids(ids) => {
+            check_ids("--ids", ids, model.config().vocabulary)?;
+            ids.clone()
+        }
     };
-    let positions = model.config().positions;
-    // The last token that is drawn is never read.
-    let read = prompt.len().saturating_add(request.tokens.saturating_sub(1));
     if prompt.is_empty() {
         return Err(Error::EmptyPrompt);
     }
-    if read > positions {
-        return Err(Error::TextTooLong { positions, prompt: prompt.len(), tokens: request.tokens });
+    let positions = model.config().positions;
+    // The last token that is drawn is never read.
+    let room = (positions + 1).saturating_sub(prompt.len());
+    let limit = request.tokens.unwrap_or(TOKENS.min(room).max(1));
+    if limit > room {
+        return Err(Error::TextTooLong { positions, prompt: prompt.len(), tokens: limit });
     }
     let (mut cache, mut tape) = (model.cache(1), Tape::inference());
     let mut pieces = Pieces::after(&prompt, tokenizer);
     let (mut tokens, mut text, mut is_ended) = (Vec::new(), String::new(), false);
     let mut scores = model.advance(&prompt, &mut cache, &mut tape)?;
     let prompt_seconds = start.elapsed().as_secs_f64();
-    while tokens.len() < request.tokens {
+    while tokens.len() < limit {
         let token = request.sampling.draw(&scores, prompt.len() + tokens.len())?;
         if ends.contains(&token) {
             is_ended = true;
@@ -120,7 +127,7 @@ pub fn generate(
         let piece = pieces.next(token)?;
         tell(&piece)?;
         text.push_str(&piece);
-        if tokens.len() < request.tokens {
+        if tokens.len() < limit {
             tape.give(scores);
             scores = model.advance(&[token], &mut cache, &mut tape)?;
         }

@@ -13,7 +13,7 @@ use super::loss::HeldOutLoss;
 use super::progress::Progress;
 use crate::data::{evaluation_windows, read};
 use crate::error::{Error, Result};
-use crate::vocabulary::{encode, read_ids};
+use crate::vocabulary::{check_ids, encode, read_ids};
 
 /// The loss over some windows of a text, whose tokens are bytes or numbers.
 ///
@@ -61,7 +61,7 @@ pub struct EvaluationRequest {
     pub data: PathBuf,
     /// Whether the file holds the numbers of tokens.
     pub is_ids: bool,
-    /// Tokens that a window predicts; otherwise as many as the model has positions, or 2048.
+    /// Tokens that a window predicts; otherwise as many as the model has positions, at most 2048.
     pub length: Option<usize>,
     /// Windows at most; otherwise as many as cover the text.
     pub windows: Option<usize>,
@@ -144,7 +144,9 @@ pub fn evaluate_file(request: &EvaluationRequest) -> Result<Evaluation> {
     let model = interop::open(&request.model)?;
     let (tokens, is_bytes) = if request.is_ids {
         let what = request.data.display().to_string();
-        (read_ids(&what, &String::from_utf8_lossy(&text))?, false)
+        let ids = read_ids(&what, &String::from_utf8_lossy(&text))?;
+        check_ids(&what, &ids, model.config().vocabulary)?;
+        (ids, false)
     } else {
         let tokenizer = Tokenizer::open(&request.model, model.config().vocabulary)?;
         let is_bytes = tokenizer.as_ref().is_some_and(Tokenizer::is_bytes);
