@@ -46,14 +46,14 @@ pub enum Error {
         /// The folder.
         path: PathBuf,
     },
-    /// Windows of more bytes than the model has positions.
+    /// Windows of more tokens than the model has positions.
     #[error(
-        "windows: expected at most {positions} bytes, which the model has positions for, found {length}"
+        "windows: expected at most {positions} tokens, which the model has positions for, found {length}"
     )]
     WindowTooLong {
         /// Positions of the model.
         positions: usize,
-        /// Bytes asked for.
+        /// Tokens asked for.
         length: usize,
     },
     /// Nothing to go on with.

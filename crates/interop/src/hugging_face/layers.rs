@@ -78,7 +78,9 @@ fn attention_layers(
 fn check_windows(family: Family, text: &Object<'_>, layers: usize) -> Result<(), Problem> {
     const KEY: &str = "use_sliding_window";
     let has_windows = matches!(family, Family::Qwen2 | Family::Qwen3);
-    if !has_windows || text.flag(KEY)? != Some(true) || text.get("sliding_window").is_none() {
+    // One that is absent is not none: the library then has one of its own.
+    let is_none = |(key, value): (&str, &Json)| key == "sliding_window" && *value == Json::Null;
+    if !has_windows || text.flag(KEY)? != Some(true) || text.iter().any(is_none) {
         return Ok(());
     }
     let full = text.count("max_window_layers")?.unwrap_or(0);

@@ -56,6 +56,9 @@ impl Rotary {
         }
         let width = width as usize;
         if width == 0 || !width.is_multiple_of(2) {
+            if part == 1.0 {
+                return Err(text.refuse("head_dim", "an even number of at least 2", head_width));
+            }
             let expected = format!("a part of {head_width} that is an even number");
             return Err(text.refuse(PART, expected, part));
         }

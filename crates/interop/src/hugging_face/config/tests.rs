@@ -247,6 +247,16 @@ fn what_would_be_computed_otherwise_is_refused_by_its_key() {
         ),
         (
             &qwen2,
+            json!({"use_sliding_window": true}),
+            "use_sliding_window: expected false, or max_window_layers of at least 3",
+        ),
+        (
+            &dense,
+            json!({"head_dim": 3}),
+            "head_dim: expected an even number of at least 2, found 3",
+        ),
+        (
+            &qwen2,
             json!({"layer_types": ["full_attention", "full_attention", "sliding_attention"]}),
             "layer_types[2]: expected full_attention, found \"sliding_attention\"",
         ),
