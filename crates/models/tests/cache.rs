@@ -70,10 +70,17 @@ fn tokens(count: usize) -> Vec<u32> {
 fn pieces_of_any_length_give_the_bits_of_the_whole() {
     let mut tape = Tape::inference();
     for model in models(shapes()) {
-        let (count, tokens) = (2, tokens(2));
-        let sequences = Sequences { count, length: LENGTH };
+        let tokens = tokens(2);
+        let sequences = Sequences { count: 2, length: LENGTH };
         let whole = model.scores(&tokens, sequences, &mut tape).unwrap();
-        for pieces in [vec![1; LENGTH], vec![70, 1, 4], vec![LENGTH]] {
+        // A sequence alone has products of a single row when it is decoded.
+        for (count, pieces) in [
+            (2, vec![1; LENGTH]),
+            (1, vec![1; LENGTH]),
+            (2, vec![70, 1, 4]),
+            (1, vec![70, 1, 4]),
+            (2, vec![LENGTH]),
+        ] {
             let mut cache = model.cache(count);
             for piece in pieces {
                 let start = cache.position();

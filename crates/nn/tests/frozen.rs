@@ -2,9 +2,9 @@
 
 use nn::ops::RotaryTable;
 use nn::{
-    Attention, AttentionGate, AttentionOptions, AttentionProjections, Block, Context, Dense,
-    FeedForward, FeedForwardProjections, Gradients, Layer, Nonlinearity, Parameters, Projection,
-    RmsNorm, Sequences, Tape,
+    Attention, AttentionGate, AttentionOptions, AttentionProjections, BitLinear, BitLinearOptions,
+    Block, Context, Dense, FeedForward, FeedForwardProjections, Gradients, Input, Layer,
+    Nonlinearity, Parameters, Projection, RmsNorm, Sequences, Tape,
 };
 
 const WIDTH: usize = 24;
@@ -85,4 +85,30 @@ fn the_same_bits_pass_and_what_is_frozen_has_neither_gradient_nor_saved_rows() {
         assert_eq!(of_some.get(id), if is_frozen { &[] } else { expected }, "{name}");
     }
     assert!(some.numbers() < all.numbers());
+}
+
+#[test]
+fn a_frozen_projection_of_trits_keeps_no_rows() {
+    let (rows, outputs) = (SEQUENCES.rows(), 8);
+    let run = |is_frozen: bool| {
+        let mut parameters = Parameters::new();
+        if is_frozen {
+            parameters.freeze();
+        }
+        let options = BitLinearOptions::default();
+        let shape = [outputs, WIDTH];
+        let layer = BitLinear::<f32>::random("p", shape, 0.2, 3, options, &mut parameters).unwrap();
+        let (mut tape, mut gradients) = (Tape::recording(), Gradients::zeros(&parameters));
+        let x: Vec<f32> = (0..rows * WIDTH).map(|at| (at as f32 * 0.37).sin()).collect();
+        let mut input = Input::new("p", x, WIDTH).unwrap();
+        let (mut y, mut dx) = (vec![0.0; rows * outputs], vec![0.0; rows * WIDTH]);
+        layer.forward(&mut input, &mut y, &mut tape).unwrap();
+        tape.save_input(input);
+        let input: Input<f32> = tape.restore_input("p").unwrap();
+        layer.backward(&input, &y, Some(&mut dx), &mut tape, &mut gradients).unwrap();
+        (y, dx, input.size_bytes())
+    };
+    let ((y, dx, held), (frozen_y, frozen_dx, frozen_held)) = (run(false), run(true));
+    assert_eq!((frozen_y, frozen_dx), (y, dx));
+    assert!(held > 0 && frozen_held == 0, "{held} {frozen_held}");
 }

@@ -36,6 +36,9 @@ fn measurements(preset: Preset) -> Outcome<Vec<Measurement>> {
 
     let expected = model.scores(&tokens, SEQUENCES, &mut Tape::recording())?;
     let row = |check, found: &[f32]| Measurement::bits(check, "logits", found, &expected);
+    // A sequence alone has products of a single row when it is decoded.
+    let one = Sequences { count: 1, ..SEQUENCES };
+    let of_one = &expected[..one.rows() * vocabulary];
     let whole = |model: &Decoder<f32>, recurrence, mut tape| {
         let context = Context { tokens: &tokens, recurrence, ..SEQUENCES.into() };
         model.scores_of(context, &mut tape)
@@ -47,6 +50,12 @@ fn measurements(preset: Preset) -> Outcome<Vec<Measurement>> {
         row("packed", &whole(&packed, Recurrence::Chunks, Tape::inference())?),
         row("decoding", &decoded(&model, &tokens, SEQUENCES)?),
         row("decoding packed", &decoded(&packed, &tokens, SEQUENCES)?),
+        Measurement::bits(
+            "decoding one sequence",
+            "logits",
+            &decoded(&packed, &tokens[..one.rows()], one)?,
+            of_one,
+        ),
         last_of_prompt(&packed, &tokens, &expected)?,
     ])
 }

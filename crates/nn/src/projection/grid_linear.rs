@@ -146,7 +146,9 @@ impl<T: Compute> Projection<T> for GridLinear {
 
     fn forward(&self, input: &mut Input<T>, y: &mut [T], tape: &mut Tape<T>) -> Result<()> {
         check_forward(self, input, y)?;
-        self.product().keep(input);
+        if !self.id.is_frozen() {
+            self.product().keep(input);
+        }
         self.product().forward(input, y, tape)
     }
 

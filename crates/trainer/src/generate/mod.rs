@@ -90,7 +90,6 @@ pub fn generate(
     request: &GenerationRequest,
     mut tell: impl FnMut(&str) -> Result<()>,
 ) -> Result<Generation> {
-    let start = Instant::now();
     let model = interop::open(&request.model)?;
     let ends = interop::end_tokens(&request.model)?;
     let tokenizer = Tokenizer::open(&request.model, model.config().vocabulary)?;
@@ -115,6 +114,7 @@ pub fn generate(
     let (mut cache, mut tape) = (model.cache(1), Tape::inference());
     let mut pieces = Pieces::after(&prompt, tokenizer);
     let (mut tokens, mut text, mut is_ended) = (Vec::new(), String::new(), false);
+    let start = Instant::now();
     let mut scores = model.advance(&prompt, &mut cache, &mut tape)?;
     let prompt_seconds = start.elapsed().as_secs_f64();
     while tokens.len() < limit {

@@ -47,7 +47,7 @@ impl<T: Compute> GatedDeltaNet<T> {
             units.push(UnitBackward::new(unit, d_columns));
         }
         tape.give(conv);
-        for tokens in blocks(sequences.length).rev() {
+        for tokens in blocks(sequences).rev() {
             let starts = tape.restore(&self.name)?;
             let states = starts.par_chunks(each).zip(d_state.recurrent.par_chunks_mut(each));
             let saved = Saved { arrays: &arrays, outputs: &outputs, d_gated: &d_gated };

@@ -33,13 +33,17 @@ impl<T: Compute> GatedDeltaNet<T> {
         }
         tape.save_input(input);
 
-        let first = tape.is_recording().then(|| state.conv.clone());
+        let first = tape.is_recording().then(|| {
+            let mut first = tape.take(state.conv.len());
+            first.copy_from_slice(&state.conv);
+            first
+        });
         let width = self.options.value_row();
         let rows = |tape: &mut Tape<T>| Rows { width, values: tape.take(sequences.rows() * width) };
         let (mut outputs, mut gated) = (rows(tape), rows(tape));
         let mut units = self.units(sequences, &state.conv);
         let each = self.options.group() * self.options.key_width * self.options.value_width;
-        for tokens in blocks(sequences.length) {
+        for tokens in blocks(sequences) {
             tape.save_copy(&state.recurrent);
             let states = state.recurrent.par_chunks_mut(each);
             let run = |(unit, state): (&mut Unit<'_, T>, &mut [T])| {
@@ -99,8 +103,9 @@ impl<T: Compute> GatedDeltaNet<T> {
     }
 }
 
-/// The tokens of each block in their order.
-pub(super) fn blocks(length: usize) -> impl DoubleEndedIterator<Item = Range<usize>> {
+/// The tokens of each block in their order; of no sequences there are none.
+pub(super) fn blocks(sequences: Sequences) -> impl DoubleEndedIterator<Item = Range<usize>> {
+    let length = if sequences.count == 0 { 0 } else { sequences.length };
     (0..length.div_ceil(CHUNK)).map(move |block| block * CHUNK..length.min((block + 1) * CHUNK))
 }
 

@@ -98,19 +98,14 @@ impl<T: Compute> GatedDeltaNet<T> {
         }
     }
 
-    /// Checks rows and states of the sequences of a call.
-    fn check(
-        &self,
-        what: &'static str,
-        rows: &[T],
-        context: Context<'_>,
-        state: &DeltaNetState<T>,
-    ) -> Result<()> {
+    /// Checks the rows of a call.
+    fn check_rows(&self, what: &'static str, rows: &[T], context: Context<'_>) -> Result<()> {
         let (name, options) = (self.name.as_str(), self.options);
         let (sequences, width) = (context.sequences, self.projections.output.outputs());
         let widest = options.outputs(&self.projections.input).into_iter().max().unwrap_or(0);
-        let largest = widest.max(width).max(options.recurrent_numbers());
-        let sizes = [sequences.count, sequences.length.max(1), largest, size_of::<f64>()];
+        let states = options.recurrent_numbers().max(options.column_numbers());
+        let largest = widest.max(width).max(states);
+        let sizes = [sequences.count.max(1), sequences.length.max(1), largest, size_of::<f64>()];
         if sizes.iter().try_fold(1_usize, |product, &size| product.checked_mul(size)).is_none() {
             return Err(Error::Setting {
                 layer: name.to_owned(),
@@ -122,10 +117,22 @@ impl<T: Compute> GatedDeltaNet<T> {
         if let Some(mask) = context.mask {
             check_size(name, "rows of the mask", sequences.rows(), mask.len())?;
         }
-        check_size(name, what, sequences.rows() * width, rows.len())?;
-        let recurrent = sequences.count * options.recurrent_numbers();
+        check_size(name, what, sequences.rows() * width, rows.len())
+    }
+
+    /// Checks the rows and the states of the sequences of a call.
+    fn check(
+        &self,
+        what: &'static str,
+        rows: &[T],
+        context: Context<'_>,
+        state: &DeltaNetState<T>,
+    ) -> Result<()> {
+        self.check_rows(what, rows, context)?;
+        let (name, options, count) = (&self.name, self.options, context.sequences.count);
+        let recurrent = count * options.recurrent_numbers();
         check_size(name, "numbers in recurrent states", recurrent, state.recurrent.len())?;
-        let columns = sequences.count * options.column_numbers();
+        let columns = count * options.column_numbers();
         check_size(name, "numbers in columns of the convolution", columns, state.conv.len())
     }
 
@@ -192,6 +199,7 @@ impl<T: Compute> Layer<T> for GatedDeltaNet<T> {
     }
 
     fn forward(&self, x: Vec<T>, context: Context<'_>, tape: &mut Tape<T>) -> Result<Vec<T>> {
+        self.check_rows("inputs", &x, context)?;
         let mut state = self.zeros(context.sequences.count);
         self.forward_from(x, context, &mut state, tape)
     }
@@ -203,6 +211,7 @@ impl<T: Compute> Layer<T> for GatedDeltaNet<T> {
         tape: &mut Tape<T>,
         gradients: &mut Gradients<T>,
     ) -> Result<Vec<T>> {
+        self.check_rows("gradients of outputs", &dy, context)?;
         let mut d_state = self.zeros(context.sequences.count);
         self.backward_from(dy, context, &mut d_state, tape, gradients)
     }

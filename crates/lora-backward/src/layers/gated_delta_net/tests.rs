@@ -239,8 +239,25 @@ fn what_is_frozen_has_no_gradient_and_changes_none_of_the_others() {
 }
 
 #[test]
+fn a_tape_holds_no_more_after_many_steps_than_after_a_few() {
+    let (mut parameters, sequences) = (Parameters::new(), sequences(2, CHUNK + 3));
+    let layer = layer::<f32>(&mut parameters);
+    let (mut tape, mut gradients) = (Tape::recording(), Gradients::zeros(&parameters));
+    let mut step = || {
+        let mut x = tape.take(sequences.rows() * WIDTH);
+        x.fill(0.5);
+        let y = layer.forward(x, sequences.into(), &mut tape).unwrap();
+        let dx = layer.backward(y, sequences.into(), &mut tape, &mut gradients).unwrap();
+        tape.give(dx);
+        tape.size_bytes()
+    };
+    let sizes = [(); 6].map(|()| step());
+    assert_eq!(sizes[2], sizes[5], "{sizes:?}");
+}
+
+#[test]
 fn no_tokens_leave_the_states_as_they_are() {
-    for sequences in [sequences(0, 3), sequences(2, 0)] {
+    for sequences in [sequences(0, 3), sequences(0, 1 << 40), sequences(2, 0)] {
         let found = run::<f32>(sequences, None, 1);
         assert!(found[0].is_empty() && found.iter().flatten().all(|&x| x == 0.0));
     }
@@ -284,7 +301,9 @@ fn what_does_not_fit_is_refused_by_name() {
     assert!(matches!(error, Err(Error::Tape { .. })));
     let context = Context { mask: Some(&[true]), ..Context::from(two) };
     assert!(layer.forward(x.clone(), context, &mut tape).is_err());
-    assert!(layer.forward(x, sequences(1, usize::MAX).into(), &mut tape).is_err());
+    for sequences in [sequences(1, usize::MAX), sequences(usize::MAX, 0), sequences(1 << 60, 1)] {
+        assert!(layer.forward(x.clone(), sequences.into(), &mut tape).is_err());
+    }
     let dy = vec![0.0; 2 * WIDTH];
     let mut gradients = Gradients::zeros(&parameters);
     assert!(layer.backward(dy, two.into(), &mut recording, &mut gradients).is_err());

@@ -37,8 +37,8 @@ pub const CHUNK: usize = 64;
 /// oᵢ = (aᵢ·Sᵀq̂ᵢ + Σ_j≤i E_ij(q̂ᵢ·k̂ⱼ)·uⱼ) / √dk
 /// ```
 ///
-/// Each sum of g is added up by itself: differences of running sums lose their digits where the decay is
-/// strong. `state`, `[sequences, value heads, dk, dv]`, goes from that before the first token to that after
+/// Each E and a is the product of the decays of its own tokens: differences of running sums of g lose their digits
+/// where the decay is strong. `state`, `[sequences, value heads, dk, dv]`, goes from that before the first token to that after
 /// the last. `starts` takes the states at the starts of chunks, which the backward needs.
 ///
 /// # Errors
@@ -124,6 +124,7 @@ fn each_head<T: Compute>(
     if let Some(starts) = &starts {
         shape.check_starts(starts.len())?;
     }
+    y.fill(T::ZERO);
     if shape.is_empty() {
         return Ok(());
     }
@@ -140,7 +141,6 @@ fn each_head<T: Compute>(
             Ok(y)
         })
         .collect::<Result<Vec<Vec<T>>>>()?;
-    y.fill(T::ZERO);
     for (unit, output) in outputs.iter().enumerate() {
         Head::new(shape, rows, unit).add_to_values(0..shape.sequences.length, output, y);
     }

@@ -99,8 +99,8 @@ impl DeltaShape {
             );
         }
         let sizes = [
-            sequences.count,
-            sequences.length.div_ceil(CHUNK).saturating_mul(CHUNK),
+            sequences.count.max(1),
+            sequences.length.max(1).div_ceil(CHUNK).saturating_mul(CHUNK),
             value_heads.max(key_heads),
             key_width.max(1),
             value_width.max(1),

@@ -173,6 +173,7 @@ fn what_does_not_fit_is_refused_and_nothing_is_written() {
         (DeltaShape { key_width: 7, ..good }, states, outputs, "queries"),
         (DeltaShape { value_width: 6, ..good }, states, outputs, "values"),
         (DeltaShape { value_width: usize::MAX, ..good }, states, outputs, "sizes"),
+        (DeltaShape { key_width: 1 << 40, value_width: 1 << 40, ..shape(0, 0) }, 0, 0, "sizes"),
         (good, states - 1, outputs, "numbers in states"),
         (good, states, outputs + 1, "outputs"),
     ] {
@@ -193,4 +194,7 @@ fn nothing_in_is_nothing_out() {
         }
         gradients(shape, &inputs, 1);
     }
+    let keyless = DeltaShape { key_width: 0, ..shape(1, 2) };
+    let inputs = Inputs::new(keyless, 1.0);
+    assert_eq!(run(keyless, rows(&inputs.arrays), &[], true), [vec![0.0; 2 * 4 * 5], vec![]]);
 }

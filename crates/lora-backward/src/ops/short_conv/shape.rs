@@ -52,7 +52,7 @@ impl ConvShape {
             return wrong("taps", "at least 1", self.taps.to_string());
         }
         let Sequences { count, length } = self.sequences;
-        let sizes = [count.max(1), length.max(self.taps), self.channels, size_of::<f64>()];
+        let sizes = [count.max(1), length.max(self.taps), self.channels.max(1), size_of::<f64>()];
         if sizes.iter().try_fold(1_usize, |product, &size| product.checked_mul(size)).is_none() {
             return wrong("sizes", "as many as memory can hold", format!("{self:?}"));
         }

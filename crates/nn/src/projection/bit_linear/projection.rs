@@ -198,7 +198,7 @@ impl<T: Compute, P: ShadowPrecision> Projection<T> for BitLinear<P> {
         } else {
             self.product().forward(input, y, tape)?;
         }
-        if self.shadow.is_some() {
+        if self.shadow.is_some() && !self.id.is_frozen() {
             self.product().keep(input);
         }
         let lambda = mutant!("BitLinear/ramp left out of the dead bias", self.lambda, 1.0);
