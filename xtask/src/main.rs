@@ -38,7 +38,7 @@ enum Command {
     CompareRevisions(compare_revisions::Args),
     /// Train in every way there is, one run after the other, and print the table of their losses
     Evidence(evidence::Args),
-    /// Work out reference numbers for the parity gate, without any code of the crates
+    /// Work out reference numbers for the parity gate, by an oracle that shares no code with the layers
     Fixtures(fixtures::Args),
     /// Hand made-up bytes to every reader of files
     Fuzz(fuzz::Args),

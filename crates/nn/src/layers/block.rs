@@ -20,7 +20,7 @@ use crate::tape::{Passing, Tape};
 /// ```
 ///
 /// On a tape that [recomputes](Tape::recomputing) a forward keeps its input alone, and the backward begins with the
-/// forward: the same gradients in less memory, for a third more time.
+/// forward: the same gradients in less memory, for the time of another forward.
 ///
 /// [Told](Tape::watch) are `{name}`, the output, and `{name}.mixer`, the output of the mixer.
 #[derive(Debug)]

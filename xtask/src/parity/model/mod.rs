@@ -25,8 +25,10 @@ const F64: f64 = 1e-10;
 const F32: f64 = 1e-4;
 /// Of the largest gradient, where the reference is zeros alone.
 const F32_OF_ZEROS: f64 = 1e-6;
-/// How many times the distance of the software that made a case counts where that is more than [`F32`].
+/// How many times the distance of the software that made a case counts where that is more than [`F32`], up to
+/// [`F32_AT_MOST`].
 const OF_LIBRARY: f64 = 2.0;
+const F32_AT_MOST: f64 = 1e-3;
 
 /// Runs a case: everything in its folder but what training leads to is read, and all that the reference has is
 /// compared.
@@ -112,7 +114,7 @@ fn against_reference<T: Compute>(
     let largest = all.map(|(_, tensor)| largest(&tensor.values)).fold(0.0, f64::max);
     let is_wide = check == "f64";
     let tolerance = |files: &Files, name: &str| {
-        let single = F32.max(OF_LIBRARY * of_library(&files.expected, name));
+        let single = (OF_LIBRARY * of_library(&files.expected, name)).clamp(F32, F32_AT_MOST);
         let (relative, of_zeros) = if is_wide { (F64, F64) } else { (single, F32_OF_ZEROS) };
         Tolerance { check, relative, of_zeros: of_zeros * largest }
     };

@@ -23,6 +23,16 @@ impl<T: Compute> Attention<T> {
             return Err(Error::Tape { layer, expected: "a tape for inference", found });
         }
         self.check(&x, context, state.position)?;
+        if let Some(at) = context.mask.and_then(|mask| mask.iter().position(|&real| !real)) {
+            // Rows to come would see it.
+            let (layer, what, expected) = (name.to_owned(), "mask", "no padding in what is kept");
+            return Err(Error::Setting {
+                layer,
+                what,
+                expected,
+                found: format!("padding in row {at}"),
+            });
+        }
         check_size(name, "keys and values of the state", 2 * sequences.count, state.parts.len())?;
         let key_row = self.options.key_heads * self.options.head_width;
         for part in &state.parts {

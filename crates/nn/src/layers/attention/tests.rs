@@ -47,3 +47,18 @@ fn a_sequence_beyond_the_angles_is_refused_by_name() {
     let expected = "block.attention: positions of the rotary table: expected 6, found 5";
     assert_eq!(run(6).unwrap_err().to_string(), expected);
 }
+
+#[test]
+fn padding_is_refused_where_later_rows_would_see_it() {
+    let layer = layer([4, 2], RotaryTable::new(1e4, 8, 4, 9).unwrap()).unwrap();
+    let sequences = Sequences { count: 1, length: 3 };
+    let run = |mask: &[bool]| {
+        let context = Context { mask: Some(mask), ..sequences.into() };
+        let mut state = layer.state(1);
+        layer.resume(vec![0.5; 18], context, &mut state, &mut Tape::inference())
+    };
+    assert!(run(&[true; 3]).is_ok());
+    let expected =
+        "block.attention: mask: expected no padding in what is kept, found padding in row 2";
+    assert_eq!(run(&[true, true, false]).unwrap_err().to_string(), expected);
+}
