@@ -1,6 +1,7 @@
 //! [`DecoderConfig`]: the shape of a decoder.
 
 use nn::Nonlinearity;
+use nn::ops::RotaryScaling;
 
 use crate::error::{Error, Result};
 
@@ -32,6 +33,8 @@ pub struct DecoderConfig {
     pub nonlinearity: Nonlinearity,
     /// Base of the rotary angles.
     pub rotary_base: f64,
+    /// How they are changed for more positions than a model was first trained with (Llama 3.1).
+    pub rotary_scaling: Option<RotaryScaling>,
     /// Positions of a sequence at the most.
     pub positions: usize,
     /// ε of the norms.
@@ -104,6 +107,7 @@ impl DecoderConfig {
             feed_forward: 384,
             nonlinearity: Nonlinearity::SwiGlu,
             rotary_base: 10_000.0,
+            rotary_scaling: None,
             positions: 4096,
             norm_epsilon: 1e-5,
             shifted_norms: false,
@@ -174,6 +178,15 @@ impl DecoderConfig {
         check(is_rotated, "rotary_width", "an even number up to that of a head", rotated)?;
         let base = self.rotary_base;
         check(base.is_finite() && base > 1.0, "rotary_base", "a finite number above 1", base)?;
+        if let Some(RotaryScaling { factor, slow, fast, positions }) = self.rotary_scaling {
+            let is_factor = factor.is_finite() && factor > 0.0;
+            check(is_factor, "rotary_scaling.factor", "a finite number above 0", factor)?;
+            let are_turns = slow > 0.0 && slow < fast && fast.is_finite();
+            let found = format!("{slow} and {fast}");
+            check(are_turns, "rotary_scaling.fast", "more turns than are slow, above 0", found)?;
+            let holds = (1..=1 << 24).contains(&positions);
+            check(holds, "rotary_scaling.positions", "1 to 16777216", positions)?;
+        }
         let epsilon = self.norm_epsilon;
         check((0.0..=1.0).contains(&epsilon), "norm_epsilon", "0 to 1", epsilon)?;
         if let Some(mixture) = &self.mixture {
@@ -263,7 +276,10 @@ mod tests {
         let expected = [(true, true), (true, false), (true, true), (false, true)];
         assert_eq!([0, 1, 2, 3].map(kinds), expected);
         assert_eq!(config.check(), Ok(()));
-        let cases: [(&str, Change); 15] = [
+        fn scaling(factor: f64, fast: f64) -> RotaryScaling {
+            RotaryScaling { factor, slow: 1.0, fast, positions: 8192 }
+        }
+        let cases: [(&str, Change); 17] = [
             ("vocabulary", |c| c.vocabulary = 0),
             ("key_heads", |c| c.key_heads = 3),
             ("rotary_width", |c| c.rotary_width = 5),
@@ -276,6 +292,8 @@ mod tests {
             }),
             ("mixture.width", |c| c.mixture.iter_mut().for_each(|m| m.width = 0)),
             ("rotary_base", |c| c.rotary_base = f64::NAN),
+            ("rotary_scaling.factor", |c| c.rotary_scaling = Some(scaling(0.0, 4.0))),
+            ("rotary_scaling.fast", |c| c.rotary_scaling = Some(scaling(8.0, 1.0))),
             ("norm_epsilon", |c| c.norm_epsilon = -1.0),
             ("mixture.experts", |c| c.mixture.iter_mut().for_each(|m| m.experts = 0)),
             ("mixture.used", |c| c.mixture.iter_mut().for_each(|m| m.used = 5)),

@@ -77,7 +77,10 @@ impl<T: Compute> Decoder<T> {
         let embedding = source.table("model.embed_tokens", table, &mut parameters)?;
         let DecoderConfig { rotary_base, head_width, rotary_width, positions, .. } = config;
         let rotary = RotaryTable::new(rotary_base, head_width, rotary_width, positions);
-        let rotary = rotary.map_err(Error::from)?;
+        let mut rotary = rotary.map_err(Error::from)?;
+        if let Some(scaling) = config.rotary_scaling {
+            rotary = rotary.scaled(scaling);
+        }
         let mut builder = Builder {
             rotary: Arc::new(rotary),
             config: &config,

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 
+use nn::ops::RotaryScaling;
 use serde::{Deserialize, Serialize};
 
 /// The file. Every key must be there, and no other.
@@ -30,6 +31,9 @@ pub(super) struct File {
     pub(super) hidden_act: HiddenAct,
     pub(super) max_position_embeddings: usize,
     pub(super) rope_theta: f64,
+    /// Only where angles are changed; keys and values are Llama 3.1's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) rope_scaling: Option<Scaling>,
     pub(super) rms_norm_eps: f64,
     pub(super) use_sub_norms: bool,
     pub(super) tie_word_embeddings: bool,
@@ -78,6 +82,43 @@ pub(super) enum HiddenAct {
     Silu,
     Relu2,
     Gelu,
+}
+
+/// How rotary angles are changed.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Scaling {
+    pub(super) rope_type: ScalingType,
+    pub(super) factor: f64,
+    pub(super) low_freq_factor: f64,
+    pub(super) high_freq_factor: f64,
+    pub(super) original_max_position_embeddings: usize,
+}
+
+/// The one way to change them.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ScalingType {
+    Llama3,
+}
+
+impl From<RotaryScaling> for Scaling {
+    fn from(RotaryScaling { factor, slow, fast, positions }: RotaryScaling) -> Self {
+        Self {
+            rope_type: ScalingType::Llama3,
+            factor,
+            low_freq_factor: slow,
+            high_freq_factor: fast,
+            original_max_position_embeddings: positions,
+        }
+    }
+}
+
+impl From<Scaling> for RotaryScaling {
+    fn from(scaling: Scaling) -> Self {
+        let Scaling { factor, low_freq_factor: slow, high_freq_factor: fast, .. } = scaling;
+        Self { factor, slow, fast, positions: scaling.original_max_position_embeddings }
+    }
 }
 
 /// What a layer has between positions.

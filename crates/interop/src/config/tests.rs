@@ -1,6 +1,7 @@
 //! What is written is read, and what does not fit is named.
 
 use models::{DeltaNets, Mixture};
+use nn::ops::RotaryScaling;
 
 use super::*;
 
@@ -25,6 +26,12 @@ fn every_shape_is_read_as_it_was_written_numbers_in_all_their_bits() {
         let decoder = DecoderConfig {
             nonlinearity,
             rotary_base: 10_000.0 + 0.1 * index as f64 + f64::EPSILON * 8192.0,
+            rotary_scaling: (index == 1).then_some(RotaryScaling {
+                factor: 8.0 / 3.0,
+                slow: 1.0,
+                fast: 4.0,
+                positions: 8192,
+            }),
             norm_epsilon: 1e-6 / 3.0,
             sub_norms: index == 1,
             tied_head: index == 2,

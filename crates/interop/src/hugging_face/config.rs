@@ -151,6 +151,7 @@ fn decoder(family: Family, root: &Object<'_>, text: &Object<'_>) -> Result<Decod
         feed_forward: size("intermediate_size")?,
         nonlinearity: nonlinearity(text)?,
         rotary_base: rotary.base,
+        rotary_scaling: rotary.scaling,
         positions: size("max_position_embeddings")?,
         norm_epsilon: text.real("rms_norm_eps")?.unwrap_or(1e-6),
         shifted_norms: family.is_hybrid(),

@@ -1,5 +1,7 @@
 //! Rotary positions of a `config.json`: nested under `rope_parameters`, or flat as older files have them.
 
+use nn::ops::RotaryScaling;
+
 use super::config::Family;
 use crate::error::Problem;
 use crate::json::{Json, Object};
@@ -18,6 +20,8 @@ pub(super) struct Rotary {
     pub(super) base: f64,
     /// Numbers of a head that are turned.
     pub(super) width: usize,
+    /// How angles are changed for more positions than the model was first trained with.
+    pub(super) scaling: Option<RotaryScaling>,
 }
 
 impl Rotary {
@@ -28,8 +32,13 @@ impl Rotary {
         head_width: usize,
     ) -> Result<Self, Problem> {
         let nested = text.object("rope_parameters")?;
+        let mut scaling = None;
         for object in [nested.clone(), text.object("rope_scaling")?].into_iter().flatten() {
-            check_kind(&object)?;
+            let own = scaling_of(&object)?;
+            if own.is_some() && scaling.is_some() && own != scaling {
+                return Err(text.refuse("rope_scaling", "that of rope_parameters", "another"));
+            }
+            scaling = own.or(scaling);
         }
         let value = |key: &str| -> Result<Option<f64>, Problem> {
             let inner = nested.as_ref().map(|nested| nested.real(key)).transpose()?.flatten();
@@ -62,21 +71,35 @@ impl Rotary {
             let expected = format!("a part of {head_width} that is an even number");
             return Err(text.refuse(PART, expected, part));
         }
-        Ok(Self { base, width })
+        Ok(Self { base, width, scaling })
     }
 }
 
-/// Refuses all but angles that are proportional to the position.
-fn check_kind(object: &Object<'_>) -> Result<(), Problem> {
+/// How angles are changed; all but the way of Llama 3.1 is refused.
+fn scaling_of(object: &Object<'_>) -> Result<Option<RotaryScaling>, Problem> {
+    let mut is_scaled = false;
     for key in ["rope_type", "type"] {
-        // Sections of positions in an image are all the same position in a text.
-        if let Some(kind) = object.text(key)?.filter(|kind| *kind != "default") {
-            return Err(object.refuse(key, "default", kind));
+        match object.text(key)? {
+            // Sections of positions in an image are all the same position in a text.
+            None | Some("default") => {}
+            Some("llama3") => is_scaled = true,
+            Some(kind) => return Err(object.refuse(key, "default or llama3", kind)),
         }
     }
     // Angles that differ by the type of a layer.
     match object.iter().find(|(_, value)| matches!(value, Json::Object(_))) {
-        Some((key, value)) => Err(object.refuse(key, "the same angles in all layers", value)),
-        None => Ok(()),
+        Some((key, value)) => {
+            return Err(object.refuse(key, "the same angles in all layers", value));
+        }
+        None if !is_scaled => return Ok(None),
+        None => {}
     }
+    let number = |key: &str| object.need(key, object.real(key)?);
+    const POSITIONS: &str = "original_max_position_embeddings";
+    Ok(Some(RotaryScaling {
+        factor: number("factor")?,
+        slow: number("low_freq_factor")?,
+        fast: number("high_freq_factor")?,
+        positions: object.need(POSITIONS, object.count(POSITIONS)?)?,
+    }))
 }

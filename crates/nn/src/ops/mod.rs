@@ -70,7 +70,7 @@ pub use relu_squared::{
 };
 pub use residual::{residual, residual_backward};
 pub use rms_norm::{Gain, rms_norm, rms_norm_backward};
-pub use rope::{RotaryTable, rope, rope_backward};
+pub use rope::{RotaryScaling, RotaryTable, rope, rope_backward};
 pub use router_losses::{
     balance_loss, balance_loss_backward, routed_shares, z_loss, z_loss_backward,
 };

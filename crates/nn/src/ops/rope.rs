@@ -1,5 +1,6 @@
 //! Rotary position embedding (Su et al., 2021), on pairs that lie half a rotated width apart.
 
+use std::f64::consts::TAU;
 use std::sync::OnceLock;
 
 use rayon::prelude::*;
@@ -28,6 +29,29 @@ pub struct RotaryTable<T> {
 struct Angles<T> {
     cosines: Vec<T>,
     sines: Vec<T>,
+}
+
+/// Angles for more positions than a model was first trained with, as in Llama 3.1: those that turn fast stay as they
+/// are, those that turn slowly are divided by a factor, and between there is a straight line.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RotaryScaling {
+    /// What slow frequencies are divided by.
+    pub factor: f64,
+    /// Turns over the first positions up to which a frequency is slow.
+    pub slow: f64,
+    /// Turns from which it is fast.
+    pub fast: f64,
+    /// The first positions.
+    pub positions: usize,
+}
+
+impl RotaryScaling {
+    /// f, or f / factor, or with t turns s·f + (1 − s)·f / factor for s = (t − slow) / (fast − slow).
+    fn scaled(self, frequency: f64) -> f64 {
+        let turns = self.positions as f64 * frequency / TAU;
+        let share = ((turns - self.slow) / (self.fast - self.slow)).clamp(0.0, 1.0);
+        share * frequency + (1.0 - share) * frequency / self.factor
+    }
 }
 
 /// Positions that are computed together.
@@ -60,6 +84,14 @@ impl<T: Real> RotaryTable<T> {
         let frequencies = (0..pairs).map(frequency).collect();
         let blocks = (0..positions.div_ceil(BLOCK)).map(|_| OnceLock::new()).collect();
         Ok(Self { head_width, positions, frequencies, blocks })
+    }
+
+    /// The same with other frequencies.
+    #[must_use]
+    pub fn scaled(mut self, scaling: RotaryScaling) -> Self {
+        self.frequencies.iter_mut().for_each(|frequency| *frequency = scaling.scaled(*frequency));
+        self.blocks = (0..self.blocks.len()).map(|_| OnceLock::new()).collect();
+        self
     }
 
     /// Entries of a head.
@@ -206,6 +238,21 @@ mod tests {
     use super::*;
     use crate::ops::checks::*;
     use crate::simd::on_every_isa;
+
+    #[test]
+    fn slow_turns_are_divided_fast_ones_stay_and_those_between_lie_on_a_line() {
+        // Pair i turns by 10^−i at each position: 1000, 100, 10 and 1 times in 2000π positions.
+        let table = || RotaryTable::<f64>::new(1e4, 8, 8, 3).unwrap();
+        let scaling = RotaryScaling { factor: 4.0, slow: 5.0, fast: 15.0, positions: 6283 };
+        let (plain, scaled) = (table(), table().scaled(scaling));
+        let slowest = (0.001_f64 / 4.0 * 2.0).sin();
+        let share = (62.83 / TAU - 5.0) / 10.0;
+        let between = (share * 0.01 + (1.0 - share) * 0.01 / 4.0) * 2.0;
+        let ((_, before), (_, after)) = (plain.at(2), scaled.at(2));
+        assert_eq!(before[..2], after[..2]);
+        assert!((after[2] - between.sin()).abs() < 1e-15, "{}", after[2]);
+        assert!((after[3] - slowest).abs() < 1e-15, "{}", after[3]);
+    }
 
     #[test]
     fn a_pair_turns_by_its_position_times_its_frequency_and_the_rest_stays() {

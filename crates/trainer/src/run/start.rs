@@ -151,6 +151,7 @@ fn differences(
             ("model.shifted_norms", config.shifted_norms.to_string()),
             ("delta", config.delta.as_ref().map_or("none".into(), |delta| format!("{delta:?}"))),
             ("model.rope_base", config.rotary_base.to_string()),
+            ("scaling of angles", format!("{:?}", config.rotary_scaling)),
             ("epsilon of norms", config.norm_epsilon.to_string()),
             ("norms inside layers", config.sub_norms.to_string()),
             ("model.tied_head", config.tied_head.to_string()),

@@ -1,6 +1,7 @@
 //! What a `config.json` says, and what is refused of it.
 
 use models::{DeltaNets, Mixture};
+use nn::ops::RotaryScaling;
 use serde_json::{Value, json};
 
 use super::*;
@@ -180,6 +181,21 @@ fn angles_are_read_nested_and_flat() {
 }
 
 #[test]
+fn angles_of_llama_3_1_are_read_nested_and_flat() {
+    let scaling = json!({
+        "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8192
+    });
+    let scaled = with(&llama(), json!({"rope_scaling": scaling}));
+    let expected = RotaryScaling { factor: 8.0, slow: 1.0, fast: 4.0, positions: 8192 };
+    assert_eq!(read(&scaled).unwrap().decoder.rotary_scaling, Some(expected));
+    let mut nested = scaling;
+    nested["rope_theta"] = json!(5e5);
+    let nested = with(&llama(), json!({"rope_theta": null, "rope_parameters": nested}));
+    assert_eq!(read(&nested).unwrap().decoder.rotary_scaling, Some(expected));
+}
+
+#[test]
 fn what_would_be_computed_otherwise_is_refused_by_its_key() {
     let (dense, hybrid) = (llama(), qwen3_5());
     let qwen2 = with(&dense, json!({"model_type": "qwen2"}));
@@ -207,17 +223,17 @@ fn what_would_be_computed_otherwise_is_refused_by_its_key() {
         (
             &dense,
             json!({"rope_scaling": {"rope_type": "llama3", "factor": 8.0}}),
-            "rope_scaling.rope_type: expected default, found llama3",
+            "key \"rope_scaling.low_freq_factor\" is missing",
         ),
         (
             &dense,
             json!({"rope_scaling": {"type": "linear", "factor": 2.0}}),
-            "rope_scaling.type: expected default, found linear",
+            "rope_scaling.type: expected default or llama3, found linear",
         ),
         (
             &hybrid,
             json!({"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e7}}),
-            "rope_parameters.rope_type: expected default, found yarn",
+            "rope_parameters.rope_type: expected default or llama3, found yarn",
         ),
         (
             &dense,
