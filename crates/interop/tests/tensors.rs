@@ -168,12 +168,14 @@ fn numbers_in_bf16_are_read_exactly_and_other_types_are_refused() {
     let expected = values.map(|value| bf16::from_f32(value).to_f32());
     assert_eq!(bits(&read.take_real("norm", &[3]).unwrap()), bits(&expected));
 
-    let error = Tensors::from_bytes(&theirs(Dtype::F64, &[3], &[0; 24])).unwrap_err();
-    assert_eq!(error.to_string(), "tensor \"norm\": type: expected F32, BF16 or U8, found F64");
-    let error = Tensors::from_bytes(&theirs(Dtype::U8, &[3], &[0; 3])).unwrap_err();
-    let text = "tensor \"norm\": type: expected F32 or BF16, found U8 without a description in the \
-                metadata";
-    assert_eq!(error.to_string(), text);
+    for (dtype, bytes, name) in [(Dtype::F64, 24, "F64"), (Dtype::U8, 3, "U8")] {
+        let error = Tensors::from_bytes(&theirs(dtype, &[3], &vec![0; bytes])).unwrap_err();
+        let text = format!(
+            "tensor \"norm\": type: expected F32 or BF16, found {name} without a description in the \
+             metadata"
+        );
+        assert_eq!(error.to_string(), text);
+    }
 }
 
 #[test]
