@@ -97,12 +97,10 @@ impl<T> InLayer<T> for ternary_core::Result<T> {
 }
 
 /// Checks a size against what a layer needs.
-pub(crate) fn check_size(
-    layer: &str,
-    what: &'static str,
-    expected: usize,
-    found: usize,
-) -> Result<()> {
+///
+/// # Errors
+/// [`Error::Shape`] with the name of the layer.
+pub fn check_size(layer: &str, what: &'static str, expected: usize, found: usize) -> Result<()> {
     if expected == found {
         Ok(())
     } else {

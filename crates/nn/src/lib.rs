@@ -59,7 +59,7 @@ mod tape;
 mod update;
 
 pub use compute::Compute;
-pub use error::{Error, Result};
+pub use error::{Error, Result, check_size};
 pub use gradients::Gradients;
 pub use input::Input;
 pub use layers::{

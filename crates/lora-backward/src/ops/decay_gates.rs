@@ -1,7 +1,7 @@
 //! How much of its state a gated delta rule keeps, and how much it writes.
 
 use nn::ternary_core::{Real, mutant};
-use nn::{Error, Result};
+use nn::{Result, check_size};
 
 const OP: &str = "decay_gates";
 
@@ -32,7 +32,7 @@ pub struct DecayParameterGradients<'a, T> {
 /// g, the logarithm of the decay, is written to `decay`, and β to `write`.
 ///
 /// # Errors
-/// [`Error::Shape`] where the sizes do not fit.
+/// [`Error::Shape`](nn::Error::Shape) where the sizes do not fit.
 pub fn decay_gates<T: Real>(
     parameters: DecayParameters<'_, T>,
     [a, b]: [&[T]; 2],
@@ -77,8 +77,8 @@ pub fn decay_gates_backward<T: Real>(
     ];
     let heads = check(parameters, a.len(), &sizes)?;
     if let Some(DecayParameterGradients { a_log, dt_bias }) = &d_parameters {
-        check_size("gradients of ln A", heads, a_log.len())?;
-        check_size("gradients of biases", heads, dt_bias.len())?;
+        check_size(OP, "gradients of ln A", heads, a_log.len())?;
+        check_size(OP, "gradients of biases", heads, dt_bias.len())?;
     }
     for (head, (&a_log, &bias)) in parameters.a_log.iter().zip(parameters.dt_bias).enumerate() {
         let scale = -a_log.exp();
@@ -119,19 +119,12 @@ fn check<T>(
     sizes: &[(&'static str, usize)],
 ) -> Result<usize> {
     let heads = parameters.a_log.len();
-    check_size("biases", heads, parameters.dt_bias.len())?;
-    check_size("a", numbers.checked_div(heads).unwrap_or(0) * heads, numbers)?;
+    check_size(OP, "biases", heads, parameters.dt_bias.len())?;
+    check_size(OP, "a", numbers.checked_div(heads).unwrap_or(0) * heads, numbers)?;
     for &(what, found) in sizes {
-        check_size(what, numbers, found)?;
+        check_size(OP, what, numbers, found)?;
     }
     Ok(heads)
-}
-
-fn check_size(what: &'static str, expected: usize, found: usize) -> Result<()> {
-    if expected == found {
-        return Ok(());
-    }
-    Err(Error::Shape { layer: OP.to_owned(), what, expected, found })
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ mod unit_backward;
 use nn::ternary_core::Real;
 use nn::{
     Compute, Context, Error, Gradients, Layer, Memory, Module, ParameterId, Parameters, Result,
-    State, Tape, Tensor, Values, ValuesMut,
+    State, Tape, Tensor, Values, ValuesMut, check_size,
 };
 
 use self::parts::Vector;
@@ -147,13 +147,6 @@ fn clear_padding<T: Real>(rows: &mut [T], width: usize, mask: Option<&[bool]>) {
     {
         row.fill(T::ZERO);
     }
-}
-
-fn check_size(layer: &str, what: &'static str, expected: usize, found: usize) -> Result<()> {
-    if expected == found {
-        return Ok(());
-    }
-    Err(Error::Shape { layer: layer.to_owned(), what, expected, found })
 }
 
 impl<T: Compute> Module<T> for GatedDeltaNet<T> {

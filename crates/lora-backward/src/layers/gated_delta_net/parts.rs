@@ -1,7 +1,7 @@
 //! What a [`GatedDeltaNet`](super::GatedDeltaNet) is made of.
 
 use nn::ternary_core::Real;
-use nn::{Error, ParameterId, Parameters, Projection, Result};
+use nn::{Error, ParameterId, Parameters, Projection, Result, check_size};
 
 /// The projections of a [`GatedDeltaNet`](super::GatedDeltaNet).
 #[derive(Debug)]
@@ -185,7 +185,7 @@ impl<T: Real> Vector<T> {
         parameters: &mut Parameters,
     ) -> Result<Self> {
         let name = format!("{layer}.{name}");
-        super::check_size(&name, "numbers", shape.iter().product(), values.len())?;
+        check_size(&name, "numbers", shape.iter().product(), values.len())?;
         let id = parameters.declare(name.clone(), shape)?;
         Ok(Self { name, id, values })
     }

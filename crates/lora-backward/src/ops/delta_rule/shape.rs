@@ -1,6 +1,6 @@
 //! Sizes of the delta rule, and the arrays that it takes.
 
-use nn::{Error, Result, Sequences};
+use nn::{Error, Result, Sequences, check_size};
 
 use super::{CHUNK, OP};
 
@@ -117,27 +117,20 @@ impl DeltaShape {
             ("decays", tokens * value_heads, rows.decay.len()),
             ("writes", tokens * value_heads, rows.write.len()),
         ] {
-            check_size(what, expected, found)?;
+            check_size(OP, what, expected, found)?;
         }
         Ok(())
     }
 
     pub(super) fn check_state(self, found: usize) -> Result<()> {
-        check_size("numbers in states", self.states(), found)
+        check_size(OP, "numbers in states", self.states(), found)
     }
 
     pub(super) fn check_starts(self, found: usize) -> Result<()> {
-        check_size("numbers in states at the starts of chunks", self.starts(), found)
+        check_size(OP, "numbers in states at the starts of chunks", self.starts(), found)
     }
 
     pub(super) fn check_outputs(self, what: &'static str, found: usize) -> Result<()> {
-        check_size(what, self.sequences.rows() * self.value_heads * self.value_width, found)
+        check_size(OP, what, self.sequences.rows() * self.value_heads * self.value_width, found)
     }
-}
-
-fn check_size(what: &'static str, expected: usize, found: usize) -> Result<()> {
-    if expected == found {
-        return Ok(());
-    }
-    Err(Error::Shape { layer: OP.to_owned(), what, expected, found })
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use nn::{Error, Result, Sequences};
+use nn::{Error, Result, Sequences, check_size};
 
 const OP: &str = "short_conv";
 
@@ -56,22 +56,15 @@ impl ConvShape {
         if sizes.iter().try_fold(1_usize, |product, &size| product.checked_mul(size)).is_none() {
             return wrong("sizes", "as many as memory can hold", format!("{self:?}"));
         }
-        check_size("taps", self.channels * self.taps, taps)?;
-        check_size("columns", count * self.channels * (self.taps - 1), columns)
+        check_size(OP, "taps", self.channels * self.taps, taps)?;
+        check_size(OP, "columns", count * self.channels * (self.taps - 1), columns)
     }
 
     pub(super) fn check_rows(self, what: &'static str, found: usize) -> Result<()> {
-        check_size(what, self.sequences.rows() * self.channels, found)
+        check_size(OP, what, self.sequences.rows() * self.channels, found)
     }
 
     pub(super) fn check_taps(self, found: usize) -> Result<()> {
-        check_size("gradients of taps", self.channels * self.taps, found)
+        check_size(OP, "gradients of taps", self.channels * self.taps, found)
     }
-}
-
-fn check_size(what: &'static str, expected: usize, found: usize) -> Result<()> {
-    if expected == found {
-        return Ok(());
-    }
-    Err(Error::Shape { layer: OP.to_owned(), what, expected, found })
 }
