@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fs::File;
 use std::io::Write;
+use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 use ternary_core::kernels::Isa;
@@ -58,6 +59,29 @@ impl<S: Spec + Copy> Measuring<S> {
 
     fn median_rate(&mut self, roof: Roof, rate: impl Fn(Rates) -> Option<f64>) -> Option<f64> {
         (0..3).map(|_| rate(self.roofs.measure(roof, TURN))).collect::<Option<_>>().and_then(median)
+    }
+
+    /// Measures rows in turn with peers, telling of each round. Rows that are not steady after so many minutes get
+    /// no further rounds.
+    pub(crate) fn measure_beside<E: Error + Send + 'static>(
+        &mut self,
+        specs: &[S],
+        calls: Vec<Call<E>>,
+        minutes: usize,
+        peers: &[String],
+    ) -> Result {
+        let limit = Duration::from_secs((minutes as u64).saturating_mul(60));
+        let start = Instant::now();
+        self.measure(
+            specs,
+            calls,
+            || start.elapsed() < limit,
+            |report, round| {
+                eprintln!("[round {}] {:.0} s", round + 1, start.elapsed().as_secs_f64());
+                report.run_peers(peers, round)?;
+                Ok(!peers.is_empty())
+            },
+        )
     }
 
     /// Measures rows in turn. Before each round that all of them run, `between` may do something

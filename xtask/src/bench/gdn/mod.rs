@@ -9,8 +9,6 @@ mod memory;
 mod plan;
 mod trial;
 
-use std::time::{Duration, Instant};
-
 use ternary_core::kernels::Kernels;
 
 use self::plan::{Pass, Spec, plan};
@@ -55,19 +53,7 @@ pub(crate) fn run(args: Args) -> Result {
     }
     let calls =
         specs.iter().map(|&spec| trials.prepare(spec, isa)).collect::<nn::Result<Vec<_>>>()?;
-    let limit = Duration::from_secs((args.minutes as u64).saturating_mul(60));
-    let start = Instant::now();
-    let peers = args.running.peers;
-    bench.measure(
-        &specs,
-        calls,
-        || start.elapsed() < limit,
-        |report, round| {
-            eprintln!("[round {}] {:.0} s", round + 1, start.elapsed().as_secs_f64());
-            report.run_peers(&peers, round)?;
-            Ok(!peers.is_empty())
-        },
-    )?;
+    bench.measure_beside(&specs, calls, args.minutes, &args.running.peers)?;
     let goals = goals::goals(&bench.report, &memory);
     bench.conclude(&goals, true, file.as_mut())
 }

@@ -8,8 +8,6 @@ mod calls;
 mod goals;
 mod plan;
 
-use std::time::{Duration, Instant};
-
 use ternary_core::kernels::Kernels;
 
 use self::calls::Trials;
@@ -56,19 +54,7 @@ pub(crate) fn run(args: Args) -> Result {
     let mut bench = Measuring::start(isa, &threads)?;
     let mut trials = Trials::default();
     let calls = plan.iter().map(|&spec| trials.prepare(spec, isa)).collect::<nn::Result<_>>()?;
-    let limit = Duration::from_secs((args.minutes as u64).saturating_mul(60));
-    let start = Instant::now();
-    let peers = args.common.running.peers;
-    bench.measure(
-        &plan,
-        calls,
-        || start.elapsed() < limit,
-        |report, round| {
-            eprintln!("[round {}] {:.0} s", round + 1, start.elapsed().as_secs_f64());
-            report.run_peers(&peers, round)?;
-            Ok(!peers.is_empty())
-        },
-    )?;
+    bench.measure_beside(&plan, calls, args.minutes, &args.common.running.peers)?;
     let goals = goals::goals(&bench.report);
     bench.conclude(&goals, true, file.as_mut())
 }
