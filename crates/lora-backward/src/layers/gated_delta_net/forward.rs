@@ -40,7 +40,9 @@ impl<T: Compute> GatedDeltaNet<T> {
         });
         let width = self.options.value_row();
         let rows = |tape: &mut Tape<T>| Rows { width, values: tape.take(sequences.rows() * width) };
-        let (mut outputs, mut gated) = (rows(tape), rows(tape));
+        // Only a backward asks for what the recurrence gave.
+        let mut outputs = tape.is_recording().then(|| rows(tape));
+        let mut gated = rows(tape);
         let mut units = self.units(sequences, &state.conv);
         let each = self.options.group() * self.options.key_width * self.options.value_width;
         for tokens in blocks(sequences) {
@@ -57,12 +59,14 @@ impl<T: Compute> GatedDeltaNet<T> {
                     columns.zip(found.iter().map(|found| &found[part][..])).collect::<Vec<_>>()
                 };
                 let rows = units[0].rows(&tokens);
-                outputs.scatter(rows.clone(), &pieces(0));
+                if let Some(outputs) = &mut outputs {
+                    outputs.scatter(rows.clone(), &pieces(0));
+                }
                 gated.scatter(rows, &pieces(1));
             }
         }
         self.collect_columns(units.iter().map(|unit| &unit.columns), &mut state.conv);
-        arrays.into_iter().chain([outputs]).for_each(|rows| tape.save(rows.values));
+        arrays.into_iter().chain(outputs).for_each(|rows| tape.save(rows.values));
         first.into_iter().for_each(|first| tape.save(first));
         let mut input = Input::new(&self.name, gated.values, width)?;
         let y = project(&**output, &mut input, tape)?;
