@@ -2,10 +2,14 @@
 
 use std::ops::Range;
 
+use rayon::prelude::*;
 use ternary_core::Real;
 
 use crate::error::{Error, Result};
 use crate::parameters::{ParameterId, Parameters};
+
+/// Numbers that one task adds.
+const RUN: usize = 1 << 14;
 
 /// One number for each number of the parameters. Backwards **add** to it; whoever begins a step clears it.
 ///
@@ -69,6 +73,21 @@ impl<T: Real> Gradients<T> {
         &mut self.values
     }
 
+    /// Adds those of another pass over the same parameters, which touched what either did.
+    ///
+    /// # Panics
+    /// For gradients of other parameters.
+    pub fn add(&mut self, other: &Self) {
+        assert_eq!(self.ranges, other.ranges, "gradients of the same parameters");
+        self.values
+            .par_chunks_mut(RUN)
+            .zip(other.values.par_chunks(RUN))
+            .for_each(|(sum, more)| sum.iter_mut().zip(more).for_each(|(sum, &more)| *sum += more));
+        for (touched, &more) in self.is_touched.iter_mut().zip(&other.is_touched) {
+            *touched |= more;
+        }
+    }
+
     /// √Σg² over all parameters, summed in `f64` in the order of the store.
     pub fn norm(&self) -> f64 {
         self.values.iter().map(|g| g.to_f64() * g.to_f64()).sum::<f64>().sqrt()
@@ -122,5 +141,18 @@ mod tests {
         assert!(!gradients.is_touched(a) && gradients.is_touched(b));
         gradients.clear();
         assert!(!gradients.is_touched(b));
+    }
+
+    #[test]
+    fn sums_have_what_either_touched() {
+        let mut parameters = Parameters::new();
+        let ids = ["a", "b", "c"].map(|name| parameters.declare(name, &[RUN]).unwrap());
+        let [mut sum, mut more] = [0, 1].map(|_| Gradients::<f64>::zeros(&parameters));
+        sum.get_mut(ids[0]).unwrap().fill(1.0);
+        sum.get_mut(ids[1]).unwrap().fill(2.0);
+        more.get_mut(ids[1]).unwrap().fill(0.5);
+        sum.add(&more);
+        assert_eq!(ids.map(|id| sum.is_touched(id)), [true, true, false]);
+        assert_eq!(ids.map(|id| sum.get(id)[RUN - 1]), [1.0, 2.5, 0.0]);
     }
 }
