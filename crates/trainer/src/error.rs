@@ -37,6 +37,29 @@ pub enum Error {
         /// Predictions of a window.
         length: usize,
     },
+    /// A line of the metrics that cannot be read.
+    #[error(
+        "{}, line {line}: expected a record as a run writes it, found {problem}; take that line out, or run again",
+        path.display()
+    )]
+    Metrics {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A file of a run that is not what the run wrote.
+    #[error("{}: expected {expected}, found {found}", path.display())]
+    RunFile {
+        /// The file or folder.
+        path: PathBuf,
+        /// What it should be, in words.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
     /// The folder of a run has something in it already.
     #[error(
         "the folder {} is not empty: expected a new or empty one, so that no run is overwritten; choose another with --out",

@@ -9,7 +9,7 @@ use interop::tokenizer::Tokenizer;
 use models::{Batch, Decoder};
 use nn::{Sequences, Tape};
 
-use super::loss::HeldOutLoss;
+use super::loss::{HeldOutLoss, Measure, Unit};
 use super::progress::Progress;
 use crate::data::{evaluation_windows, read};
 use crate::error::{Error, Result};
@@ -49,7 +49,7 @@ pub(super) fn evaluate<U: Copy + Into<u32>>(
         predictions += loss.count as u64;
         tell(index + 1);
     }
-    Ok(HeldOutLoss { nats_per_byte: nats / predictions as f64, predictions })
+    Ok(HeldOutLoss { nats: nats / predictions as f64, predictions })
 }
 
 /// What `ternary eval` is asked.
@@ -75,10 +75,8 @@ const LENGTH: usize = 2048;
 pub struct Evaluation {
     /// The loss for each token.
     pub loss: HeldOutLoss,
-    /// Bytes of the file for each token, where tokens are not bytes but stand for some.
-    pub bytes_per_token: Option<f64>,
-    /// Whether tokens are bytes.
-    pub is_bytes: bool,
+    /// Whether tokens are bytes, and how many bytes of the file each stands for where they are not.
+    pub measure: Measure,
     /// Windows that were read.
     pub windows: usize,
     /// Tokens that a window predicts.
@@ -90,22 +88,12 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// The loss for each byte, where tokens stand for such.
-    fn per_byte(&self) -> Option<HeldOutLoss> {
-        let nats = self.loss.nats_per_byte;
-        match self.bytes_per_token {
-            Some(bytes) => Some(HeldOutLoss { nats_per_byte: nats / bytes, ..self.loss }),
-            None => self.is_bytes.then_some(self.loss),
-        }
-    }
-
     /// The same as a JSON object.
     pub fn to_json(&self) -> serde_json::Value {
-        let per_byte = self.per_byte();
         serde_json::json!({
-            "nats_per_byte": per_byte.map(|loss| loss.nats_per_byte),
-            "bits_per_byte": per_byte.map(HeldOutLoss::bits_per_byte),
-            "nats_per_token": self.loss.nats_per_byte,
+            "nats_per_byte": self.measure.nats_per_byte(self.loss.nats),
+            "bits_per_byte": self.measure.bits_per_byte(self.loss.nats),
+            "nats_per_token": self.loss.nats,
             "perplexity": self.loss.perplexity(),
             "predictions": self.loss.predictions,
             "windows": self.windows,
@@ -117,19 +105,15 @@ impl Evaluation {
 
 impl fmt::Display for Evaluation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { loss, length, seconds, data, .. } = self;
-        let HeldOutLoss { nats_per_byte: nats, predictions } = *loss;
-        let (unit, data) = (if self.is_bytes { "bytes" } else { "tokens" }, data.display());
-        if self.is_bytes {
-            write!(f, "loss {loss}")?;
-        } else {
-            write!(f, "loss {nats:.4} nats/token (perplexity {:.3}", loss.perplexity())?;
-            if let Some(loss) = self.per_byte() {
-                write!(f, ", {:.4} bits/byte", loss.bits_per_byte())?;
-            }
-            write!(f, ")")?;
-        }
-        write!(f, " over {predictions} {unit} of {data} in windows of {length}, {seconds:.1} s")
+        let Self { loss, measure, length, seconds, data, .. } = self;
+        let (predictions, unit) = (loss.predictions, measure.unit.name());
+        write!(
+            f,
+            "loss {} over {predictions} {unit}s of {}",
+            loss.measured(*measure),
+            data.display()
+        )?;
+        write!(f, " in windows of {length}, {seconds:.1} s")
     }
 }
 
@@ -166,11 +150,11 @@ pub fn evaluate_file(request: &EvaluationRequest) -> Result<Evaluation> {
     let tell = &mut |done: usize| progress.done("window", done as u32);
     let loss = evaluate(&model, &tokens, &windows, tell);
     progress.finish();
-    let is_text = !is_bytes && !request.is_ids;
+    let bytes_per_token = (!request.is_ids).then(|| text.len() as f64 / tokens.len() as f64);
+    let of_tokens = Measure { unit: Unit::Token, bytes_per_token };
     Ok(Evaluation {
         loss: loss?,
-        bytes_per_token: is_text.then(|| text.len() as f64 / tokens.len() as f64),
-        is_bytes,
+        measure: if is_bytes { Measure::BYTES } else { of_tokens },
         windows: windows.len(),
         length,
         seconds: start.elapsed().as_secs_f64(),

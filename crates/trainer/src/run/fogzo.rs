@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use half::bf16;
 use models::{Batch, Decoder};
 use nn::{Draw, Gradients, Module, Rounding, Tape, Update, Values, ValuesMut};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use ste::{Fogzo, Progress, Slopes, Span};
 use ternary_core::noise::Noise;
 
@@ -26,7 +26,7 @@ pub(super) struct Probing {
 }
 
 /// What the probes of a step found, and what they cost.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Probed {
     /// The slope that the estimator's gradient promised along the probed direction.
     pub promised_slope: f64,

@@ -5,7 +5,7 @@ use std::time::Instant;
 use models::{Batch, Decoder};
 use nn::ops::IGNORED;
 use nn::{Sequences, Tape};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::config::Configuration;
 use crate::mining::{Items, Selection};
@@ -37,7 +37,7 @@ pub(super) struct Mining {
 }
 
 /// What mining chose, and what it cost.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Mined {
     /// Tokens or windows that the step learns from.
     pub kept: usize,

@@ -7,12 +7,13 @@ use nn::{Memory, Module};
 
 use super::evaluation::evaluate;
 use super::folder::RunFolder;
-use super::loss::HeldOutLoss;
-use super::metrics::{Metrics, Record};
+use super::loss::{HeldOutLoss, Measure};
+use super::memory::peak_memory;
+use super::metrics::{Metrics, Record, Start, StepRecord};
 use super::model::build;
 use super::progress::{Progress, StepNews};
 use super::step::{Step, Training};
-use super::summary::Summary;
+use super::summary::{Best, Summary};
 use crate::config::Configuration;
 use crate::data::{Text, TrainingWindows, evaluation_windows, read, stories};
 use crate::error::{Error, Result};
@@ -42,7 +43,7 @@ pub fn train(configuration: &Configuration, progress: &Progress) -> Result<Summa
     let written = for_another_folder(configuration)?.to_toml();
     let folder =
         RunFolder::choose(configuration.run.out.as_deref(), configuration.run.preset.name())?;
-    let metrics = folder.begin(&written)?;
+    let mut metrics = folder.begin(&written)?;
     progress.line(format_args!(
         "{} parameters, {} bytes to train on and {} held out; the run is in {}",
         model.parameters().numbers(),
@@ -55,6 +56,17 @@ pub fn train(configuration: &Configuration, progress: &Progress) -> Result<Summa
         "the weights take {} bytes: {packed} packed, {latent} latent, {other} other",
         packed + latent + other,
     ));
+    let about = Start {
+        steps: configuration.run.steps,
+        parameters: model.parameters().numbers(),
+        measure: Measure::BYTES,
+        floor: None,
+        baseline: None,
+        packed,
+        latent,
+        other,
+    };
+    metrics.write(&Record::Start(about))?;
     let mut run = Running {
         configuration,
         progress,
@@ -65,20 +77,29 @@ pub fn train(configuration: &Configuration, progress: &Progress) -> Result<Summa
         time: Duration::ZERO,
         mining_seconds: None,
         fogzo_seconds: None,
+        best: None,
     };
     let held_out = run.all_steps()?;
     let model = folder.model();
     interop::save(run.training.model(), &model)?;
-    Ok(Summary {
+    let steps = configuration.run.steps;
+    let summary = Summary {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        stopped: Summary::FINISHED.to_owned(),
+        steps,
+        start: about,
         held_out,
-        steps: configuration.run.steps,
+        best: run.best.unwrap_or(Best { step: steps, nats: held_out.nats }),
         seconds: start.elapsed().as_secs_f64(),
-        tokens_per_second: run.tokens_per_second(configuration.run.steps),
+        tokens_per_second: run.tokens_per_second(steps),
+        peak_memory: peak_memory(),
         mining_seconds: run.mining_seconds,
         fogzo_seconds: run.fogzo_seconds,
         vitals: run.training.vitals(),
         model,
-    })
+    };
+    summary.write(folder.path())?;
+    Ok(summary)
 }
 
 /// The configuration as it can be used from anywhere: with the whole paths of the text and of the model to start from.
@@ -121,6 +142,7 @@ struct Running<'a> {
     mining_seconds: Option<f64>,
     /// What FOGZO's probes took of it, if there were any.
     fogzo_seconds: Option<f64>,
+    best: Option<Best>,
 }
 
 impl Running<'_> {
@@ -150,10 +172,11 @@ impl Running<'_> {
         if let Some(probed) = probed {
             *self.fogzo_seconds.get_or_insert(0.0) += probed.fogzo_seconds;
         }
-        self.metrics.write(&Record::Step {
+        self.metrics.write(&Record::Step(StepRecord {
             step,
             loss,
             learning_rate,
+            weight_decay: self.configuration.optimiser.weight_decay,
             gradient_norm,
             router_loss,
             flips,
@@ -161,7 +184,8 @@ impl Running<'_> {
             seconds: self.start.elapsed().as_secs_f64(),
             mined,
             probed,
-        })?;
+            peak_memory: peak_memory(),
+        }))?;
         let tokens_per_second = self.tokens_per_second(step);
         let news = StepNews { step, loss, learning_rate, gradient_norm, tokens_per_second };
         self.progress.step(&news);
@@ -179,11 +203,18 @@ impl Running<'_> {
         let loss = evaluate(self.training.model(), self.held_out, &windows, &mut |_| {})
             .map_err(|source| Error::Step { step, source })?;
         let seconds = self.start.elapsed().as_secs_f64();
-        self.metrics.write(&Record::Evaluation { step, loss, seconds })?;
+        if self.best.is_none_or(|best| loss.nats < best.nats) {
+            self.best = Some(Best { step, nats: loss.nats });
+        }
+        let bits_per_byte = Measure::BYTES.bits_per_byte(loss.nats);
+        self.metrics.write(&Record::Evaluation { step, loss, bits_per_byte, seconds })?;
         if let Some(layers) = self.training.layers() {
             self.metrics.write(&Record::Layers { step, layers, seconds })?;
         }
-        self.progress.line(format_args!("held-out loss after step {step}: {loss}"));
+        self.progress.line(format_args!(
+            "held-out loss after step {step}: {}",
+            loss.measured(Measure::BYTES)
+        ));
         Ok(loss)
     }
 }
