@@ -173,6 +173,18 @@ pub enum Error {
         /// What the model has.
         found: String,
     },
+    /// A model that cannot be learnt from.
+    #[error("cannot learn from {}: {what}: expected {expected}, found {found}", path.display())]
+    Teacher {
+        /// Its folder.
+        path: PathBuf,
+        /// What does not fit.
+        what: String,
+        /// What the run needs.
+        expected: String,
+        /// What the model has.
+        found: String,
+    },
     /// A model that cannot be read or written.
     #[error(transparent)]
     ModelFolder(#[from] interop::Error),

@@ -100,7 +100,19 @@ impl Configuration {
             expected: "a share to learn from of at least the minimum",
             found: format!("{rate}, and a minimum of {minimum}"),
         })?;
-        let Batch { windows, length } = self.batch;
+        let Batch { windows, length, unit, accumulation, .. } = self.batch;
+        let units = windows.div_ceil(unit);
+        ensure(accumulation <= units, || Error::Contradiction {
+            keys: "batch.accumulation, batch.windows, batch.unit",
+            expected: "at most as many parts as a step has units",
+            found: format!("{accumulation} of {units}"),
+        })?;
+        let is_taught = self.run.teacher.is_some();
+        ensure(!is_taught || self.run.fogzo_from >= 1.0, || Error::Contradiction {
+            keys: "teacher, fogzo_from",
+            expected: "no FOGZO, which measures the loss on the text alone",
+            found: format!("FOGZO from {}", self.run.fogzo_from),
+        })?;
         ensure(windows.saturating_mul(length) <= LARGEST_BATCH, || Error::Contradiction {
             keys: "batch.windows, batch.length",
             expected: "at most 16777216 bytes in a step",

@@ -34,7 +34,7 @@ pub use preset::Preset;
 pub use setting::Setting;
 pub use settings::{
     Batch, Configuration, Delta, Evaluation, Fogzo, Log, Mining, Mixture, Model, Optimiser, Run,
-    SETTINGS, Ternary,
+    SETTINGS, Teacher, Ternary,
 };
 
 impl Configuration {

@@ -35,6 +35,8 @@ settings! {
         /// Start from the float weights of a saved model of the same shape (train --float leaves one; a ternary
         /// one is refused); experts start as copies of its feed-forward nets if it has no experts
         from: Option<PathBuf> = None;
+        /// Learn from the model of a finished run too, such as one with --float (distillation)
+        teacher: Option<PathBuf> = None;
         /// Train the same model with float weights instead of ternary ones, as --ste none
         float: bool = false;
         /// How weights become ternary and gradients pass
@@ -148,8 +150,14 @@ settings! {
     batch: Batch "batch" {
         /// Windows of text in a step
         windows: usize = 8, in 1..=65_536;
-        /// Bytes that a window predicts
+        /// Bytes or tokens that a window predicts
         length: usize = 256, in 2..=1_048_576;
+        /// Windows whose gradient is computed alone, before all are added in a fixed order
+        unit: usize = 4, in 1..=65_536;
+        /// Parts that a step runs in, one after the other: less memory, the same bits
+        accumulation: usize = 1, in 1..=65_536;
+        /// Whether blocks run again in the backward instead of keeping what it needs: less memory, the same bits
+        recompute: bool = false;
     }
     /// AdamW, its schedule and its clip.
     optimiser: Optimiser "optimiser" {
@@ -193,6 +201,13 @@ settings! {
         directions: u32 = 1, in 1..=1024;
         /// Noise c of the directions: β falls from 1 to 1 − c/d for d latent weights
         noise: f64 = 1.0, in 0.0..=1e6;
+    }
+    /// A finished run that this one learns from, beside the text.
+    teacher: Teacher "teacher" {
+        /// The share of what is minimised that is the divergence from the teacher
+        share: f64 = 0.5, in (Bound::Excluded(0.0), Bound::Included(1.0));
+        /// By which the scores of both models are divided
+        temperature: f64 = 2.0, in 0.01..=100.0;
     }
     /// The loss on text that is never trained on.
     evaluation: Evaluation "evaluation" {

@@ -17,11 +17,6 @@ impl Examples {
         Self { sequences, tokens: Vec::new(), targets: Vec::new() }
     }
 
-    /// All of them.
-    pub(super) fn batch(&self) -> Batch<'_> {
-        Batch { sequences: self.sequences, tokens: &self.tokens, targets: &self.targets }
-    }
-
     /// At most `windows` of them, from the window `first` on.
     pub(super) fn part(&self, first: usize, windows: usize) -> Batch<'_> {
         let Sequences { count, length } = self.sequences;
@@ -36,6 +31,8 @@ impl Examples {
 
     /// All of them, at most `windows` at a time.
     pub(super) fn parts(&self, windows: usize) -> impl Iterator<Item = Batch<'_>> {
-        (0..self.sequences.count).step_by(windows.max(1)).map(move |first| self.part(first, windows))
+        (0..self.sequences.count)
+            .step_by(windows.max(1))
+            .map(move |first| self.part(first, windows))
     }
 }

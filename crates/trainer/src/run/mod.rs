@@ -1,6 +1,7 @@
 //! A training run: its folder, what it tells, its steps; and the evaluation of a finished model.
 
 mod evaluation;
+mod examples;
 mod fogzo;
 mod folder;
 mod hard;
@@ -13,7 +14,9 @@ mod pull;
 mod start;
 mod step;
 mod summary;
+mod teacher;
 mod train;
+mod units;
 mod vitals;
 
 pub use evaluation::{Evaluation, EvaluationRequest, evaluate_file};

@@ -3,12 +3,14 @@
 use std::time::{Duration, Instant};
 
 use models::Decoder;
-use nn::{Draw, Gradients, Module, Rounding, Sequences, Tape, Update, ValuesMut};
+use nn::{Draw, Gradients, Module, Rounding, Sequences, Update, ValuesMut};
 use ste::{Progress, Pull, Ramp};
 
+use super::examples::Examples;
 use super::fogzo::{Probed, Probing};
-use super::hard::{Examples, Mined, Mining};
+use super::hard::{Mined, Mining};
 use super::pull::Targets;
+use super::units::Units;
 use super::vitals::{Layers, Vitals, Watch};
 use crate::config::{self, Configuration};
 use crate::data::TrainingWindows;
@@ -36,8 +38,9 @@ pub(super) struct Training<'a> {
     /// What draws latent weights to the grid, where it is asked for.
     pull: Option<Pull>,
     rounds_at_random: bool,
+    units: Units,
+    /// Those of the last step.
     gradients: Gradients<f32>,
-    tape: Tape<f32>,
     /// What the step learns from.
     examples: Examples,
     mining: Option<Mining>,
@@ -111,7 +114,7 @@ impl<'a> Training<'a> {
             pull: configuration.pull()?,
             rounds_at_random: configuration.ternary.stochastic_rounding,
             sequences,
-            tape: Tape::recording(),
+            units: Units::new(&configuration.batch, None),
             examples: Examples::none(sequences),
             mining: Mining::new(configuration),
             probing: Probing::new(configuration),
@@ -154,19 +157,17 @@ impl<'a> Training<'a> {
             self.watch.begin(&self.model);
         }
         self.read_batch(step);
-        self.gradients.clear();
-        let Self { mining, model, examples, .. } = self;
+        let Self { mining, model, examples, units, .. } = self;
         let mined = mining.as_mut().map(|mining| mining.narrow(model, examples)).transpose()?;
-        let batch = self.examples.batch();
-        let loss = self.model.loss_and_gradients(batch, &mut self.tape, &mut self.gradients)?;
-        let has_router = self.model.config().mixture.is_some();
-        let router_loss = has_router.then(|| self.tape.auxiliary_loss());
+        let (gradients, sums) = units.learn(model, examples)?;
+        units.give(std::mem::replace(&mut self.gradients, gradients));
+        let router_loss = self.model.config().mixture.is_some().then_some(sums.router);
         self.model.finish_gradients(&mut self.gradients)?;
         let probed = self.probe(step)?;
         let (learning_rate, gradient_norm) = self.apply(step)?;
         let flips = self.watch.flips(&self.model);
         let time = start.elapsed();
-        let loss = mined.map_or(loss.mean, |mined| mined.whole_loss);
+        let loss = mined.map_or(sums.mean(), |mined| mined.whole_loss);
         Ok(Step { loss, learning_rate, gradient_norm, router_loss, flips, time, mined, probed })
     }
 
@@ -174,12 +175,13 @@ impl<'a> Training<'a> {
     /// [`Training::apply`] to name.
     fn probe(&mut self, step: u32) -> models::Result<Option<Probed>> {
         let update = self.moment(step);
-        let Self { probing, model, gradients, examples, .. } = self;
+        let Self { probing, model, gradients, examples, units, .. } = self;
         let probing = probing.as_mut().filter(|probing| probing.is_on(step));
         let Some(probing) = probing.filter(|_| gradients.norm().is_finite()) else {
             return Ok(None);
         };
-        probing.refine(model, gradients, examples.batch(), update).map(Some)
+        let objective = |model: &Decoder<f32>| units.objective(model, examples);
+        probing.refine(model, gradients, objective, update).map(Some)
     }
 
     /// Turns the gradients of step `step` into new weights and new codes; returns the learning rate and

@@ -1,10 +1,8 @@
 //! A finished run that another learns from.
 
-use std::path::Path;
-
 use models::Decoder;
 
-use crate::config::Configuration;
+use crate::config::{self, Configuration};
 use crate::error::{Error, Result};
 
 /// The model of a finished run whose scores are learnt from, beside the text (`--teacher`).
@@ -20,9 +18,9 @@ impl Teaching {
     ///
     /// # Errors
     /// A folder that holds neither a run nor a model, and a model of another vocabulary or of too few positions.
-    pub(super) fn new(configuration: &Configuration, vocabulary: usize) -> Result<Option<Self>> {
+    pub(super) fn open(configuration: &Configuration, vocabulary: usize) -> Result<Option<Self>> {
         let Some(path) = &configuration.run.teacher else { return Ok(None) };
-        let model = interop::open(&model_of(path))?;
+        let model = interop::open(path)?;
         let unfit = |what: &str, expected: String, found: usize| Error::Teacher {
             path: path.clone(),
             what: what.to_owned(),
@@ -41,6 +39,7 @@ impl Teaching {
         Ok(Some(Self { model, share, temperature }))
     }
 
+    /// The model.
     pub(super) fn model(&self) -> &Decoder<f32> {
         &self.model
     }

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use models::{Batch, Decoder, Learnt, Objective, Teacher};
 use nn::ops::count_targets;
-use nn::{Gradients, Module, Sequences, Tape};
+use nn::{Gradients, Sequences, Tape};
 
 use super::examples::Examples;
 use super::teacher::Teaching;
@@ -91,7 +91,8 @@ struct Pass<'a> {
 impl Units {
     /// Units as a configuration asks for them.
     pub(super) fn new(batch: &config::Batch, teaching: Option<Teaching>) -> Self {
-        let config::Batch { unit: windows, accumulation: parts, recompute: recomputes, .. } = *batch;
+        let config::Batch { unit: windows, accumulation: parts, recompute: recomputes, .. } =
+            *batch;
         Self { windows, parts, recomputes, teaching, spare: Mutex::default() }
     }
 

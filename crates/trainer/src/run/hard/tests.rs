@@ -1,3 +1,5 @@
+use nn::Sequences;
+
 use super::*;
 use crate::config::Layers;
 use crate::run::model::build;
@@ -24,7 +26,8 @@ pub(super) fn examples() -> Examples {
 fn learn(model: &Decoder<f32>, examples: &Examples) -> (f64, Vec<f32>) {
     let mut gradients = Gradients::zeros(model.parameters());
     let mut tape = Tape::recording();
-    let loss = model.loss_and_gradients(examples.batch(), &mut tape, &mut gradients).unwrap();
+    let loss =
+        model.loss_and_gradients(examples.part(0, usize::MAX), &mut tape, &mut gradients).unwrap();
     (loss.mean, gradients.values().to_vec())
 }
 
@@ -52,7 +55,7 @@ fn on_tokens_the_gradient_is_that_of_the_mean_over_the_kept_tokens_alone() {
     let configuration = configuration(&["ohem=0.7", "ternary.activations=real"]);
     let model = build(&configuration).unwrap();
     let (whole, mut examples) = (examples(), examples());
-    let losses = model.losses(whole.batch(), &mut Tape::inference()).unwrap();
+    let losses = model.losses(whole.part(0, usize::MAX), &mut Tape::inference()).unwrap();
     let mined = Mining::new(&configuration).unwrap().narrow(&model, &mut examples).unwrap();
     assert_eq!(mined.kept, 22);
     let kept: Vec<usize> = (0..32).filter(|&i| examples.targets[i] != IGNORED).collect();
@@ -74,7 +77,7 @@ fn on_tokens_the_gradient_is_that_of_the_mean_over_the_kept_tokens_alone() {
     assert_close(&gradient, &mean_of_single_gradients(&model, &singles));
     let mean = kept.iter().map(|&i| losses[i]).sum::<f64>() / 22.0;
     assert!((loss - mean).abs() < 1e-6);
-    let whole_loss = model.loss(whole.batch(), &mut Tape::inference()).unwrap().mean;
+    let whole_loss = model.loss(whole.part(0, usize::MAX), &mut Tape::inference()).unwrap().mean;
     assert!((mined.whole_loss - whole_loss).abs() < 1e-12 && loss > whole_loss);
 }
 
