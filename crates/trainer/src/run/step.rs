@@ -11,17 +11,17 @@ use super::hard::{Examples, Mined, Mining};
 use super::pull::Targets;
 use super::vitals::{Layers, Vitals, Watch};
 use crate::config::{self, Configuration};
-use crate::data::TrainingWindows;
 use crate::optimiser::{AdamW, AdamWOptions, LevelRates, clip_factor};
 use crate::randomness::Purpose;
 use crate::schedule::Cosine;
 
+/// Puts the tokens of an example, by its number in the run, in the place of what a window held.
+pub(super) type ReadExample<'a> = Box<dyn Fn(u64, &mut Vec<u32>) + Send + Sync + 'a>;
+
 /// A model while it trains: its optimiser, its place in the data, and the buffers of a step.
-#[derive(Debug)]
 pub(super) struct Training<'a> {
     model: Decoder<f32>,
-    text: &'a [u8],
-    windows: TrainingWindows,
+    read_example: ReadExample<'a>,
     sequences: Sequences,
     optimiser: AdamW,
     /// The learning rate of each tensor, as a multiple of the schedule's.
@@ -67,15 +67,14 @@ pub(super) struct Step {
 }
 
 impl<'a> Training<'a> {
-    /// Before the first step. `windows` are those of `text`.
+    /// Before the first step.
     ///
     /// # Errors
     /// A ramp or a pull that does not fit the run.
     pub(super) fn new(
         configuration: &Configuration,
         model: Decoder<f32>,
-        text: &'a [u8],
-        windows: TrainingWindows,
+        read_example: ReadExample<'a>,
     ) -> Result<Self, config::Error> {
         let settings = &configuration.optimiser;
         let options = AdamWOptions {
@@ -117,8 +116,7 @@ impl<'a> Training<'a> {
             probing: Probing::new(configuration),
             watch: Watch::default(),
             model,
-            text,
-            windows,
+            read_example,
         })
     }
 
@@ -214,10 +212,14 @@ impl<'a> Training<'a> {
         *sequences = self.sequences;
         tokens.clear();
         targets.clear();
+        let mut window = Vec::new();
         for example in 0..self.sequences.count as u64 {
-            let bytes = &self.text[self.windows.window(step, example)];
-            tokens.extend(bytes[..bytes.len() - 1].iter().map(|&byte| u32::from(byte)));
-            targets.extend(bytes[1..].iter().map(|&byte| u32::from(byte)));
+            (self.read_example)(
+                u64::from(step) * self.sequences.count as u64 + example,
+                &mut window,
+            );
+            tokens.extend_from_slice(&window[..window.len() - 1]);
+            targets.extend_from_slice(&window[1..]);
         }
     }
 

@@ -14,15 +14,8 @@ use super::progress::{Progress, StepNews};
 use super::step::{Step, Training};
 use super::summary::Summary;
 use crate::config::Configuration;
-use crate::data::{Text, TrainingWindows, evaluation_windows, read, stories};
+use crate::data::{Corpus, CorpusRequest};
 use crate::error::{Error, Result};
-
-/// Bytes of stories that are made when there is no text: more than the default run reads.
-const STORIES: usize = 2 << 20;
-
-/// The seed of the stories. It is not that of the run, so that runs which differ in their seed are
-/// measured on the same text.
-const STORIES_SEED: u64 = 0;
 
 /// Trains a model and leaves it in the folder of the run.
 ///
@@ -33,21 +26,18 @@ const STORIES_SEED: u64 = 0;
 /// and files that cannot be written.
 pub fn train(configuration: &Configuration, progress: &Progress) -> Result<Summary> {
     let start = Instant::now();
-    let text = text(configuration)?;
-    let length = configuration.batch.length;
-    let training = text.training();
-    let windows = TrainingWindows::new(configuration.run.seed, training.len(), length)
-        .ok_or(Error::TextTooShort { expected: length + 1, found: training.len(), length })?;
+    let corpus = Corpus::open(&CorpusRequest::of(configuration), &mut |line| progress.line(line))?;
     let model = build(configuration)?;
     let written = for_another_folder(configuration)?.to_toml();
     let folder =
         RunFolder::choose(configuration.run.out.as_deref(), configuration.run.preset.name())?;
     let metrics = folder.begin(&written)?;
+    let unit = corpus.unit();
     progress.line(format_args!(
-        "{} parameters, {} bytes to train on and {} held out; the run is in {}",
+        "{} parameters, {} {unit}s to train on and {} held out; the run is in {}",
         model.parameters().numbers(),
-        training.len(),
-        text.held_out().len(),
+        corpus.training_tokens().map_or("endless".into(), |tokens| tokens.to_string()),
+        corpus.held_out_tokens(),
         folder.path().display(),
     ));
     let Memory { packed, latent, other } = model.memory();
@@ -55,12 +45,20 @@ pub fn train(configuration: &Configuration, progress: &Progress) -> Result<Summa
         "the weights take {} bytes: {packed} packed, {latent} latent, {other} other",
         packed + latent + other,
     ));
+    if let Some(floor) = corpus.floor() {
+        progress.line(format_args!("no model can be below {floor:.4} nats/byte"));
+    }
+    if let Some(baseline) = corpus.baseline() {
+        progress
+            .line(format_args!("a model of the three bytes before has {baseline:.4} nats/byte"));
+    }
+    let read_example = Box::new(|index, window: &mut Vec<u32>| corpus.example(index, window));
     let mut run = Running {
         configuration,
         progress,
         start,
-        training: Training::new(configuration, model, training, windows)?,
-        held_out: text.held_out(),
+        training: Training::new(configuration, model, read_example)?,
+        corpus: &corpus,
         metrics,
         time: Duration::ZERO,
         mining_seconds: None,
@@ -88,7 +86,9 @@ pub fn train(configuration: &Configuration, progress: &Progress) -> Result<Summa
 fn for_another_folder(configuration: &Configuration) -> Result<Configuration> {
     let mut configuration = configuration.clone();
     let run = &mut configuration.run;
-    for path in [&mut run.data, &mut run.from].into_iter().flatten() {
+    for path in
+        [&mut run.data, &mut run.valid, &mut run.tokenizer, &mut run.from].into_iter().flatten()
+    {
         let whole = std::path::absolute(&path).map_err(Error::file("find", path))?;
         if whole.to_str().is_none() {
             let not_unicode = io::Error::new(io::ErrorKind::InvalidInput, "it is not Unicode");
@@ -99,21 +99,13 @@ fn for_another_folder(configuration: &Configuration) -> Result<Configuration> {
     Ok(configuration)
 }
 
-fn text(configuration: &Configuration) -> Result<Text> {
-    let bytes = match &configuration.run.data {
-        Some(path) => read(path)?,
-        None => stories(STORIES_SEED, STORIES),
-    };
-    Text::split(bytes, configuration.evaluation.held_out, configuration.batch.length)
-}
-
 /// A run between its first step and its last.
 struct Running<'a> {
     configuration: &'a Configuration,
     progress: &'a Progress,
     start: Instant,
     training: Training<'a>,
-    held_out: &'a [u8],
+    corpus: &'a Corpus,
     metrics: Metrics,
     /// What all steps took together, without evaluations.
     time: Duration,
@@ -174,9 +166,12 @@ impl Running<'_> {
     }
 
     fn evaluate(&mut self, step: u32) -> Result<HeldOutLoss> {
-        let Configuration { batch, evaluation, .. } = self.configuration;
-        let windows = evaluation_windows(self.held_out.len(), batch.length, evaluation.windows);
-        let loss = evaluate(self.training.model(), self.held_out, &windows, &mut |_| {})
+        let (mut tokens, mut windows) = (Vec::new(), Vec::new());
+        for window in self.corpus.held_out() {
+            windows.push(tokens.len()..tokens.len() + window.len());
+            tokens.extend(window);
+        }
+        let loss = evaluate(self.training.model(), &tokens, &windows, &mut |_| {})
             .map_err(|source| Error::Step { step, source })?;
         let seconds = self.start.elapsed().as_secs_f64();
         self.metrics.write(&Record::Evaluation { step, loss, seconds })?;

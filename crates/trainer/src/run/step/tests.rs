@@ -7,7 +7,7 @@ mod settings;
 
 use super::*;
 use crate::config::Layers;
-use crate::data::stories;
+use crate::data::{TrainingWindows, stories};
 use crate::run::model::build;
 use nn::Values;
 use ternary_core::{Granularity, Packing, TernaryMatrix, Weights};
@@ -29,7 +29,11 @@ fn run<'a>(settings: &[&str], text: &'a [u8], steps: u32) -> (Training<'a>, Vec<
     let configuration = configuration(settings);
     let windows = TrainingWindows::new(configuration.run.seed, text.len(), LENGTH).unwrap();
     let model = build(&configuration).unwrap();
-    let mut training = Training::new(&configuration, model, text, windows).unwrap();
+    let read = move |index, window: &mut Vec<u32>| {
+        window.clear();
+        window.extend(text[windows.window(index)].iter().map(|&byte| u32::from(byte)));
+    };
+    let mut training = Training::new(&configuration, model, Box::new(read)).unwrap();
     let steps = (0..steps).map(|step| training.step(step).unwrap()).collect();
     (training, steps)
 }
