@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`config`] | every setting, defined once, and the layers its value comes from |
 //! | [`data`] | the text, its held-out tail, windows of it, and stories where there is no text |
+//! | [`measure`] | losses on text that is held out, and their units |
 //! | [`mining`] | which items of a batch a step learns from |
 //! | [`optimiser`] | AdamW, the clip |
 //! | [`schedule`] | the learning rate of a step |
@@ -29,6 +30,7 @@ pub mod config;
 pub mod data;
 mod error;
 pub mod generate;
+pub mod measure;
 pub mod mining;
 pub mod optimiser;
 mod randomness;

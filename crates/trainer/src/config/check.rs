@@ -100,6 +100,15 @@ impl Configuration {
             expected: "a share to learn from of at least the minimum",
             found: format!("{rate}, and a minimum of {minimum}"),
         })?;
+        for (other, keys) in
+            [(&self.run.valid, "valid, data"), (&self.run.tokenizer, "tokenizer, data")]
+        {
+            ensure(other.is_none() || self.run.data.is_some(), || Error::Contradiction {
+                keys,
+                expected: "a text to train on, with --data",
+                found: "stories, which are told in bytes and hold out some of their own".into(),
+            })?;
+        }
         let Batch { windows, length, unit, accumulation, .. } = self.batch;
         let units = windows.div_ceil(unit);
         ensure(accumulation <= units, || Error::Contradiction {

@@ -24,8 +24,13 @@ settings! {
     run: Run "" {
         /// Named settings to start from
         preset: Preset = Preset::Tiny;
-        /// The text to train on, a file of any bytes [default: stories from a generator]
+        /// The text to train on: a file of any bytes, all files below a folder, or a pattern such as 'texts/*.txt'
+        /// [default: stories from a generator]
         data: Option<PathBuf> = None;
+        /// Text that is held out, given as data is [default: the end of the text to train on]
+        valid: Option<PathBuf> = None;
+        /// The tokenizer.json that makes tokens of the text [default: a byte is a token]
+        tokenizer: Option<PathBuf> = None;
         /// Steps of the optimiser
         steps: u32 = 500, in 1..=1_000_000_000;
         /// Where all randomness comes from: the first weights and the order of the data
@@ -146,11 +151,16 @@ settings! {
         /// The share of the steps before the pull begins to rise
         pull_from: f64 = Pull::FROM, in 0.0..=1.0;
     }
+    /// How the text is kept.
+    data: Data "text" {
+        /// The folder for tokens that were made of a text [default: the user's cache folder, or the temporary one]
+        cache: Option<PathBuf> = None;
+    }
     /// What one step sees.
     batch: Batch "batch" {
         /// Windows of text in a step
         windows: usize = 8, in 1..=65_536;
-        /// Bytes or tokens that a window predicts
+        /// Tokens that a window predicts; a token is a byte unless there is a tokenizer
         length: usize = 256, in 2..=1_048_576;
         /// Windows whose gradient is computed alone, before all are added in a fixed order
         unit: usize = 4, in 1..=65_536;

@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::fogzo::Probed;
 use super::hard::Mined;
-use super::loss::{HeldOutLoss, Measure};
 use super::vitals::Layers;
 use crate::error::{Error, Result};
+use crate::measure::{HeldOutLoss, Measure};
 
 /// A line of the metrics. Times are in `tokens_per_second` and in what ends in `seconds`, and `peak_memory`
 /// is the machine's; everything else is the same whenever the run is repeated. Losses are in nats for each
@@ -124,6 +124,9 @@ pub struct StepRecord {
     /// What the routers of mixtures are trained for besides; not part of `loss`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub router_loss: Option<f64>,
+    /// The mean divergence from the teacher, where there is one; not part of `loss`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub divergence: Option<f64>,
     /// The share of all ternary codes that the update changed, where there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flips: Option<f64>,

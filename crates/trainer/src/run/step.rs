@@ -10,20 +10,21 @@ use super::examples::Examples;
 use super::fogzo::{Probed, Probing};
 use super::hard::{Mined, Mining};
 use super::pull::Targets;
-use super::units::Units;
+use super::teacher::Teaching;
+use super::units::{Sums, Units};
 use super::vitals::{Layers, Vitals, Watch};
 use crate::config::{self, Configuration};
-use crate::data::TrainingWindows;
 use crate::optimiser::{AdamW, AdamWOptions, LevelRates, clip_factor};
 use crate::randomness::Purpose;
 use crate::schedule::Cosine;
 
+/// Puts the tokens of an example, by its number in the run, in the place of what a window held.
+pub(super) type ReadExample<'a> = Box<dyn Fn(u64, &mut Vec<u32>) + Send + Sync + 'a>;
+
 /// A model while it trains: its optimiser, its place in the data, and the buffers of a step.
-#[derive(Debug)]
 pub(super) struct Training<'a> {
     model: Decoder<f32>,
-    text: &'a [u8],
-    windows: TrainingWindows,
+    read_example: ReadExample<'a>,
     sequences: Sequences,
     optimiser: AdamW,
     /// The learning rate of each tensor, as a multiple of the schedule's.
@@ -32,6 +33,7 @@ pub(super) struct Training<'a> {
     dqt_rate: f64,
     schedule: Cosine,
     clip: f64,
+    weight_decay: f64,
     seed: u64,
     /// How latent weights become ternary over the run.
     ramp: Ramp,
@@ -49,16 +51,29 @@ pub(super) struct Training<'a> {
 }
 
 /// How a step went.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Step {
+    /// It changed the weights.
+    Taken(Taken),
+    /// It met a number that is not finite, and changed neither weights nor the state of the optimiser.
+    Skipped(Skipped),
+}
+
+/// What a step told that was taken.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Step {
-    /// Mean loss of the batch before the update, in nats per byte.
+pub(super) struct Taken {
+    /// Mean loss of the batch before the update, in nats per token.
     pub(super) loss: f64,
     /// The learning rate of the update.
     pub(super) learning_rate: f64,
+    /// The decay of the update.
+    pub(super) weight_decay: f64,
     /// Norm of all gradients, before the clip.
     pub(super) gradient_norm: f64,
     /// The losses of the routers, where there are any.
     pub(super) router_loss: Option<f64>,
+    /// The mean divergence from a teacher, where there is one.
+    pub(super) divergence: Option<f64>,
     /// The share of all ternary codes that the update changed, where there are any.
     pub(super) flips: Option<f64>,
     /// How long it took.
@@ -69,16 +84,34 @@ pub(super) struct Step {
     pub(super) probed: Option<Probed>,
 }
 
+/// The first number that was not finite.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Skipped {
+    /// Whose it is: the name of a tensor or a layer; empty for the loss.
+    pub(super) tensor: String,
+    /// What of it.
+    pub(super) what: &'static str,
+    /// The number.
+    pub(super) value: f64,
+}
+
+/// What a step learnt, before the weights change.
+struct Lesson {
+    sums: Sums,
+    mined: Option<Mined>,
+    probed: Option<Probed>,
+}
+
 impl<'a> Training<'a> {
-    /// Before the first step. `windows` are those of `text`.
+    /// Before the first step.
     ///
     /// # Errors
     /// A ramp or a pull that does not fit the run.
     pub(super) fn new(
         configuration: &Configuration,
         model: Decoder<f32>,
-        text: &'a [u8],
-        windows: TrainingWindows,
+        read_example: ReadExample<'a>,
+        teaching: Option<Teaching>,
     ) -> Result<Self, config::Error> {
         let settings = &configuration.optimiser;
         let options = AdamWOptions {
@@ -109,19 +142,19 @@ impl<'a> Training<'a> {
                 steps,
             },
             clip: settings.clip,
+            weight_decay: settings.weight_decay,
             seed: Purpose::Weights.seed(configuration.run.seed),
             ramp: configuration.ramp()?,
             pull: configuration.pull()?,
             rounds_at_random: configuration.ternary.stochastic_rounding,
             sequences,
-            units: Units::new(&configuration.batch, None),
+            units: Units::new(&configuration.batch, teaching),
             examples: Examples::none(sequences),
             mining: Mining::new(configuration),
             probing: Probing::new(configuration),
             watch: Watch::default(),
             model,
-            text,
-            windows,
+            read_example,
         })
     }
 
@@ -145,39 +178,70 @@ impl<'a> Training<'a> {
         self.sequences.rows()
     }
 
-    /// Step `step`, counted from 0: forward, backward, clip, update, and new codes.
+    /// Step `step`, counted from 0: forward, backward, clip, update, and new codes. A step that meets a number that
+    /// is not finite before the update is skipped: codes go on with their schedule, and nothing else changes.
     ///
     /// # Errors
-    /// Activations or gradients that are not finite; then no weight was changed. Latent weights that
-    /// the update made infinite.
+    /// An error of the model; latent weights that the update made infinite.
     pub(super) fn step(&mut self, step: u32) -> models::Result<Step> {
         let start = Instant::now();
         if step == 0 {
             self.requantize(0)?;
             self.watch.begin(&self.model);
         }
+        let taken = self.learn(step).and_then(|lesson| {
+            let (learning_rate, gradient_norm) = self.apply(step)?;
+            Ok((lesson, learning_rate, gradient_norm))
+        });
+        let (lesson, learning_rate, gradient_norm) = match taken {
+            Err(models::Error::Layer(nn::Error::NonFinite { layer, what, value, .. })) => {
+                self.requantize(step + 1)?;
+                return Ok(Step::Skipped(Skipped { tensor: layer, what, value }));
+            }
+            taken => taken?,
+        };
+        self.requantize(step + 1)?;
+        let Lesson { sums, mined, probed } = lesson;
+        Ok(Step::Taken(Taken {
+            loss: mined.map_or(sums.mean(), |mined| mined.whole_loss),
+            learning_rate,
+            weight_decay: self.weight_decay,
+            gradient_norm,
+            router_loss: self.model.config().mixture.is_some().then_some(sums.router),
+            divergence: self.units.has_teacher().then(|| sums.mean_divergence()),
+            flips: self.watch.flips(&self.model),
+            time: start.elapsed(),
+            mined,
+            probed,
+        }))
+    }
+
+    /// Turns the examples of a step into gradients.
+    ///
+    /// # Errors
+    /// An error of the model, and numbers that are not finite.
+    fn learn(&mut self, step: u32) -> models::Result<Lesson> {
         self.read_batch(step);
         let Self { mining, model, examples, units, .. } = self;
         let mined = mining.as_mut().map(|mining| mining.narrow(model, examples)).transpose()?;
         let (gradients, sums) = units.learn(model, examples)?;
         units.give(std::mem::replace(&mut self.gradients, gradients));
-        let router_loss = self.model.config().mixture.is_some().then_some(sums.router);
+        let value = sums.mean() + sums.router + sums.divergence;
+        if !value.is_finite() {
+            let (layer, what) = (String::new(), "loss");
+            Err(nn::Error::NonFinite { layer, what, index: 0, value })?;
+        }
         self.model.finish_gradients(&mut self.gradients)?;
+        self.gradients.check_finite(self.model.parameters())?;
         let probed = self.probe(step)?;
-        let (learning_rate, gradient_norm) = self.apply(step)?;
-        let flips = self.watch.flips(&self.model);
-        let time = start.elapsed();
-        let loss = mined.map_or(sums.mean(), |mined| mined.whole_loss);
-        Ok(Step { loss, learning_rate, gradient_norm, router_loss, flips, time, mined, probed })
+        Ok(Lesson { sums, mined, probed })
     }
 
-    /// In the phase of FOGZO, measures the gradients. Those that are not finite are left for
-    /// [`Training::apply`] to name.
+    /// In the phase of FOGZO, measures the gradients.
     fn probe(&mut self, step: u32) -> models::Result<Option<Probed>> {
         let update = self.moment(step);
         let Self { probing, model, gradients, examples, units, .. } = self;
-        let probing = probing.as_mut().filter(|probing| probing.is_on(step));
-        let Some(probing) = probing.filter(|_| gradients.norm().is_finite()) else {
+        let Some(probing) = probing.as_ref().filter(|probing| probing.is_on(step)) else {
             return Ok(None);
         };
         let objective = |model: &Decoder<f32>| units.objective(model, examples);
@@ -193,7 +257,6 @@ impl<'a> Training<'a> {
         }
         let learning_rate = self.schedule.learning_rate(step);
         self.update(step + 1, learning_rate, clip_factor(norm, self.clip));
-        self.requantize(step + 1)?;
         Ok((learning_rate, norm))
     }
 
@@ -216,10 +279,14 @@ impl<'a> Training<'a> {
         *sequences = self.sequences;
         tokens.clear();
         targets.clear();
+        let mut window = Vec::new();
         for example in 0..self.sequences.count as u64 {
-            let bytes = &self.text[self.windows.window(step, example)];
-            tokens.extend(bytes[..bytes.len() - 1].iter().map(|&byte| u32::from(byte)));
-            targets.extend(bytes[1..].iter().map(|&byte| u32::from(byte)));
+            (self.read_example)(
+                u64::from(step) * self.sequences.count as u64 + example,
+                &mut window,
+            );
+            tokens.extend_from_slice(&window[..window.len() - 1]);
+            targets.extend_from_slice(&window[1..]);
         }
     }
 

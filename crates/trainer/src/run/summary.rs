@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::folder::write_whole;
-use super::loss::{HeldOutLoss, Measure};
 use super::metrics::Start;
 use super::vitals::Vitals;
 use crate::error::{Error, Result};
+use crate::measure::{HeldOutLoss, Measure};
 
 /// What came out of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -111,6 +111,11 @@ impl Units {
         self.tree(0..units, Pass { model, examples, counted, together })
     }
 
+    /// Whether a teacher has a part in it.
+    pub(super) fn has_teacher(&self) -> bool {
+        self.teaching.is_some()
+    }
+
     /// Takes gradients back that are not needed any more.
     pub(super) fn give(&self, gradients: Gradients<f32>) {
         self.with_spare(|spare| spare.gradients.push(gradients));

@@ -1,5 +1,6 @@
 use super::*;
 use crate::config::Layers;
+use crate::data::VOCABULARY;
 use crate::run::model::build;
 use models::Batch;
 use nn::{Sequences, Tape};
@@ -46,7 +47,7 @@ fn weights(model: &mut Decoder<f32>) -> (Vec<u32>, Vec<TernaryMatrix>) {
 
 /// A model with the gradients of the estimator, and the update it is at.
 fn prepared(configuration: &Configuration) -> (Decoder<f32>, Gradients<f32>, Update) {
-    let mut model = build(configuration).unwrap();
+    let mut model = build(configuration, VOCABULARY).unwrap();
     let update = Update { seed: 1, step: 9, total: 10, lambda: 1.0, is_noisy: true, levels: None };
     model.requantize(update).unwrap();
     let mut gradients = Gradients::zeros(model.parameters());

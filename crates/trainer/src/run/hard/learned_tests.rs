@@ -11,6 +11,7 @@ use ternary_core::Granularity;
 
 use super::tests::{configuration, examples};
 use super::*;
+use crate::data::VOCABULARY;
 use crate::randomness::Purpose;
 use crate::run::model::build;
 
@@ -96,7 +97,7 @@ fn with_learned_scales_their_gradients_are_those_of_the_loss_of_what_is_kept() {
     for settings in [["ohem=0.7", "mining.by=tokens"], ["ohem=0.5", "mining.by=examples"]] {
         let learned = ["ste=ttq", "ternary.granularity=row", "ternary.activations=real"];
         let configuration = configuration(&[&settings[..], &learned[..]].concat());
-        let single = build(&configuration).unwrap();
+        let single = build(&configuration, VOCABULARY).unwrap();
         let (whole, mut kept) = (examples(), examples());
         Mining::new(&configuration).unwrap().narrow(&single, &mut kept).unwrap();
         let mut model = in_f64(&configuration, &single);

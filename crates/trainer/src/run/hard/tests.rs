@@ -2,6 +2,7 @@ use nn::Sequences;
 
 use super::*;
 use crate::config::Layers;
+use crate::data::VOCABULARY;
 use crate::run::model::build;
 use nn::Gradients;
 
@@ -53,7 +54,7 @@ fn assert_close(found: &[f32], expected: &[f32]) {
 #[test]
 fn on_tokens_the_gradient_is_that_of_the_mean_over_the_kept_tokens_alone() {
     let configuration = configuration(&["ohem=0.7", "ternary.activations=real"]);
-    let model = build(&configuration).unwrap();
+    let model = build(&configuration, VOCABULARY).unwrap();
     let (whole, mut examples) = (examples(), examples());
     let losses = model.losses(whole.part(0, usize::MAX), &mut Tape::inference()).unwrap();
     let mined = Mining::new(&configuration).unwrap().narrow(&model, &mut examples).unwrap();
@@ -85,7 +86,7 @@ fn on_tokens_the_gradient_is_that_of_the_mean_over_the_kept_tokens_alone() {
 fn on_examples_the_gradient_is_that_of_the_mean_over_the_kept_windows_alone() {
     let settings = ["ohem=0.5", "mining.by=examples", "ternary.activations=real"];
     let configuration = configuration(&settings);
-    let model = build(&configuration).unwrap();
+    let model = build(&configuration, VOCABULARY).unwrap();
     let (whole, mut examples) = (examples(), examples());
     let mined = Mining::new(&configuration).unwrap().narrow(&model, &mut examples).unwrap();
     assert_eq!((mined.kept, examples.sequences.count, examples.tokens.len()), (2, 2, 16));
@@ -111,7 +112,7 @@ fn a_mining_that_keeps_everything_changes_no_bit_and_without_one_there_is_none()
     assert!(Mining::new(&configuration(&["ohem=1"])).is_none());
     for by in ["mining.by=tokens", "mining.by=examples"] {
         let configuration = configuration(&[by, "mining.threshold=1e-9"]);
-        let model = build(&configuration).unwrap();
+        let model = build(&configuration, VOCABULARY).unwrap();
         let (whole, mut examples) = (examples(), examples());
         Mining::new(&configuration).unwrap().narrow(&model, &mut examples).unwrap();
         assert_eq!(learn(&model, &examples), learn(&model, &whole), "{by}");

@@ -9,6 +9,7 @@ fn step(step: u32) -> Record {
         weight_decay: 0.1,
         gradient_norm: 1.0 / 3.0,
         router_loss: None,
+        divergence: None,
         flips: None,
         tokens_per_second: 10.0,
         seconds: 1.5,

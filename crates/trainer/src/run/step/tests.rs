@@ -7,12 +7,23 @@ mod settings;
 
 use super::*;
 use crate::config::Layers;
-use crate::data::stories;
+use crate::data::VOCABULARY;
+use crate::data::{TrainingWindows, stories};
 use crate::run::model::build;
 use nn::{Tape, Values};
 use ternary_core::{Granularity, Packing, TernaryMatrix, Weights};
 
 const LENGTH: usize = 32;
+
+impl Step {
+    /// What it told, for a step that was taken.
+    pub(super) fn taken(self) -> Taken {
+        match self {
+            Self::Taken(taken) => taken,
+            Self::Skipped(skipped) => panic!("{skipped:?}"),
+        }
+    }
+}
 
 /// A small configuration, changed by some settings.
 fn configuration(settings: &[&str]) -> Configuration {
@@ -25,12 +36,16 @@ fn configuration(settings: &[&str]) -> Configuration {
 }
 
 /// Some steps of a configuration on a text, and what each told.
-fn run<'a>(settings: &[&str], text: &'a [u8], steps: u32) -> (Training<'a>, Vec<Step>) {
+fn run<'a>(settings: &[&str], text: &'a [u8], steps: u32) -> (Training<'a>, Vec<Taken>) {
     let configuration = configuration(settings);
     let windows = TrainingWindows::new(configuration.run.seed, text.len(), LENGTH).unwrap();
-    let model = build(&configuration).unwrap();
-    let mut training = Training::new(&configuration, model, text, windows).unwrap();
-    let steps = (0..steps).map(|step| training.step(step).unwrap()).collect();
+    let model = build(&configuration, VOCABULARY).unwrap();
+    let read = move |index, window: &mut Vec<u32>| {
+        window.clear();
+        window.extend(text[windows.window(index)].iter().map(|&byte| u32::from(byte)));
+    };
+    let mut training = Training::new(&configuration, model, Box::new(read), None).unwrap();
+    let steps = (0..steps).map(|step| training.step(step).unwrap().taken()).collect();
     (training, steps)
 }
 
@@ -73,7 +88,7 @@ fn an_expert_without_bytes_is_the_same_after_a_step_with_weight_decay() {
     for more in [&[][..], &["fogzo_from=0"], &["ternary.latent=bf16"]] {
         let (mut training, _) = run(&[&sets, more].concat(), &text, 0);
         let before = latent_bits(training.model());
-        training.step(0).unwrap();
+        training.step(0).unwrap().taken();
         let after = latent_bits(training.model());
         let (mut idle, mut busy) = (0, 0);
         for ((id, before), (_, after)) in before.into_iter().zip(after) {
@@ -179,7 +194,7 @@ fn without_latent_weights_it_learns_and_weighs_less() {
     let text = stories(0, 5000);
     let train = |settings: &[&str]| {
         let (training, steps) = run(settings, &text, 60);
-        let mean = |steps: &[Step]| steps.iter().map(|step| step.loss).sum::<f64>() / 10.0;
+        let mean = |steps: &[Taken]| steps.iter().map(|step| step.loss).sum::<f64>() / 10.0;
         (
             training.model().memory(),
             mean(&steps[..10]),
@@ -207,7 +222,7 @@ fn quantisers_that_learn_their_levels_train() {
     ] {
         let settings: Vec<&str> = settings.iter().copied().chain(["steps=60"]).collect();
         let (training, steps) = run(&settings, &text, 60);
-        let mean = |steps: &[Step]| steps.iter().map(|step| step.loss).sum::<f64>() / 10.0;
+        let mean = |steps: &[Taken]| steps.iter().map(|step| step.loss).sum::<f64>() / 10.0;
         let (first, last) = (mean(&steps[..10]), mean(&steps[50..]));
         assert!(last < first - 0.2, "{settings:?}: {first} to {last}");
         training.model().visit(&mut |tensor| match tensor.values {

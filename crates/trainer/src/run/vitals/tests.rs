@@ -3,6 +3,7 @@ use nn::{Rounding, Update, ValuesMut};
 
 use super::*;
 use crate::config::{self, Configuration};
+use crate::data::VOCABULARY;
 use crate::run::model::build;
 
 fn configuration(settings: &[&str]) -> Configuration {
@@ -14,7 +15,7 @@ fn configuration(settings: &[&str]) -> Configuration {
 }
 
 fn model(settings: &[&str]) -> Decoder<f32> {
-    build(&configuration(settings)).unwrap()
+    build(&configuration(settings), VOCABULARY).unwrap()
 }
 
 /// All trits, matrix after matrix.
@@ -161,7 +162,7 @@ fn a_watch_goes_on_from_its_state_as_if_it_had_not_stopped() {
     assert_eq!(resumed.flips(&model), straight.flips(&model));
     assert_eq!(resumed.vitals(&model), straight.vitals(&model));
     assert_eq!(resumed.layers(&model), straight.layers(&model));
-    let other = build(&configuration(&["model.layers=2"])).unwrap();
+    let other = build(&configuration(&["model.layers=2"]), VOCABULARY).unwrap();
     assert!(!resumed.resume(&other, &straight.state()));
 }
 
