@@ -8,6 +8,10 @@ use ternary_core::{Granularity, Rule};
 
 use super::Configuration;
 use super::error::Error;
+use crate::schedule::{
+    Constant, Cosine, Course, Curve, Linear, Name, Restarts, Schedule, StableDecay, ThreePhase,
+    TwoStage,
+};
 
 impl Configuration {
     /// Whether the weights stay float for the whole run.
@@ -67,6 +71,42 @@ impl Configuration {
                 found: format!("{strength} and {}", self.ternary.pull_from),
             })?;
         Ok((strength > 0.0).then_some(pull))
+    }
+
+    /// The learning rate and the weight decay of each step.
+    pub fn schedule(&self) -> Schedule {
+        let (settings, steps) = (&self.schedule, self.run.steps);
+        let peak = self.optimiser.learning_rate;
+        let warm_up = (self.optimiser.warm_up * f64::from(steps)).round() as u32;
+        let course = Course { peak, warm_up, steps };
+        let end = peak * self.optimiser.final_share.unwrap_or(settings.name.final_share());
+        let curve: Box<dyn Curve> = match settings.name {
+            Name::Constant => Box::new(Constant { course }),
+            Name::Cosine => Box::new(Cosine { course, end }),
+            Name::DecayToZero => Box::new(Linear { course, end }),
+            Name::StableDecay => {
+                let (decay, fall) = (settings.decay, settings.fall);
+                Box::new(StableDecay { course, end, decay, fall })
+            }
+            Name::Restarts => {
+                let (cycles, growth) = (settings.cycles, settings.growth);
+                Box::new(Restarts { course, end, cycles, growth })
+            }
+            Name::ThreePhase => {
+                let falls = [settings.first_fall, settings.second_fall];
+                Box::new(ThreePhase { course, falls, middle: peak * settings.middle_share, end })
+            }
+            Name::TwoStage => Box::new(TwoStage {
+                course,
+                breaks: settings.break_at,
+                first_end: peak * settings.first_share,
+                second: peak * settings.second_share,
+                end,
+            }),
+        };
+        let default = if settings.name == Name::TwoStage { settings.break_at } else { 1.0 };
+        let decayed = settings.weight_decay_until.unwrap_or(default) * f64::from(steps);
+        Schedule::new(curve, decayed.round() as u32)
     }
 
     /// Whether the quantiser is of the family that the mode is tied to; its number is free.

@@ -13,6 +13,7 @@ mod start;
 mod step;
 mod summary;
 mod train;
+mod update;
 mod vitals;
 
 pub use evaluation::{Evaluation, EvaluationRequest, evaluate_file};

@@ -3,18 +3,16 @@
 use std::time::{Duration, Instant};
 
 use models::Decoder;
-use nn::{Draw, Gradients, Module, Rounding, Sequences, Tape, Update, ValuesMut};
-use ste::{Progress, Pull, Ramp};
+use nn::{Gradients, Module, Sequences, Tape, Update};
+use ste::{Progress, Ramp};
 
 use super::fogzo::{Probed, Probing};
 use super::hard::{Examples, Mined, Mining};
-use super::pull::Targets;
+use super::update::{Applied, Updating};
 use super::vitals::{Layers, Vitals, Watch};
 use crate::config::{self, Configuration};
 use crate::data::TrainingWindows;
-use crate::optimiser::{AdamW, AdamWOptions, LevelRates, clip_factor};
 use crate::randomness::Purpose;
-use crate::schedule::Cosine;
 
 /// A model while it trains: its optimiser, its place in the data, and the buffers of a step.
 #[derive(Debug)]
@@ -23,19 +21,12 @@ pub(super) struct Training<'a> {
     text: &'a [u8],
     windows: TrainingWindows,
     sequences: Sequences,
-    optimiser: AdamW,
-    /// The learning rate of each tensor, as a multiple of the schedule's.
-    rates: Vec<f64>,
-    /// The same for ternary weights without latent ones.
-    dqt_rate: f64,
-    schedule: Cosine,
-    clip: f64,
+    updating: Updating,
+    /// Steps of the run.
+    steps: u32,
     seed: u64,
     /// How latent weights become ternary over the run.
     ramp: Ramp,
-    /// What draws latent weights to the grid, where it is asked for.
-    pull: Option<Pull>,
-    rounds_at_random: bool,
     gradients: Gradients<f32>,
     tape: Tape<f32>,
     /// What the step learns from.
@@ -70,46 +61,22 @@ impl<'a> Training<'a> {
     /// Before the first step. `windows` are those of `text`.
     ///
     /// # Errors
-    /// A ramp or a pull that does not fit the run.
+    /// A ramp or a pull that does not fit the run, and a group that no tensor belongs to.
     pub(super) fn new(
         configuration: &Configuration,
         model: Decoder<f32>,
         text: &'a [u8],
         windows: TrainingWindows,
     ) -> Result<Self, config::Error> {
-        let settings = &configuration.optimiser;
-        let options = AdamWOptions {
-            beta1: settings.beta1,
-            beta2: settings.beta2,
-            epsilon: settings.epsilon,
-            weight_decay: settings.weight_decay,
-        };
         let parameters = model.parameters();
-        let tensors = parameters.ids().map(|id| (parameters.name(id), parameters.range(id).len()));
-        let rates = LevelRates {
-            scale: settings.scale_rate,
-            negative_scale: settings.negative_scale_rate.unwrap_or(settings.scale_rate),
-            threshold: settings.threshold_rate,
-        };
-        let steps = configuration.run.steps;
         let sequences =
             Sequences { count: configuration.batch.windows, length: configuration.batch.length };
         Ok(Self {
-            rates: parameters.ids().map(|id| rates.of(parameters.name(id))).collect(),
-            dqt_rate: settings.dqt_rate,
-            optimiser: AdamW::new(options, tensors),
+            updating: Updating::new(configuration, parameters)?,
             gradients: Gradients::zeros(parameters),
-            schedule: Cosine {
-                peak: settings.learning_rate,
-                end: settings.learning_rate * settings.final_share,
-                warm_up: (settings.warm_up * f64::from(steps)).round() as u32,
-                steps,
-            },
-            clip: settings.clip,
+            steps: configuration.run.steps,
             seed: Purpose::Weights.seed(configuration.run.seed),
             ramp: configuration.ramp()?,
-            pull: configuration.pull()?,
-            rounds_at_random: configuration.ternary.stochastic_rounding,
             sequences,
             tape: Tape::recording(),
             examples: Examples::none(sequences),
@@ -163,7 +130,7 @@ impl<'a> Training<'a> {
         let router_loss = has_router.then(|| self.tape.auxiliary_loss());
         self.model.finish_gradients(&mut self.gradients)?;
         let probed = self.probe(step)?;
-        let (learning_rate, gradient_norm) = self.apply(step)?;
+        let Applied { learning_rate, gradient_norm, .. } = self.apply(step)?;
         let flips = self.watch.flips(&self.model);
         let time = start.elapsed();
         let loss = mined.map_or(loss.mean, |mined| mined.whole_loss);
@@ -182,17 +149,11 @@ impl<'a> Training<'a> {
         probing.refine(model, gradients, examples.batch(), update).map(Some)
     }
 
-    /// Turns the gradients of step `step` into new weights and new codes; returns the learning rate and
-    /// the norm before the clip.
-    fn apply(&mut self, step: u32) -> models::Result<(f64, f64)> {
-        let norm = self.gradients.norm();
-        if !norm.is_finite() {
-            self.gradients.check_finite(self.model.parameters())?;
-        }
-        let learning_rate = self.schedule.learning_rate(step);
-        self.update(step + 1, learning_rate, clip_factor(norm, self.clip));
+    /// Turns the gradients of step `step` into new weights and new codes.
+    fn apply(&mut self, step: u32) -> models::Result<Applied> {
+        let applied = self.updating.apply(&mut self.model, &self.gradients, step)?;
         self.requantize(step + 1)?;
-        Ok((learning_rate, norm))
+        Ok(applied)
     }
 
     /// Decides the codes after `updates` of them. The last codes, which are saved, are decided without
@@ -204,7 +165,7 @@ impl<'a> Training<'a> {
 
     /// The requantisation after `updates` of them.
     fn moment(&self, updates: u32) -> Update {
-        let (step, total) = (updates, self.schedule.steps);
+        let (step, total) = (updates, self.steps);
         let lambda = self.ramp.lambda(Progress { step, total });
         Update { seed: self.seed, step, total, lambda, is_noisy: step < total, levels: None }
     }
@@ -219,31 +180,6 @@ impl<'a> Training<'a> {
             tokens.extend(bytes[..bytes.len() - 1].iter().map(|&byte| u32::from(byte)));
             targets.extend(bytes[1..].iter().map(|&byte| u32::from(byte)));
         }
-    }
-
-    fn update(&mut self, updates: u32, learning_rate: f64, gradient_factor: f64) {
-        let progress = Progress { step: updates, total: self.schedule.steps };
-        let targets = Targets::new(self.pull, &self.model, progress);
-        let Self { model, optimiser, rates, dqt_rate, gradients, seed, rounds_at_random, .. } =
-            self;
-        model.visit_mut(&mut |id, mut values| {
-            // An expert without rows stays as it is, in its decay and moments too.
-            if !gradients.is_touched(id) {
-                return;
-            }
-            let gradient = gradients.get(id);
-            let own =
-                if matches!(values, ValuesMut::Ternary(_)) { *dqt_rate } else { rates[id.index()] };
-            let learning_rate = learning_rate * own;
-            let mut tensor = optimiser.begin(id.index(), learning_rate, gradient_factor);
-            let noise = Draw::Rounding.noise(*seed, id, updates);
-            let rounding =
-                if *rounds_at_random { Rounding::Stochastic(&noise) } else { Rounding::Nearest };
-            values.update(rounding, |start, weights| {
-                targets.pull(id, learning_rate, start, weights);
-                tensor.apply(start, weights, &gradient[start..start + weights.len()]);
-            });
-        });
     }
 }
 
