@@ -14,7 +14,7 @@ use super::value::{SettingValue, bounds_in_words};
 use crate::guards::{Span, StopCondition};
 use crate::mining::Items;
 use crate::optimiser::{Group, Method};
-use crate::schedule::{Fall, Name};
+use crate::schedule::{Fall, Shape};
 
 /// Numbers above zero.
 const POSITIVE: (Bound<f64>, Bound<f64>) = (Bound::Excluded(0.0), Bound::Unbounded);
@@ -199,7 +199,7 @@ settings! {
     /// The learning rate and the weight decay over the run.
     schedule: Schedule "schedule" {
         /// How the learning rate changes over the run
-        name: Name = Name::Cosine, flag "schedule";
+        shape: Shape = Shape::Cosine, flag "schedule";
         /// The share of the steps before weight decay ends [default: the break of two-stage, or all]
         weight_decay_until: Option<f64> = None;
         /// The share of the steps, at the end, over which wsd falls

@@ -14,7 +14,7 @@ use super::preset::Preset;
 use crate::guards::{Span, StopCondition};
 use crate::mining::Items;
 use crate::optimiser::{Group, Method};
-use crate::schedule::{Fall, Name};
+use crate::schedule::{Fall, Shape};
 
 /// A type that a setting can have.
 pub(super) trait SettingValue: Sized {
@@ -334,5 +334,5 @@ macro_rules! listed {
 
 listed! {
     Method, "an optimiser";
-    Name, "a schedule";
+    Shape, "a schedule";
 }

@@ -75,29 +75,22 @@ impl Direction<'_> {
     /// ‖w‖ / ‖u‖.
     fn ratio(&self, weights: &super::ReadWeights<'_>) -> f64 {
         let (mut start, mut of_weights, mut of_directions) = (0, 0.0, 0.0);
-        let mut directions = Vec::new();
         weights(&mut |run| {
-            directions.resize(run.len(), 0.0);
-            directions
-                .par_chunks_mut(RUN)
-                .zip(run.par_chunks(RUN))
-                .enumerate()
-                .for_each(|(index, (u, w))| self.write(start + index * RUN, w, u));
+            let block = |(index, weights): (usize, &[f32])| -> f64 {
+                let directions =
+                    (start + index * RUN..).zip(weights).map(|(at, &w)| self.at(at, w));
+                directions.map(|u| f64::from(u) * f64::from(u)).sum()
+            };
+            // Blocks are added up in their order, on any number of threads.
+            let blocks: Vec<f64> = run.par_chunks(RUN).enumerate().map(block).collect();
+            of_directions += blocks.into_iter().sum::<f64>();
             of_weights += sum_of_squares(run);
-            of_directions += sum_of_squares(&directions);
             start += run.len();
         });
         if of_weights > 0.0 && of_directions > 0.0 {
             (of_weights / of_directions).sqrt()
         } else {
             1.0
-        }
-    }
-
-    /// Writes u for a run of weights.
-    fn write(&self, start: usize, weights: &[f32], directions: &mut [f32]) {
-        for (index, (u, &w)) in directions.iter_mut().zip(weights).enumerate() {
-            *u = self.at(start + index, w);
         }
     }
 

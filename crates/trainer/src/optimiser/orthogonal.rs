@@ -1,8 +1,11 @@
 //! The orthogonal matrix next to a matrix, by Newton and Schulz.
 
 use nn::{Compute, sum_of_squares};
+use rayon::prelude::*;
 use ternary_core::Result;
 use ternary_core::kernels::{DenseOperand, Store};
+
+use super::RUN;
 
 /// Iterations.
 const STEPS: usize = 5;
@@ -55,9 +58,7 @@ pub(super) fn orthogonalise<T: Compute>(
         T::product(factor, factor, gram, Store::Set)?;
         let square = DenseOperand::new(gram, side, side)?;
         T::product(square, square.transposed(), polynomial, Store::Set)?;
-        for (polynomial, &gram) in polynomial.iter_mut().zip(&*gram) {
-            *polynomial = b * gram + c * *polynomial;
-        }
+        each_pair(polynomial, gram, |polynomial, gram| b * gram + c * polynomial);
         let polynomial = DenseOperand::new(polynomial, side, side)?;
         // As the polynomial is symmetric, P·X = P·(Xᵀ)ᵀ, and X·P = X·Pᵀ.
         if rows <= cols {
@@ -65,11 +66,16 @@ pub(super) fn orthogonalise<T: Compute>(
         } else {
             T::product(whole, polynomial, next, Store::Set)?;
         }
-        for (x, &next) in x.iter_mut().zip(&*next) {
-            *x = a * *x + next;
-        }
+        each_pair(x, next, |x, next| a * x + next);
     }
     Ok(())
+}
+
+/// Replaces each number by a function of it and the one at its place.
+fn each_pair<T: Compute>(x: &mut [T], y: &[T], combine: impl Fn(T, T) -> T + Sync) {
+    x.par_chunks_mut(RUN).zip(y.par_chunks(RUN)).for_each(|(x, y)| {
+        x.iter_mut().zip(y).for_each(|(x, &y)| *x = combine(*x, y));
+    });
 }
 
 #[cfg(test)]

@@ -114,15 +114,11 @@ fn a_group_without_a_tensor_is_an_error_that_names_its_pattern() {
 #[test]
 fn the_second_of_two_stages_has_no_weight_decay() {
     let text = stories(0, 5000);
-    let sets = |decay| ["optimiser.weight_decay=1", "schedule.name=two-stage", decay];
-    let (training, _) = run(&sets("optimiser.warm_up=0"), &text, 0);
-    let rates = |step| {
-        let Training { mut model, mut updating, gradients, .. } =
-            run(&sets("optimiser.warm_up=0"), &text, 0).0;
-        updating.apply(&mut model, &gradients, step).unwrap()
-    };
-    assert_eq!([0, 4, 5, 9].map(|step| rates(step).weight_decay), [1.0, 1.0, 0.0, 0.0]);
-    drop(training);
-    let until = losses(&sets("schedule.weight_decay_until=0"));
-    assert_ne!(until, losses(&sets("schedule.weight_decay_until=1")));
+    let two_stages = ["optimiser.weight_decay=1", "schedule.shape=two-stage"];
+    let (Training { mut model, mut updating, gradients, .. }, _) = run(&two_stages, &text, 0);
+    let decays =
+        [0, 4, 5, 9].map(|step| updating.apply(&mut model, &gradients, step).unwrap().weight_decay);
+    assert_eq!(decays, [1.0, 1.0, 0.0, 0.0]);
+    let until = |share| losses(&[&two_stages[..], &[share]].concat());
+    assert_ne!(until("schedule.weight_decay_until=0"), until("schedule.weight_decay_until=1"));
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 /// A schedule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Name {
+pub enum Shape {
     /// [`Constant`](super::Constant).
     Constant,
     /// [`Cosine`](super::Cosine).
@@ -59,7 +59,7 @@ impl Name {
     }
 }
 
-impl fmt::Display for Name {
+impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
