@@ -62,7 +62,7 @@ mod update;
 
 pub use compute::Compute;
 pub use error::{Error, Result, check_size};
-pub use gradients::Gradients;
+pub use gradients::{Gradients, sum_of_squares};
 pub use input::Input;
 pub use layers::{
     Attention, AttentionGate, AttentionOptions, AttentionProjections, BitMoe, Block, Context,

@@ -7,8 +7,9 @@
 //! | [`data`] | the text, its held-out tail, windows of it, and stories where there is no text |
 //! | [`measure`] | losses on text that is held out, and their units |
 //! | [`mining`] | which items of a batch a step learns from |
-//! | [`optimiser`] | AdamW, the clip |
-//! | [`schedule`] | the learning rate of a step |
+//! | [`optimiser`] | AdamW, SGD, LAMB and Muon, the rates of each tensor, the clip |
+//! | [`schedule`] | the learning rate and the weight decay of a step |
+//! | [`guards`] | what watches over a run and stops it |
 //! | [`run`] | a run from its configuration to the saved model; evaluation |
 //! | [`generate`] | texts that a model goes on with |
 //! | [`command`] | what `ternary` does with its arguments |
@@ -30,6 +31,7 @@ pub mod config;
 pub mod data;
 mod error;
 pub mod generate;
+pub mod guards;
 pub mod measure;
 pub mod mining;
 pub mod optimiser;

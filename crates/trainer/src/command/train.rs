@@ -54,13 +54,17 @@ fn flags() -> impl Iterator<Item = &'static Setting> {
 
 fn flag(setting: &'static Setting) -> Arg {
     let default = match setting.value(&Configuration::default()) {
-        Some(value) if !setting.is_switch() => format!(" [default: {}]", plain(&value)),
+        Some(value) if !setting.is_switch() && !setting.is_list() => {
+            format!(" [default: {}]", plain(&value))
+        }
         _ => String::new(),
     };
-    let flag = Arg::new(setting.name).long(setting.flag());
+    let flag = Arg::new(setting.flag()).long(setting.flag());
     let flag = flag.help(format!("{}{default}", setting.help()));
     if setting.is_switch() {
         flag.action(ArgAction::SetTrue)
+    } else if setting.is_list() {
+        flag.action(ArgAction::Append).value_name(setting.flag())
     } else {
         flag.value_name(setting.flag()).allow_negative_numbers(true)
     }
@@ -73,13 +77,14 @@ fn configuration(matches: &ArgMatches) -> Result<Configuration> {
     }
     layers
         .add_assignments(matches.get_many::<String>("set").into_iter().flatten().map(|s| &**s))?;
-    layers.add_flags(flags().filter_map(|setting| {
-        let value = if setting.is_switch() {
-            matches.get_flag(setting.name).then(|| "true".to_owned())?
+    layers.add_flags(flags().flat_map(|setting| {
+        let flag = setting.flag();
+        let values: Vec<String> = if setting.is_switch() {
+            matches.get_flag(&flag).then(|| "true".to_owned()).into_iter().collect()
         } else {
-            matches.get_one::<String>(setting.name)?.clone()
+            matches.get_many(&flag).into_iter().flatten().cloned().collect()
         };
-        Some((setting.key(), value))
+        values.into_iter().map(|value| (setting.key(), value))
     }))?;
     Ok(layers.resolve()?)
 }

@@ -18,6 +18,7 @@ mod teacher;
 mod totals;
 mod train;
 mod units;
+mod update;
 mod vitals;
 
 pub use crate::measure::{HeldOutLoss, Measure, Measured, Unit};

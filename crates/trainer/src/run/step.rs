@@ -3,20 +3,18 @@
 use std::time::{Duration, Instant};
 
 use models::Decoder;
-use nn::{Draw, Gradients, Module, Rounding, Sequences, Update, ValuesMut};
-use ste::{Progress, Pull, Ramp};
+use nn::{Gradients, Module, Sequences, Update};
+use ste::{Progress, Ramp};
 
 use super::examples::Examples;
 use super::fogzo::{Probed, Probing};
 use super::hard::{Mined, Mining};
-use super::pull::Targets;
 use super::teacher::Teaching;
 use super::units::{Sums, Units};
+use super::update::{Applied, Updating};
 use super::vitals::{Layers, Vitals, Watch};
 use crate::config::{self, Configuration};
-use crate::optimiser::{AdamW, AdamWOptions, LevelRates, clip_factor};
 use crate::randomness::Purpose;
-use crate::schedule::Cosine;
 
 /// Puts the tokens of an example, by its number in the run, in the place of what a window held.
 pub(super) type ReadExample<'a> = Box<dyn Fn(u64, &mut Vec<u32>) + Send + Sync + 'a>;
@@ -26,20 +24,12 @@ pub(super) struct Training<'a> {
     model: Decoder<f32>,
     read_example: ReadExample<'a>,
     sequences: Sequences,
-    optimiser: AdamW,
-    /// The learning rate of each tensor, as a multiple of the schedule's.
-    rates: Vec<f64>,
-    /// The same for ternary weights without latent ones.
-    dqt_rate: f64,
-    schedule: Cosine,
-    clip: f64,
-    weight_decay: f64,
+    updating: Updating,
+    /// Steps of the run.
+    steps: u32,
     seed: u64,
     /// How latent weights become ternary over the run.
     ramp: Ramp,
-    /// What draws latent weights to the grid, where it is asked for.
-    pull: Option<Pull>,
-    rounds_at_random: bool,
     units: Units,
     /// Those of the last step.
     gradients: Gradients<f32>,
@@ -106,47 +96,22 @@ impl<'a> Training<'a> {
     /// Before the first step.
     ///
     /// # Errors
-    /// A ramp or a pull that does not fit the run.
+    /// A ramp or a pull that does not fit the run, and a group that no tensor belongs to.
     pub(super) fn new(
         configuration: &Configuration,
         model: Decoder<f32>,
         read_example: ReadExample<'a>,
         teaching: Option<Teaching>,
     ) -> Result<Self, config::Error> {
-        let settings = &configuration.optimiser;
-        let options = AdamWOptions {
-            beta1: settings.beta1,
-            beta2: settings.beta2,
-            epsilon: settings.epsilon,
-            weight_decay: settings.weight_decay,
-        };
         let parameters = model.parameters();
-        let tensors = parameters.ids().map(|id| (parameters.name(id), parameters.range(id).len()));
-        let rates = LevelRates {
-            scale: settings.scale_rate,
-            negative_scale: settings.negative_scale_rate.unwrap_or(settings.scale_rate),
-            threshold: settings.threshold_rate,
-        };
-        let steps = configuration.run.steps;
         let sequences =
             Sequences { count: configuration.batch.windows, length: configuration.batch.length };
         Ok(Self {
-            rates: parameters.ids().map(|id| rates.of(parameters.name(id))).collect(),
-            dqt_rate: settings.dqt_rate,
-            optimiser: AdamW::new(options, tensors),
+            updating: Updating::new(configuration, parameters)?,
             gradients: Gradients::zeros(parameters),
-            schedule: Cosine {
-                peak: settings.learning_rate,
-                end: settings.learning_rate * settings.final_share,
-                warm_up: (settings.warm_up * f64::from(steps)).round() as u32,
-                steps,
-            },
-            clip: settings.clip,
-            weight_decay: settings.weight_decay,
+            steps: configuration.run.steps,
             seed: Purpose::Weights.seed(configuration.run.seed),
             ramp: configuration.ramp()?,
-            pull: configuration.pull()?,
-            rounds_at_random: configuration.ternary.stochastic_rounding,
             sequences,
             units: Units::new(&configuration.batch, teaching),
             examples: Examples::none(sequences),
@@ -190,10 +155,10 @@ impl<'a> Training<'a> {
             self.watch.begin(&self.model);
         }
         let taken = self.learn(step).and_then(|lesson| {
-            let (learning_rate, gradient_norm) = self.apply(step)?;
-            Ok((lesson, learning_rate, gradient_norm))
+            let applied = self.updating.apply(&mut self.model, &self.gradients, step)?;
+            Ok((lesson, applied))
         });
-        let (lesson, learning_rate, gradient_norm) = match taken {
+        let (lesson, applied) = match taken {
             Err(models::Error::Layer(nn::Error::NonFinite { layer, what, value, .. })) => {
                 self.requantize(step + 1)?;
                 return Ok(Step::Skipped(Skipped { tensor: layer, what, value }));
@@ -201,11 +166,12 @@ impl<'a> Training<'a> {
             taken => taken?,
         };
         self.requantize(step + 1)?;
+        let Applied { learning_rate, weight_decay, gradient_norm } = applied;
         let Lesson { sums, mined, probed } = lesson;
         Ok(Step::Taken(Taken {
             loss: mined.map_or(sums.mean(), |mined| mined.whole_loss),
             learning_rate,
-            weight_decay: self.weight_decay,
+            weight_decay,
             gradient_norm,
             router_loss: self.model.config().mixture.is_some().then_some(sums.router),
             divergence: self.units.has_teacher().then(|| sums.mean_divergence()),
@@ -248,18 +214,6 @@ impl<'a> Training<'a> {
         probing.refine(model, gradients, objective, update).map(Some)
     }
 
-    /// Turns the gradients of step `step` into new weights and new codes; returns the learning rate and
-    /// the norm before the clip.
-    fn apply(&mut self, step: u32) -> models::Result<(f64, f64)> {
-        let norm = self.gradients.norm();
-        if !norm.is_finite() {
-            self.gradients.check_finite(self.model.parameters())?;
-        }
-        let learning_rate = self.schedule.learning_rate(step);
-        self.update(step + 1, learning_rate, clip_factor(norm, self.clip));
-        Ok((learning_rate, norm))
-    }
-
     /// Decides the codes after `updates` of them. The last codes, which are saved, are decided without
     /// noise, and nothing softer stands in for them: there every ramp and every estimator has arrived.
     fn requantize(&mut self, updates: u32) -> models::Result<()> {
@@ -269,7 +223,7 @@ impl<'a> Training<'a> {
 
     /// The requantisation after `updates` of them.
     fn moment(&self, updates: u32) -> Update {
-        let (step, total) = (updates, self.schedule.steps);
+        let (step, total) = (updates, self.steps);
         let lambda = self.ramp.lambda(Progress { step, total });
         Update { seed: self.seed, step, total, lambda, is_noisy: step < total, levels: None }
     }
@@ -288,31 +242,6 @@ impl<'a> Training<'a> {
             tokens.extend_from_slice(&window[..window.len() - 1]);
             targets.extend_from_slice(&window[1..]);
         }
-    }
-
-    fn update(&mut self, updates: u32, learning_rate: f64, gradient_factor: f64) {
-        let progress = Progress { step: updates, total: self.schedule.steps };
-        let targets = Targets::new(self.pull, &self.model, progress);
-        let Self { model, optimiser, rates, dqt_rate, gradients, seed, rounds_at_random, .. } =
-            self;
-        model.visit_mut(&mut |id, mut values| {
-            // An expert without rows stays as it is, in its decay and moments too.
-            if !gradients.is_touched(id) {
-                return;
-            }
-            let gradient = gradients.get(id);
-            let own =
-                if matches!(values, ValuesMut::Ternary(_)) { *dqt_rate } else { rates[id.index()] };
-            let learning_rate = learning_rate * own;
-            let mut tensor = optimiser.begin(id.index(), learning_rate, gradient_factor);
-            let noise = Draw::Rounding.noise(*seed, id, updates);
-            let rounding =
-                if *rounds_at_random { Rounding::Stochastic(&noise) } else { Rounding::Nearest };
-            values.update(rounding, |start, weights| {
-                targets.pull(id, learning_rate, start, weights);
-                tensor.apply(start, weights, &gradient[start..start + weights.len()]);
-            });
-        });
     }
 }
 

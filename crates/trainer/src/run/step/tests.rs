@@ -3,6 +3,7 @@
 mod fogzo;
 mod latent;
 mod mining;
+mod optimisers;
 mod settings;
 
 use super::*;
@@ -22,6 +23,15 @@ impl Step {
             Self::Taken(taken) => taken,
             Self::Skipped(skipped) => panic!("{skipped:?}"),
         }
+    }
+}
+
+impl Training<'_> {
+    /// The second half of a step: new weights from the gradients as they are, and new codes.
+    pub(super) fn apply(&mut self, step: u32) -> models::Result<Applied> {
+        let applied = self.updating.apply(&mut self.model, &self.gradients, step)?;
+        self.requantize(step + 1)?;
+        Ok(applied)
     }
 }
 
@@ -79,6 +89,11 @@ fn latent_bits(model: &Decoder<f32>) -> Vec<(nn::ParameterId, Vec<u32>)> {
         }
     });
     tensors
+}
+
+/// What the optimiser keeps.
+fn kept(training: &Training) -> crate::optimiser::State {
+    training.updating.optimiser.state().clone()
 }
 
 #[test]
@@ -151,14 +166,14 @@ fn the_clip_shortens_what_the_optimiser_sees_but_not_the_norm_that_is_told() {
 fn a_gradient_that_is_not_finite_is_named_and_changes_nothing() {
     let text = stories(0, 5000);
     let (mut training, _) = run(&[], &text, 2);
-    let (weights, optimiser) = (tensors(&training.model), training.optimiser.clone());
+    let (weights, kept) = (tensors(&training.model), kept(&training));
     let first = training.model.parameters().ids().next().unwrap();
     training.gradients.get_mut(first).unwrap()[3] = f32::NAN;
     let error = training.apply(2).unwrap_err().to_string();
     let name = training.model.parameters().name(first);
     assert!(error.contains(name) && error.contains("index 3"), "{error}");
     assert_eq!(tensors(&training.model), weights);
-    assert_eq!(training.optimiser, optimiser);
+    assert!(self::kept(&training) == kept);
     assert!(training.step(2).is_ok());
 }
 
