@@ -9,7 +9,9 @@
 //! | [`optimiser`] | AdamW, the clip |
 //! | [`schedule`] | the learning rate of a step |
 //! | [`run`] | a run from its configuration to the saved model; evaluation |
+//! | [`plan`] | what a run takes, before it begins |
 //! | [`generate`] | texts that a model goes on with |
+//! | [`chat`] | a conversation with a model |
 //! | [`command`] | what `ternary` does with its arguments |
 //!
 //! ```no_run
@@ -24,6 +26,7 @@
 //! # Ok::<(), trainer::Error>(())
 //! ```
 
+pub mod chat;
 pub mod command;
 pub mod config;
 pub mod data;
@@ -31,6 +34,7 @@ mod error;
 pub mod generate;
 pub mod mining;
 pub mod optimiser;
+pub mod plan;
 mod randomness;
 pub mod run;
 pub mod schedule;

@@ -27,6 +27,21 @@ pub struct Summary {
     pub model: PathBuf,
 }
 
+impl Summary {
+    /// The same as a JSON object.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "held_out": self.held_out.nats_per_byte,
+            "perplexity": self.held_out.perplexity(),
+            "predictions": self.held_out.predictions,
+            "steps": self.steps,
+            "seconds": self.seconds,
+            "tokens_per_second": self.tokens_per_second,
+            "model": self.model,
+        })
+    }
+}
+
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { held_out, steps, seconds, tokens_per_second, .. } = self;

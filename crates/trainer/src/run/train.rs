@@ -16,9 +16,10 @@ use super::summary::Summary;
 use crate::config::Configuration;
 use crate::data::{Text, TrainingWindows, evaluation_windows, read, stories};
 use crate::error::{Error, Result};
+use crate::plan::check_memory;
 
 /// Bytes of stories that are made when there is no text: more than the default run reads.
-const STORIES: usize = 2 << 20;
+pub(crate) const STORIES: usize = 2 << 20;
 
 /// The seed of the stories. It is not that of the run, so that runs which differ in their seed are
 /// measured on the same text.
@@ -29,10 +30,11 @@ const STORIES_SEED: u64 = 0;
 /// Nothing is written before the configuration, the text and the model have proved sound.
 ///
 /// # Errors
-/// A text that is missing or too short, a folder that is not empty, numbers that are no longer finite,
+/// More memory than there is, a text that is missing or too short, a folder that is not empty, numbers that are no longer finite,
 /// and files that cannot be written.
 pub fn train(configuration: &Configuration, progress: &Progress) -> Result<Summary> {
     let start = Instant::now();
+    check_memory(configuration)?;
     let text = text(configuration)?;
     let length = configuration.batch.length;
     let training = text.training();
@@ -40,8 +42,7 @@ pub fn train(configuration: &Configuration, progress: &Progress) -> Result<Summa
         .ok_or(Error::TextTooShort { expected: length + 1, found: training.len(), length })?;
     let model = build(configuration)?;
     let written = for_another_folder(configuration)?.to_toml();
-    let folder =
-        RunFolder::choose(configuration.run.out.as_deref(), configuration.run.preset.name())?;
+    let folder = RunFolder::choose(&configuration.run)?;
     let metrics = folder.begin(&written)?;
     progress.line(format_args!(
         "{} parameters, {} bytes to train on and {} held out; the run is in {}",
@@ -99,7 +100,7 @@ fn for_another_folder(configuration: &Configuration) -> Result<Configuration> {
     Ok(configuration)
 }
 
-fn text(configuration: &Configuration) -> Result<Text> {
+pub(super) fn text(configuration: &Configuration) -> Result<Text> {
     let bytes = match &configuration.run.data {
         Some(path) => read(path)?,
         None => stories(STORIES_SEED, STORIES),

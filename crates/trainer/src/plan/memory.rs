@@ -1,0 +1,114 @@
+//! The memory of a run, worked out from its configuration alone.
+
+use std::fs;
+
+use models::Shadow;
+use ste::Ramp;
+use ternary_core::Packing;
+
+use super::shape::Shape;
+use crate::config::Configuration;
+use crate::run::STORIES;
+
+/// What a run keeps in memory, in bytes.
+///
+/// ```text
+/// packed       a quarter of a byte (two-bit) or a fifth (five-trits) for each ternary weight
+/// latent       4 or 2 bytes for each ternary weight, or none
+/// other        4 bytes for each number that is not ternary and each angle; 4 more for each ternary weight on a ramp
+/// gradients    4 bytes for each parameter
+/// optimiser    8 bytes for each parameter: the two means of AdamW
+/// activations  rows × (4 · saved + b · inputs + 4 · working), b = 1 for int8 codes, 4 for real numbers
+/// text         what is trained on, and held out
+/// program      the code, its threads, the first pages of everything
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub struct PlannedMemory {
+    /// Codes.
+    pub packed: u64,
+    /// Latent weights.
+    pub latent: u64,
+    /// Everything else of the model.
+    pub other: u64,
+    /// Gradients of all parameters.
+    pub gradients: u64,
+    /// The state of the optimiser.
+    pub optimiser: u64,
+    /// What a step saves for its backward, and works in.
+    pub activations: u64,
+    /// The text.
+    pub text: u64,
+    /// The program itself.
+    pub program: u64,
+}
+
+/// Bytes of a number.
+const NUMBER: u128 = 4;
+/// Measured where a model is tiny: 11 MiB, of which most is code.
+const PROGRAM: u64 = 11 << 20;
+
+impl PlannedMemory {
+    pub(super) fn of(configuration: &Configuration, shape: &Shape) -> Self {
+        let parameters = shape.parameters();
+        let rows = configuration.batch.windows as u128 * configuration.batch.length as u128;
+        let is_float = configuration.is_float();
+        let is_ramped = configuration.ramp().is_ok_and(|ramp| ramp != Ramp::NONE);
+        let (ternary, real) =
+            if is_float { (0, parameters) } else { (shape.projected, shape.real) };
+        let packed = match configuration.ternary.packing {
+            Packing::FiveTrits => ternary.div_ceil(5),
+            _ => ternary.div_ceil(4),
+        };
+        let latent = match configuration.latent() {
+            Shadow::F32 => NUMBER,
+            Shadow::Bf16 => 2,
+            Shadow::None => 0,
+        };
+        let soft = if is_ramped { NUMBER * ternary } else { 0 };
+        let is_coded = !is_float && configuration.ternary.activations == nn::Activations::Int8;
+        let input = if is_coded { 1 } else { NUMBER };
+        let row = NUMBER * (shape.saved + shape.working) + input * shape.inputs;
+        Self {
+            packed: bytes(packed),
+            latent: bytes(latent * ternary),
+            other: bytes(NUMBER * (real + shape.angles) + soft),
+            gradients: bytes(NUMBER * parameters),
+            optimiser: bytes(2 * NUMBER * parameters),
+            activations: bytes(row * rows),
+            text: text(configuration),
+            program: PROGRAM,
+        }
+    }
+
+    /// All of it.
+    pub fn total(&self) -> u64 {
+        self.parts().iter().fold(0, |sum, (_, bytes)| sum.saturating_add(*bytes))
+    }
+
+    /// Each part by its name.
+    pub(super) fn parts(&self) -> [(&'static str, u64); 8] {
+        [
+            ("packed codes", self.packed),
+            ("latent weights", self.latent),
+            ("other weights", self.other),
+            ("gradients", self.gradients),
+            ("optimiser", self.optimiser),
+            ("activations", self.activations),
+            ("text", self.text),
+            ("program", self.program),
+        ]
+    }
+}
+
+/// The length of the text, as far as it is known before it is read.
+fn text(configuration: &Configuration) -> u64 {
+    match &configuration.run.data {
+        Some(path) => fs::metadata(path).map_or(0, |metadata| metadata.len()),
+        None => STORIES as u64,
+    }
+}
+
+/// A number of bytes; one that no address space holds stays as large as can be.
+pub(super) fn bytes(bytes: u128) -> u64 {
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
