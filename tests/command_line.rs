@@ -73,7 +73,10 @@ fn wrong_usage_exits_with_2_says_what_was_wrong_and_leaves_nothing() {
         ("train --steps 3 --steps 4", "--steps"),
         ("train --float=yes", "--float"),
         ("train --seed 1.5", "seed: expected a whole number"),
-        ("train --preset huge", "expected a preset: tiny, small, base, moe, hybrid, found \"huge\""),
+        (
+            "train --preset huge",
+            "expected a preset: tiny, small, base, moe, hybrid, found \"huge\"",
+        ),
         ("train --set stpes=3", "--set: unknown key \"stpes\"; did you mean \"steps\"?"),
         ("train --set steps=3 --set steps=4", "steps is given twice: 3, then 4"),
         ("train --set model.heads=3", "model.heads, model.width: expected heads that divide"),
@@ -210,7 +213,8 @@ fn a_run_stands_for_its_model_and_one_without_says_what_it_has() {
     for arguments in ["eval --data text", "generate --prompt a", "chat"] {
         let done = folder.ternary(&format!("{arguments} --model run"));
         assert_eq!(done.code, Some(1), "{done:?}");
-        let said = "the run run has no model/ yet, which is written when it ends: found config.toml";
+        let said =
+            "the run run has no model/ yet, which is written when it ends: found config.toml";
         assert!(done.stderr.contains(said), "{}", done.stderr);
     }
 }
@@ -259,7 +263,8 @@ fn a_plan_tells_memory_time_and_disk_and_leaves_nothing() {
 #[test]
 fn a_run_that_no_machine_holds_is_refused_and_not_tried() {
     let folder = Folder::new("too-large");
-    let huge = "train --set model.width=65536 --set model.feed_forward=1048576 --set model.layers=1024";
+    let huge =
+        "train --set model.width=65536 --set model.feed_forward=1048576 --set model.layers=1024";
     for flags in ["", "--plan"] {
         let done = folder.ternary(&format!("{huge} {flags}"));
         assert_eq!(done.code, Some(1), "{done:?}");

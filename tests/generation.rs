@@ -78,8 +78,8 @@ fn a_trained_model_goes_on_with_a_text_the_same_for_the_same_seed() {
 }
 
 /// The numbers of the bytes of a text.
-fn ids(text: &str) -> String {
-    text.bytes().map(|byte| byte.to_string()).collect::<Vec<_>>().join(",")
+fn ids(text: &str) -> Vec<u64> {
+    text.bytes().map(u64::from).collect()
 }
 
 #[test]
@@ -92,15 +92,20 @@ fn a_conversation_goes_on_where_it_was_and_only_forgets_what_has_no_room() {
         assert_eq!(done.code, Some(0), "{done:?}");
         done
     };
-    let generate = |prompt: &str| {
-        let ids = ids(prompt);
-        let done = format!("generate --model run --seed 3 --temperature 0.5 --tokens 9 --ids {ids} --json");
-        last_json(&folder.ternary(&done))["text"].as_str().unwrap().to_owned()
+    // The text that comes after some tokens, and all of those tokens.
+    let generate = |mut tokens: Vec<u64>| {
+        let ids = tokens.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+        let how = "--seed 3 --temperature 0.5 --tokens 9 --json";
+        let found = last_json(&folder.ternary(&format!("generate --model run {how} --ids {ids}")));
+        let drawn = found["tokens"].as_array().unwrap().iter().map(|token| token.as_u64().unwrap());
+        tokens.extend(drawn);
+        (found["text"].as_str().unwrap().to_owned(), tokens)
     };
     // Each answer is what comes after everything that was said, and an empty line goes on.
-    let first = generate("Once");
-    let second = generate(&format!("Once{first}\nThe"));
-    let more = generate(&format!("Once{first}\nThe{second}"));
+    let (first, mut said) = generate(ids("Once"));
+    said.extend(ids("\nThe"));
+    let (second, said) = generate(said);
+    let (more, _) = generate(said);
     let talk = "--tokens 9 --temperature 0.5";
     let told = chat(talk, "Once\nThe\n\n");
     assert_eq!(told.stdout, format!("{first}\n{second}\n{more}\n"));
@@ -114,7 +119,8 @@ fn a_conversation_goes_on_where_it_was_and_only_forgets_what_has_no_room() {
     assert!(told.stderr.contains("temperature 0.5, seed 3"), "{}", told.stderr);
     let told = chat(talk, "\n/sede 4\n/temperature -1\n/help\n");
     assert_eq!(told.stdout, "");
-    for said in ["nothing was said yet", "unknown command /sede", "temperature: expected", "/reset"] {
+    for said in ["nothing was said yet", "unknown command /sede", "temperature: expected", "/reset"]
+    {
         assert!(told.stderr.contains(said), "{}", told.stderr);
     }
     // 64 positions are soon used up.
@@ -123,7 +129,10 @@ fn a_conversation_goes_on_where_it_was_and_only_forgets_what_has_no_room() {
         told.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(replies.len(), 3);
     assert!(replies.iter().all(|reply| reply["tokens"] == 40), "{replies:?}");
-    assert_eq!([&replies[0], &replies[1]].map(|r| r["has_forgotten"].as_bool().unwrap()), [false, true]);
+    assert_eq!(
+        [&replies[0], &replies[1]].map(|r| r["has_forgotten"].as_bool().unwrap()),
+        [false, true]
+    );
     assert!(told.stderr.contains("the window of 64 tokens was full"), "{}", told.stderr);
     // A message that is longer than the window.
     let told = chat("--tokens 5 --json", &format!("{}\n", "long ".repeat(40)));
@@ -149,10 +158,18 @@ fn messages_are_written_as_the_chat_template_of_a_model_says() {
     let folder = Folder::new("template");
     copy_model("small_qwen3_5_text", &folder, "model");
     fs::write(folder.path("model/tokenizer.json"), TOKENIZER).unwrap();
-    let template = "{% for message in messages %}\n{% if message.role == 'user' %}\nthe {{ message.content }} \
-                    {% else %}\n{{ message.content }}{% endif %}\n{% endfor %}\n on ";
-    let settings = serde_json::json!({ "chat_template": template });
-    fs::write(folder.path("model/tokenizer_config.json"), settings.to_string()).unwrap();
+    let template = |earlier: &str| {
+        let form =
+            [("system", "{{ content }} "), ("user", "the {{ content }} "), ("assistant", earlier)];
+        let form =
+            form.map(|(role, form)| format!("{{% if role == '{role}' %}}\n{form}{{% endif %}}\n"));
+        let content = "{% for message in messages %}\n{% set role = message.role %}\n\
+                       {% set content = message['content'] %}\n";
+        let template = format!("{content}{}{{% endfor %}}\non ", form.concat());
+        let settings = serde_json::json!({ "chat_template": template }).to_string();
+        fs::write(folder.path("model/tokenizer_config.json"), settings).unwrap();
+    };
+    template("on {{ content }} ");
     let chat = |flags: &str, input: &str| -> Vec<u64> {
         let chat = format!("chat --model model --tokens 3 --temperature 0 --json {flags}");
         let done = folder.ternary_on_input(&chat, input);
@@ -160,9 +177,12 @@ fn messages_are_written_as_the_chat_template_of_a_model_says() {
         let reply = |line: &str| serde_json::from_str::<Value>(line).unwrap();
         done.stdout.lines().map(|line| reply(line)["prompt_tokens"].as_u64().unwrap()).collect()
     };
-    assert_eq!(chat("", "cat\n")[0], 3);
-    assert_eq!(chat("--system mat", "cat\n")[0], 4);
+    assert_eq!(chat("", "cat\nmat\n"), [3, 3]);
+    assert_eq!(chat("--system mat", "cat\n"), [4]);
     assert_eq!(chat("--plain", "cat\nmat\n"), [1, 1]);
+    // Where earlier answers are written in another way, everything is read again.
+    template("");
+    assert_eq!(chat("", "cat\nmat\n"), [3, 5]);
     let settings = serde_json::json!({ "chat_template": "{{ raise_exception('no users') }}" });
     fs::write(folder.path("model/tokenizer_config.json"), settings.to_string()).unwrap();
     let done = folder.ternary_on_input("chat --model model", "cat\n");

@@ -1,8 +1,8 @@
 //! The command `ternary` in a folder of the test's own.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 
 /// An empty folder that commands run in; it goes away with the value.

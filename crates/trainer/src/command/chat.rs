@@ -8,7 +8,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use super::{arguments, print, print_summary};
 use crate::chat::{Chat, ChatRequest};
 use crate::error::{Error, Result};
-use crate::generate::Sampling;
+use crate::generate::{Sampling, TOKENS};
 
 const MORE: &str = "\
 A model with a chat template (in tokenizer_config.json or chat_template.jinja) reads each message as its
@@ -48,6 +48,9 @@ pub(super) fn command() -> Command {
         .arg(arguments::model())
         .args([system, plain])
         .args(arguments::sampling())
+        .mut_arg("tokens", |tokens| {
+            tokens.help(format!("Tokens of an answer at most [default: {TOKENS}]"))
+        })
         .arg(arguments::json().help("Print each answer as a JSON object on one line"))
         .after_help(MORE)
 }

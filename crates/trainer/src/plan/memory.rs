@@ -18,7 +18,8 @@ use crate::run::STORIES;
 /// other        4 bytes for each number that is not ternary and each angle; 4 more for each ternary weight on a ramp
 /// gradients    4 bytes for each parameter
 /// optimiser    8 bytes for each parameter: the two means of AdamW
-/// activations  rows × (4 · saved + b · inputs + 4 · working), b = 1 for int8 codes, 4 for real numbers
+/// activations  rows × (4 · saved + b · inputs + 4 · working), b = 1 for int8 codes, 4 for real numbers,
+///              and 4 · working for each row of the one window that an evaluation runs at a time
 /// text         what is trained on, and held out
 /// program      the code, its threads, the first pages of everything
 /// ```
@@ -68,13 +69,14 @@ impl PlannedMemory {
         let is_coded = !is_float && configuration.ternary.activations == nn::Activations::Int8;
         let input = if is_coded { 1 } else { NUMBER };
         let row = NUMBER * (shape.saved + shape.working) + input * shape.inputs;
+        let evaluated = NUMBER * shape.working * configuration.batch.length as u128;
         Self {
             packed: bytes(packed),
             latent: bytes(latent * ternary),
             other: bytes(NUMBER * (real + shape.angles) + soft),
             gradients: bytes(NUMBER * parameters),
             optimiser: bytes(2 * NUMBER * parameters),
-            activations: bytes(row * rows),
+            activations: bytes(row * rows + evaluated),
             text: text(configuration),
             program: PROGRAM,
         }

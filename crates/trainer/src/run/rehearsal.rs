@@ -25,7 +25,7 @@ const ENOUGH: f64 = 4.0;
 /// Multiplications that a step may take to be tried whole: some seconds of one core. Of larger ones fewer windows run.
 const LARGEST: u128 = 1 << 36;
 /// As many times that a single window may take; where it takes more, nothing is tried.
-const LARGEST_WINDOW: u128 = 16;
+const LARGEST_WINDOW: u128 = 8;
 
 /// Runs the first steps of a run without keeping anything of them; none where one window is too much.
 ///
