@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::config;
+use crate::plan::in_words;
 
 /// The result of every fallible call of this crate but those of [`config`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -94,12 +95,65 @@ pub enum Error {
     },
     /// The folder of a run has something in it already.
     #[error(
-        "the folder {} is not empty: expected a new or empty one, so that no run is overwritten; choose another with --out",
+        "the folder {} is not empty: expected a new or empty one, so that no run is overwritten; choose another with \
+         --out, or replace the run in it with --force",
         path.display()
     )]
     FolderNotEmpty {
         /// The folder.
         path: PathBuf,
+    },
+    /// A folder to replace that is not that of a run, or not of a run alone.
+    #[error(
+        "the folder {} is not replaced: expected config.toml, metrics.jsonl and what else a run leaves, found {found}; \
+         choose another with --out",
+        path.display()
+    )]
+    NoRun {
+        /// The folder.
+        path: PathBuf,
+        /// What it has, or lacks.
+        found: String,
+    },
+    /// A run that has left no model yet.
+    #[error(
+        "the run {} has no model/ yet, which is written when it ends: found {found}",
+        path.display()
+    )]
+    NoModel {
+        /// The folder of the run.
+        path: PathBuf,
+        /// What it has.
+        found: String,
+    },
+    /// A file that is there already.
+    #[error("{} is there already: choose another place with --out, or replace it with --force", path.display())]
+    WouldReplace {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A run that needs more memory than there is.
+    #[error(
+        "the run would need about {} of memory: expected at most the {} that this machine has free; --plan tells what \
+         takes it",
+        in_words(*needed), in_words(*available)
+    )]
+    TooLarge {
+        /// Bytes that it needs.
+        needed: u64,
+        /// Bytes there are.
+        available: u64,
+    },
+    /// A chat template that cannot be used.
+    #[error(
+        "cannot use the chat template of {}: {problem}; ternary chat --plain goes on without it",
+        path.display()
+    )]
+    ChatTemplate {
+        /// The file it is in.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
     },
     /// Windows of more tokens than the model has positions.
     #[error(
@@ -129,8 +183,8 @@ pub enum Error {
     },
     /// A model whose tokens stand for nothing that is known.
     #[error(
-        "{}: expected a tokenizer.json, or at least the 256 tokens of bytes, to read a text: found neither; give the \
-         numbers of tokens, with --ids",
+        "{}: expected a tokenizer.json, or at least the 256 tokens of bytes, to read a text: found neither; eval and \
+         generate take numbers of tokens with --ids",
         model.display()
     )]
     NoTokenizer {

@@ -11,7 +11,9 @@
 //! | [`schedule`] | the learning rate and the weight decay of a step |
 //! | [`guards`] | what watches over a run and stops it |
 //! | [`run`] | a run from its configuration to the saved model; evaluation |
+//! | [`plan`] | what a run takes, before it begins |
 //! | [`generate`] | texts that a model goes on with |
+//! | [`chat`] | a conversation with a model |
 //! | [`command`] | what `ternary` does with its arguments |
 //!
 //! ```no_run
@@ -26,6 +28,7 @@
 //! # Ok::<(), trainer::Error>(())
 //! ```
 
+pub mod chat;
 pub mod command;
 pub mod config;
 pub mod data;
@@ -35,6 +38,7 @@ pub mod guards;
 pub mod measure;
 pub mod mining;
 pub mod optimiser;
+pub mod plan;
 mod randomness;
 pub mod run;
 pub mod schedule;

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use super::print_summary;
+use super::{arguments, print_summary};
+use crate::config::Preset;
 use crate::config::{Configuration, Layers, SETTINGS, Setting};
 use crate::error::Result;
+use crate::plan::plan;
 use crate::run::{Progress, train};
 
 const EXAMPLES: &str = "\
@@ -15,6 +17,7 @@ Examples:
   ternary train                               a tiny model, on stories it makes itself
   ternary train --data book.txt --steps 2000  on a text of your own
   ternary train --float                       the same model with float weights
+  ternary train --preset small --plan         what a larger one takes, and whether it fits
   ternary train --set model.width=256 --set optimiser.learning_rate=1e-3
   ternary train --config runs/tiny-0001/config.toml --seed 1
 ";
@@ -30,21 +33,40 @@ pub(super) fn command() -> Command {
         .value_name("KEY=VALUE")
         .action(ArgAction::Append)
         .help("One setting by its key, over those of the file; may be repeated");
+    let plan = Arg::new("plan")
+        .long("plan")
+        .action(ArgAction::SetTrue)
+        .help("Only tell what the run would take: memory, time and disk, and whether it fits");
+    let presets = presets();
+    let short =
+        format!("{EXAMPLES}\n{presets}\nAll keys, for --set and --config: ternary train --help");
     Command::new("train")
         .about("Trains a model, and leaves it in a folder with the metrics of the run")
         .args(flags().map(flag))
-        .args([config, set])
-        .after_help(format!("{EXAMPLES}\nAll keys, for --set and --config: ternary train --help"))
-        .after_long_help(format!("{EXAMPLES}\n{}", keys()))
+        .args([config, set, plan])
+        .arg(arguments::json().help("Print the summary, or the plan, as a JSON object on one line"))
+        .after_help(short)
+        .after_long_help(format!("{EXAMPLES}\n{presets}\n{}", keys()))
 }
 
-/// Trains, and prints the summary.
+/// Trains, or plans, and prints the summary.
 pub(super) fn run(matches: &ArgMatches) -> Result<()> {
     let configuration = configuration(matches)?;
+    let is_json = matches.get_flag("json");
+    if matches.get_flag("plan") {
+        let plan = plan(&configuration)?;
+        if is_json {
+            print_summary(&plan.to_json())?;
+        } else {
+            print_summary(&plan)?;
+        }
+        return plan.check();
+    }
     let progress = Progress::new(configuration.run.steps, configuration.log.every);
     let summary = train(&configuration, &progress);
     progress.finish();
-    print_summary(&summary?)
+    let summary = summary?;
+    if is_json { print_summary(&summary.to_json()) } else { print_summary(&summary) }
 }
 
 /// The settings that are flags as well as keys.
@@ -87,6 +109,12 @@ fn configuration(matches: &ArgMatches) -> Result<Configuration> {
         values.into_iter().map(|value| (setting.key(), value))
     }))?;
     Ok(layers.resolve()?)
+}
+
+/// Every preset with what it is, for the help.
+fn presets() -> String {
+    let line = |preset: &Preset| format!("  {:<8} {}\n", preset.name(), preset.about());
+    format!("Presets:\n{}", Preset::ALL.iter().map(line).collect::<String>())
 }
 
 /// Every key with its default and its help, for the long help.

@@ -40,11 +40,12 @@ pub use settings::{
 impl Configuration {
     /// The configuration as a file that `--config` reads, with the help of each setting beside it.
     ///
-    /// The folder of the run is left out: the next run with this file needs another.
+    /// The folder of the run is left out, and whether it replaces one: the next run with this file needs another.
     pub fn to_toml(&self) -> String {
         let mut text = String::new();
         let mut section = "";
-        for setting in SETTINGS.iter().filter(|setting| setting.key() != "out") {
+        let is_kept = |setting: &&Setting| !matches!(&*setting.key(), "out" | "force");
+        for setting in SETTINGS.iter().filter(is_kept) {
             if setting.section != section {
                 section = setting.section;
                 text.push_str(&format!("\n[{section}]\n"));

@@ -40,6 +40,8 @@ settings! {
         seed: u64 = 0, in 0..=i64::MAX as u64;
         /// The folder of the run, new or empty [default: the next free runs/PRESET-0001]
         out: Option<PathBuf> = None;
+        /// Replace the run in that folder, if there is one; nothing but a run is ever replaced
+        force: bool = false;
         /// Start from the float weights of a saved model of the same shape (train --float leaves one; a ternary
         /// one is refused); experts start as copies of its feed-forward nets if it has no experts
         from: Option<PathBuf> = None;

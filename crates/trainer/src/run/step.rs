@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use models::Decoder;
-use nn::{Gradients, Module, Sequences, Update};
+use nn::{Gradients, Module, Parameters, Sequences, Update};
 use ste::{Progress, Ramp};
 
 use super::examples::Examples;
@@ -108,7 +108,7 @@ impl<'a> Training<'a> {
             Sequences { count: configuration.batch.windows, length: configuration.batch.length };
         Ok(Self {
             updating: Updating::new(configuration, parameters)?,
-            gradients: Gradients::zeros(parameters),
+            gradients: Gradients::zeros(&Parameters::new()),
             steps: configuration.run.steps,
             seed: Purpose::Weights.seed(configuration.run.seed),
             ramp: configuration.ramp()?,
@@ -190,8 +190,9 @@ impl<'a> Training<'a> {
         self.read_batch(step);
         let Self { mining, model, examples, units, .. } = self;
         let mined = mining.as_mut().map(|mining| mining.narrow(model, examples)).transpose()?;
+        units.give(std::mem::replace(&mut self.gradients, Gradients::zeros(&Parameters::new())));
         let (gradients, sums) = units.learn(model, examples)?;
-        units.give(std::mem::replace(&mut self.gradients, gradients));
+        self.gradients = gradients;
         let value = sums.mean() + sums.router + sums.divergence;
         if !value.is_finite() {
             let (layer, what) = (String::new(), "loss");

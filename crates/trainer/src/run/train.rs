@@ -20,22 +20,23 @@ use crate::config::Configuration;
 use crate::data::{Corpus, CorpusRequest};
 use crate::error::{Error, Result};
 use crate::measure::HeldOutLoss;
+use crate::plan::check_memory;
 
 /// Trains a model and leaves it in the folder of the run.
 ///
 /// Nothing is written before the configuration, the text and the model have proved sound.
 ///
 /// # Errors
-/// A text that is missing or too short, a folder that is not empty, numbers that are no longer finite,
+/// More memory than there is, a text that is missing or too short, a folder that is not empty, numbers that are no longer finite,
 /// and files that cannot be written.
 pub fn train(configuration: &Configuration, progress: &Progress) -> Result<Summary> {
     let clock = Instant::now();
     let corpus = Corpus::open(&CorpusRequest::of(configuration), &mut |line| progress.line(line))?;
+    check_memory(configuration, corpus.vocabulary())?;
     let model = build(configuration, corpus.vocabulary())?;
     let teaching = Teaching::open(configuration, corpus.vocabulary())?;
     let written = for_another_folder(configuration)?.to_toml();
-    let folder =
-        RunFolder::choose(configuration.run.out.as_deref(), configuration.run.preset.name())?;
+    let folder = RunFolder::choose(&configuration.run)?;
     let mut metrics = folder.begin(&written)?;
     let Memory { packed, latent, other } = model.memory();
     let start = Start {

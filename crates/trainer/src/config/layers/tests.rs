@@ -85,7 +85,10 @@ fn a_bad_value_names_the_key_what_was_expected_and_what_came() {
         ),
         ("optimiser.clip=inf", "found inf"),
         ("optimiser.clip=nan", "found nan"),
-        ("preset=huge", "preset: expected a preset: tiny, moe, hybrid, found \"huge\""),
+        (
+            "preset=huge",
+            "preset: expected a preset: tiny, small, base, moe, hybrid, found \"huge\"",
+        ),
         ("ternary.quantiser=absmaen", "expected a quantiser: absmean"),
         ("ternary.quantiser=lsqs", "found \"lsqs\""),
         ("ste=straight", "ste: expected a mode: none, vanilla"),
