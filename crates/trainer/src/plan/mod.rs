@@ -60,7 +60,8 @@ pub fn plan(configuration: &Configuration) -> Result<Plan> {
     if plan.check().is_err() {
         return Ok(plan);
     }
-    if let Some(Rehearsal { step_seconds, evaluation_seconds }) = rehearse(configuration, &corpus)? {
+    if let Some(Rehearsal { step_seconds, evaluation_seconds }) = rehearse(configuration, &corpus)?
+    {
         let steps = configuration.run.steps;
         let evaluations = steps.div_ceil(configuration.evaluation.every).max(1);
         plan.step_seconds = Some(step_seconds);

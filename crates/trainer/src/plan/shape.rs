@@ -155,8 +155,8 @@ fn experts(configuration: &Configuration, net: Net, width: u128) -> Net {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::VOCABULARY;
     use crate::config::Layers;
+    use crate::data::VOCABULARY;
     use crate::run::build;
 
     #[test]

@@ -31,7 +31,10 @@ const LARGEST_WINDOW: u128 = 8;
 ///
 /// # Errors
 /// As [`train`](super::train) before its first step, and that of a step.
-pub(crate) fn rehearse(configuration: &Configuration, corpus: &Corpus) -> Result<Option<Rehearsal>> {
+pub(crate) fn rehearse(
+    configuration: &Configuration,
+    corpus: &Corpus,
+) -> Result<Option<Rehearsal>> {
     let length = configuration.batch.length;
     let model = build(configuration, corpus.vocabulary())?;
     let teaching = Teaching::open(configuration, corpus.vocabulary())?;
