@@ -136,7 +136,9 @@ mod tests {
     #[test]
     fn a_restored_watch_goes_on_with_the_same_bits() {
         let mut watch = SpikeWatch::new(3.0);
-        losses(100).into_iter().for_each(|loss| drop(watch.observe(loss)));
+        for loss in losses(100) {
+            watch.observe(loss);
+        }
         let json = serde_json::to_string(&watch).unwrap();
         let mut restored: SpikeWatch = serde_json::from_str(&json).unwrap();
         for loss in losses(200) {

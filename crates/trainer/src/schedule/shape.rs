@@ -22,7 +22,7 @@ pub enum Shape {
     TwoStage,
 }
 
-impl Name {
+impl Shape {
     /// Every one.
     pub const ALL: [Self; 7] = [
         Self::Cosine,
