@@ -59,8 +59,7 @@ settings! {
         fogzo_from: f64 = 1.0, in 0.0..=1.0;
         /// The share of tokens (or windows), those of the highest loss, that a step learns from
         ohem: f64 = 1.0, in (Bound::Excluded(0.0), Bound::Included(1.0));
-        /// Stop when a number crosses a line, as ppl>400@2000 from step 2000 on; may be repeated. Of ppl, loss,
-        /// train-loss, norm, flips and sparsity
+        /// Stop when a number crosses a line, as ppl>400@2000 from step 2000 on; may be repeated
         stop_if: Vec<StopCondition> = Vec::new();
         /// Stop after so long, as 90s, 20m or 2h
         time_budget: Option<Span> = None;
