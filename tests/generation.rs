@@ -3,6 +3,7 @@
 mod ternary;
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 
 use serde_json::Value;
@@ -74,6 +75,118 @@ fn a_trained_model_goes_on_with_a_text_the_same_for_the_same_seed() {
         let done = folder.ternary(&format!("generate --model {out}/model --ids ,"));
         assert!(done.code == Some(1) && done.stderr.contains("the prompt is empty"), "{done:?}");
     }
+}
+
+/// The numbers of the bytes of a text.
+fn ids(text: &str) -> Vec<u64> {
+    text.bytes().map(u64::from).collect()
+}
+
+#[test]
+fn a_conversation_goes_on_where_it_was_and_only_forgets_what_has_no_room() {
+    let folder = Folder::new("conversation");
+    let done = folder.ternary(&format!("{SMALL} --steps 8 --out run"));
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let chat = |flags: &str, input: &str| {
+        let done = folder.ternary_on_input(&format!("chat --model run --seed 3 {flags}"), input);
+        assert_eq!(done.code, Some(0), "{done:?}");
+        done
+    };
+    // The text that comes after some tokens, and all of those tokens.
+    let generate = |mut tokens: Vec<u64>| {
+        let ids = tokens.iter().map(u64::to_string).collect::<Vec<_>>().join(",");
+        let how = "--seed 3 --temperature 0.5 --tokens 9 --json";
+        let found = last_json(&folder.ternary(&format!("generate --model run {how} --ids {ids}")));
+        let drawn = found["tokens"].as_array().unwrap().iter().map(|token| token.as_u64().unwrap());
+        tokens.extend(drawn);
+        (found["text"].as_str().unwrap().to_owned(), tokens)
+    };
+    // Each answer is what comes after everything that was said, and an empty line goes on.
+    let (first, mut said) = generate(ids("Once"));
+    said.extend(ids("\nThe"));
+    let (second, said) = generate(said);
+    let (more, _) = generate(said);
+    let talk = "--tokens 9 --temperature 0.5";
+    let told = chat(talk, "Once\nThe\n\n");
+    assert_eq!(told.stdout, format!("{first}\n{second}\n{more}\n"));
+    assert!(told.stderr.contains("a window of 64 tokens, plain text"), "{}", told.stderr);
+    // Beginning anew gives the same again, unless the randomness is another.
+    let told = chat(talk, "Once\n/reset\nOnce\n/reset\n/seed 4\nOnce\n");
+    let other = told.stdout.strip_prefix(&format!("{first}\n{first}\n")).unwrap();
+    assert_ne!(other.trim_end_matches('\n'), first);
+    let told = chat("--tokens 9", "/temperature 0.5\nOnce\n/quit\nThe\n");
+    assert_eq!(told.stdout, format!("{first}\n"));
+    assert!(told.stderr.contains("temperature 0.5, seed 3"), "{}", told.stderr);
+    let told = chat(talk, "\n/sede 4\n/temperature -1\n/help\n");
+    assert_eq!(told.stdout, "");
+    for said in ["nothing was said yet", "unknown command /sede", "temperature: expected", "/reset"]
+    {
+        assert!(told.stderr.contains(said), "{}", told.stderr);
+    }
+    // 64 positions are soon used up.
+    let told = chat("--tokens 40 --json", "Once\nThe\nAnd then\n");
+    let replies: Vec<Value> =
+        told.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(replies.len(), 3);
+    assert!(replies.iter().all(|reply| reply["tokens"] == 40), "{replies:?}");
+    assert_eq!(
+        [&replies[0], &replies[1]].map(|r| r["has_forgotten"].as_bool().unwrap()),
+        [false, true]
+    );
+    assert!(told.stderr.contains("the window of 64 tokens was full"), "{}", told.stderr);
+    // A message that is longer than the window.
+    let told = chat("--tokens 5 --json", &format!("{}\n", "long ".repeat(40)));
+    assert!(told.stdout.contains("\"has_forgotten\":true"), "{}", told.stdout);
+}
+
+#[test]
+fn nothing_is_said_when_the_reader_of_answers_has_gone() {
+    let folder = Folder::new("gone");
+    let done = folder.ternary(&format!("{SMALL} --steps 1 --out run"));
+    assert_eq!(done.code, Some(0), "{done:?}");
+    let mut child = folder.begin("chat --model run --tokens 5");
+    drop(child.stdout.take());
+    child.stdin.take().unwrap().write_all(b"Once\nThe\n").unwrap();
+    let done = child.wait_with_output().unwrap();
+    let told = String::from_utf8(done.stderr).unwrap();
+    assert_eq!(done.status.code(), Some(0), "{told}");
+    assert!(!told.contains("error"), "{told}");
+}
+
+#[test]
+fn messages_are_written_as_the_chat_template_of_a_model_says() {
+    let folder = Folder::new("template");
+    copy_model("small_qwen3_5_text", &folder, "model");
+    fs::write(folder.path("model/tokenizer.json"), TOKENIZER).unwrap();
+    let template = |earlier: &str| {
+        let form =
+            [("system", "{{ content }} "), ("user", "the {{ content }} "), ("assistant", earlier)];
+        let form =
+            form.map(|(role, form)| format!("{{% if role == '{role}' %}}\n{form}{{% endif %}}\n"));
+        let content = "{% for message in messages %}\n{% set role = message.role %}\n\
+                       {% set content = message['content'] %}\n";
+        let template = format!("{content}{}{{% endfor %}}\non ", form.concat());
+        let settings = serde_json::json!({ "chat_template": template }).to_string();
+        fs::write(folder.path("model/tokenizer_config.json"), settings).unwrap();
+    };
+    template("on {{ content }} ");
+    let chat = |flags: &str, input: &str| -> Vec<u64> {
+        let chat = format!("chat --model model --tokens 3 --temperature 0 --json {flags}");
+        let done = folder.ternary_on_input(&chat, input);
+        assert_eq!(done.code, Some(0), "{done:?}");
+        let reply = |line: &str| serde_json::from_str::<Value>(line).unwrap();
+        done.stdout.lines().map(|line| reply(line)["prompt_tokens"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(chat("", "cat\nmat\n"), [3, 3]);
+    assert_eq!(chat("--system mat", "cat\n"), [4]);
+    assert_eq!(chat("--plain", "cat\nmat\n"), [1, 1]);
+    // Where earlier answers are written in another way, everything is read again.
+    template("");
+    assert_eq!(chat("", "cat\nmat\n"), [3, 5]);
+    let settings = serde_json::json!({ "chat_template": "{{ raise_exception('no users') }}" });
+    fs::write(folder.path("model/tokenizer_config.json"), settings.to_string()).unwrap();
+    let done = folder.ternary_on_input("chat --model model", "cat\n");
+    assert!(done.code == Some(1) && done.stderr.contains("no users"), "{done:?}");
 }
 
 #[test]

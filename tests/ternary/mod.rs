@@ -1,8 +1,9 @@
 //! The command `ternary` in a folder of the test's own.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 /// An empty folder that commands run in; it goes away with the value.
 pub(crate) struct Folder(PathBuf);
@@ -36,9 +37,30 @@ impl Folder {
     }
 
     pub(crate) fn ternary_on_threads(&self, threads: usize, arguments: &str) -> Done {
+        Done::from(self.command(threads, arguments).output().unwrap())
+    }
+
+    fn command(&self, threads: usize, arguments: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ternary"));
         command.args(arguments.split_whitespace()).current_dir(&self.0);
-        Done::from(command.env("RAYON_NUM_THREADS", threads.to_string()).output().unwrap())
+        command.env("RAYON_NUM_THREADS", threads.to_string());
+        command
+    }
+
+    /// Begins `ternary` with pipes to all its streams.
+    #[allow(dead_code, reason = "not every test talks with the command")]
+    pub(crate) fn begin(&self, arguments: &str) -> Child {
+        let mut command = self.command(2, arguments);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().unwrap()
+    }
+
+    /// Runs `ternary` with a text on standard input.
+    #[allow(dead_code, reason = "not every test talks with the command")]
+    pub(crate) fn ternary_on_input(&self, arguments: &str, input: &str) -> Done {
+        let mut child = self.begin(arguments);
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        Done::from(child.wait_with_output().unwrap())
     }
 }
 

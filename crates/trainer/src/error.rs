@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::config;
+use crate::plan::in_words;
 
 /// The result of every fallible call of this crate but those of [`config`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -69,14 +70,90 @@ pub enum Error {
         /// Predictions of a window.
         length: usize,
     },
+    /// A line of the metrics that cannot be read.
+    #[error(
+        "{}, line {line}: expected a record as a run writes it, found {problem}; take that line out, or run again",
+        path.display()
+    )]
+    Metrics {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A file of a run that is not what the run wrote.
+    #[error("{}: expected {expected}, found {found}", path.display())]
+    RunFile {
+        /// The file or folder.
+        path: PathBuf,
+        /// What it should be, in words.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
     /// The folder of a run has something in it already.
     #[error(
-        "the folder {} is not empty: expected a new or empty one, so that no run is overwritten; choose another with --out",
+        "the folder {} is not empty: expected a new or empty one, so that no run is overwritten; choose another with \
+         --out, or replace the run in it with --force",
         path.display()
     )]
     FolderNotEmpty {
         /// The folder.
         path: PathBuf,
+    },
+    /// A folder to replace that is not that of a run, or not of a run alone.
+    #[error(
+        "the folder {} is not replaced: expected config.toml, metrics.jsonl and what else a run leaves, found {found}; \
+         choose another with --out",
+        path.display()
+    )]
+    NoRun {
+        /// The folder.
+        path: PathBuf,
+        /// What it has, or lacks.
+        found: String,
+    },
+    /// A run that has left no model yet.
+    #[error(
+        "the run {} has no model/ yet, which is written when it ends: found {found}",
+        path.display()
+    )]
+    NoModel {
+        /// The folder of the run.
+        path: PathBuf,
+        /// What it has.
+        found: String,
+    },
+    /// A file that is there already.
+    #[error("{} is there already: choose another place with --out, or replace it with --force", path.display())]
+    WouldReplace {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A run that needs more memory than there is.
+    #[error(
+        "the run would need about {} of memory: expected at most the {} that this machine has free; --plan tells what \
+         takes it",
+        in_words(*needed), in_words(*available)
+    )]
+    TooLarge {
+        /// Bytes that it needs.
+        needed: u64,
+        /// Bytes there are.
+        available: u64,
+    },
+    /// A chat template that cannot be used.
+    #[error(
+        "cannot use the chat template of {}: {problem}; ternary chat --plain goes on without it",
+        path.display()
+    )]
+    ChatTemplate {
+        /// The file it is in.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
     },
     /// Windows of more tokens than the model has positions.
     #[error(
@@ -106,8 +183,8 @@ pub enum Error {
     },
     /// A model whose tokens stand for nothing that is known.
     #[error(
-        "{}: expected a tokenizer.json, or at least the 256 tokens of bytes, to read a text: found neither; give the \
-         numbers of tokens, with --ids",
+        "{}: expected a tokenizer.json, or at least the 256 tokens of bytes, to read a text: found neither; eval and \
+         generate take numbers of tokens with --ids",
         model.display()
     )]
     NoTokenizer {
@@ -170,6 +247,14 @@ pub enum Error {
         /// Why it failed.
         source: models::Error,
     },
+    /// Steps without an end that were skipped.
+    #[error("step {step}: {source}")]
+    Diverged {
+        /// The last of them, counted from 1.
+        step: u32,
+        /// How many.
+        source: crate::guards::TooMany,
+    },
     /// A model that training cannot start from.
     #[error("cannot start from {}: {what}: expected {expected}, found {found}", path.display())]
     Start {
@@ -178,6 +263,18 @@ pub enum Error {
         /// What does not fit: the key of a setting, or a tensor.
         what: String,
         /// What the configuration asks for.
+        expected: String,
+        /// What the model has.
+        found: String,
+    },
+    /// A model that cannot be learnt from.
+    #[error("cannot learn from {}: {what}: expected {expected}, found {found}", path.display())]
+    Teacher {
+        /// Its folder.
+        path: PathBuf,
+        /// What does not fit.
+        what: String,
+        /// What the run needs.
         expected: String,
         /// What the model has.
         found: String,

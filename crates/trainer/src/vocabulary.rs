@@ -49,8 +49,7 @@ pub(crate) fn check_ids(what: &str, ids: &[u32], vocabulary: usize) -> Result<()
 /// Tokens to text one by one: a piece is told once later tokens cannot change it. Without a tokenizer they are
 /// told as numbers.
 #[derive(Debug)]
-pub(crate) struct Pieces<'a> {
-    tokenizer: Option<&'a Tokenizer>,
+pub(crate) struct Pieces {
     tokens: Vec<u32>,
     /// Where the tokens begin that were told last, and where those that were not.
     told: [usize; 2],
@@ -65,20 +64,20 @@ const BEFORE: usize = 6;
 /// Tokens that a character has at most.
 const LONGEST: usize = 4;
 
-impl<'a> Pieces<'a> {
+impl Pieces {
     /// What comes after a prompt.
-    pub(crate) fn after(prompt: &[u32], tokenizer: Option<&'a Tokenizer>) -> Self {
+    pub(crate) fn after(prompt: &[u32]) -> Self {
         let tokens = prompt[prompt.len().saturating_sub(BEFORE)..].to_vec();
         let told = [0, tokens.len()];
-        Self { tokenizer, tokens, told }
+        Self { tokens, told }
     }
 
     /// The text that a token adds.
     ///
     /// # Errors
     /// A tokenizer that fails.
-    pub(crate) fn next(&mut self, token: u32) -> Result<String> {
-        let Some(tokenizer) = self.tokenizer else { return Ok(format!("{token} ")) };
+    pub(crate) fn next(&mut self, token: u32, tokenizer: Option<&Tokenizer>) -> Result<String> {
+        let Some(tokenizer) = tokenizer else { return Ok(format!("{token} ")) };
         self.tokens.push(token);
         let piece = self.untold(tokenizer)?;
         let is_whole = match std::str::from_utf8(&piece) {
@@ -96,8 +95,8 @@ impl<'a> Pieces<'a> {
     ///
     /// # Errors
     /// As [`Pieces::next`].
-    pub(crate) fn rest(self) -> Result<String> {
-        let Some(tokenizer) = self.tokenizer else { return Ok(String::new()) };
+    pub(crate) fn rest(self, tokenizer: Option<&Tokenizer>) -> Result<String> {
+        let Some(tokenizer) = tokenizer else { return Ok(String::new()) };
         Ok(String::from_utf8_lossy(&self.untold(tokenizer)?).into_owned())
     }
 
@@ -115,10 +114,10 @@ mod tests {
     use super::*;
 
     fn pieces(tokenizer: Option<&Tokenizer>, tokens: &[u32]) -> Vec<String> {
-        let mut pieces = Pieces::after(&[97, 98], tokenizer);
-        let mut told: Vec<String> =
-            tokens.iter().map(|&token| pieces.next(token).unwrap()).collect();
-        told.push(pieces.rest().unwrap());
+        let mut pieces = Pieces::after(&[97, 98]);
+        let next = |&token: &u32| pieces.next(token, tokenizer).unwrap();
+        let mut told: Vec<String> = tokens.iter().map(next).collect();
+        told.push(pieces.rest(tokenizer).unwrap());
         told
     }
 

@@ -2,22 +2,62 @@
 //!
 //! It ends with 0 when it is done, 1 when it failed and 2 when it was called wrongly. Standard output
 //! holds results, and its last line is a summary (of `generate` it is the text alone); everything else goes to
-//! standard error.
+//! standard error. When nobody reads standard output any more, it ends quietly.
 
+mod arguments;
+mod chat;
+mod completions;
 mod eval;
 mod generate;
 mod train;
 
 use std::ffi::OsString;
-use std::io::{Write, stderr, stdout};
+use std::io::{ErrorKind, Write, stderr, stdout};
+use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Command;
+use clap::{ArgMatches, Command};
 use ternary_core::kernels::Kernels;
 
 use crate::error::{Error, Result};
 
 const WRONG_USAGE: u8 = 2;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    failed: the last line of standard error says why
+  2    called wrongly: a flag, a key or a value that is not known, or settings that contradict each other
+  130  interrupted
+";
+
+/// What standard output is called in errors.
+const STANDARD_OUTPUT: &str = "standard output";
+
+/// A subcommand: its definition, and what it does.
+struct Subcommand {
+    command: fn() -> Command,
+    run: fn(&ArgMatches) -> Result<()>,
+    /// Whether it computes.
+    needs_kernels: bool,
+}
+
+const SUBCOMMANDS: [Subcommand; 6] = [
+    Subcommand { command: train::command, run: train::run, needs_kernels: true },
+    Subcommand { command: eval::command, run: eval::run, needs_kernels: true },
+    Subcommand { command: generate::command, run: generate::run, needs_kernels: true },
+    Subcommand { command: chat::command, run: chat::run, needs_kernels: true },
+    Subcommand {
+        command: completions::completions_command,
+        run: completions::complete,
+        needs_kernels: false,
+    },
+    Subcommand {
+        command: completions::man_command,
+        run: completions::manual,
+        needs_kernels: false,
+    },
+];
 
 /// Runs the command with its arguments, the name of the program first.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -29,16 +69,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             return u8::try_from(help_or_error.exit_code()).unwrap_or(WRONG_USAGE).into();
         }
     };
-    let kernels = Kernels::detect().map_err(|source| Error::InstructionSet { source });
-    let result = kernels.and_then(|_| match matches.subcommand() {
-        Some(("train", matches)) => train::run(matches),
-        Some(("eval", matches)) => eval::run(matches),
-        Some(("generate", matches)) => generate::run(matches),
-        // Of all others, clap has made an error.
-        _ => Ok(()),
-    });
-    match result {
+    match run_subcommand(&matches) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_unread(&error) => ExitCode::SUCCESS,
         Err(error) => {
             drop(writeln!(stderr(), "error: {error}"));
             match error {
@@ -52,20 +85,50 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+fn run_subcommand(matches: &ArgMatches) -> Result<()> {
+    // Of all other names, clap has made an error.
+    let Some((name, matches)) = matches.subcommand() else { return Ok(()) };
+    for Subcommand { command, run, needs_kernels } in SUBCOMMANDS {
+        if command().get_name() == name {
+            if needs_kernels {
+                Kernels::detect().map_err(|source| Error::InstructionSet { source })?;
+            }
+            return run(matches);
+        }
+    }
+    Ok(())
+}
+
+/// Whether all that went wrong is that the reader of standard output has gone.
+fn is_unread(error: &Error) -> bool {
+    matches!(error, Error::File { path, source, .. }
+        if path == Path::new(STANDARD_OUTPUT) && source.kind() == ErrorKind::BrokenPipe)
+}
+
 fn command() -> Command {
     Command::new("ternary")
         .about("Trains, evaluates and runs language models whose weights are -1, 0 and +1")
         .version(env!("CARGO_PKG_VERSION"))
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommand(train::command())
-        .subcommand(eval::command())
-        .subcommand(generate::command())
+        .subcommands(SUBCOMMANDS.iter().map(|subcommand| (subcommand.command)()))
+        .after_help(EXIT_CODES)
 }
 
 /// Writes the line that a command ends with to standard output.
 fn print_summary(summary: &impl std::fmt::Display) -> Result<()> {
-    writeln!(stdout(), "{summary}").map_err(Error::file("write to", "standard output".as_ref()))
+    print(&format!("{summary}\n"))
+}
+
+/// Writes a text to standard output, at once.
+fn print(text: &str) -> Result<()> {
+    print_bytes(text.as_bytes())
+}
+
+fn print_bytes(bytes: &[u8]) -> Result<()> {
+    let mut out = stdout().lock();
+    let written = out.write_all(bytes).and_then(|()| out.flush());
+    written.map_err(Error::file("write to", STANDARD_OUTPUT.as_ref()))
 }
 
 #[cfg(test)]
@@ -75,5 +138,14 @@ mod tests {
     #[test]
     fn the_definition_of_the_command_is_sound() {
         command().debug_assert();
+    }
+
+    #[test]
+    fn only_a_reader_that_has_gone_is_no_failure() {
+        let error =
+            |path: &str, kind: ErrorKind| Error::file("write to", path.as_ref())(kind.into());
+        assert!(is_unread(&error(STANDARD_OUTPUT, ErrorKind::BrokenPipe)));
+        assert!(!is_unread(&error(STANDARD_OUTPUT, ErrorKind::StorageFull)));
+        assert!(!is_unread(&error("metrics.jsonl", ErrorKind::BrokenPipe)));
     }
 }

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
-use super::print_summary;
+use super::{arguments, print_summary};
+use crate::config::Preset;
 use crate::config::{Configuration, Layers, SETTINGS, Setting};
 use crate::error::Result;
+use crate::plan::plan;
 use crate::run::{Progress, train};
 
 const EXAMPLES: &str = "\
@@ -15,6 +17,7 @@ Examples:
   ternary train                               a tiny model, on stories it makes itself
   ternary train --data book.txt --steps 2000  on a text of your own
   ternary train --float                       the same model with float weights
+  ternary train --preset small --plan         what a larger one takes, and whether it fits
   ternary train --set model.width=256 --set optimiser.learning_rate=1e-3
   ternary train --config runs/tiny-0001/config.toml --seed 1
 ";
@@ -30,21 +33,40 @@ pub(super) fn command() -> Command {
         .value_name("KEY=VALUE")
         .action(ArgAction::Append)
         .help("One setting by its key, over those of the file; may be repeated");
+    let plan = Arg::new("plan")
+        .long("plan")
+        .action(ArgAction::SetTrue)
+        .help("Only tell what the run would take: memory, time and disk, and whether it fits");
+    let presets = presets();
+    let short =
+        format!("{EXAMPLES}\n{presets}\nAll keys, for --set and --config: ternary train --help");
     Command::new("train")
         .about("Trains a model, and leaves it in a folder with the metrics of the run")
         .args(flags().map(flag))
-        .args([config, set])
-        .after_help(format!("{EXAMPLES}\nAll keys, for --set and --config: ternary train --help"))
-        .after_long_help(format!("{EXAMPLES}\n{}", keys()))
+        .args([config, set, plan])
+        .arg(arguments::json().help("Print the summary, or the plan, as a JSON object on one line"))
+        .after_help(short)
+        .after_long_help(format!("{EXAMPLES}\n{presets}\n{}", keys()))
 }
 
-/// Trains, and prints the summary.
+/// Trains, or plans, and prints the summary.
 pub(super) fn run(matches: &ArgMatches) -> Result<()> {
     let configuration = configuration(matches)?;
+    let is_json = matches.get_flag("json");
+    if matches.get_flag("plan") {
+        let plan = plan(&configuration)?;
+        if is_json {
+            print_summary(&plan.to_json())?;
+        } else {
+            print_summary(&plan)?;
+        }
+        return plan.check();
+    }
     let progress = Progress::new(configuration.run.steps, configuration.log.every);
     let summary = train(&configuration, &progress);
     progress.finish();
-    print_summary(&summary?)
+    let summary = summary?;
+    if is_json { print_summary(&summary.to_json()) } else { print_summary(&summary) }
 }
 
 /// The settings that are flags as well as keys.
@@ -54,13 +76,17 @@ fn flags() -> impl Iterator<Item = &'static Setting> {
 
 fn flag(setting: &'static Setting) -> Arg {
     let default = match setting.value(&Configuration::default()) {
-        Some(value) if !setting.is_switch() => format!(" [default: {}]", plain(&value)),
+        Some(value) if !setting.is_switch() && !setting.is_list() => {
+            format!(" [default: {}]", plain(&value))
+        }
         _ => String::new(),
     };
-    let flag = Arg::new(setting.name).long(setting.flag());
+    let flag = Arg::new(setting.flag()).long(setting.flag());
     let flag = flag.help(format!("{}{default}", setting.help()));
     if setting.is_switch() {
         flag.action(ArgAction::SetTrue)
+    } else if setting.is_list() {
+        flag.action(ArgAction::Append).value_name(setting.flag())
     } else {
         flag.value_name(setting.flag()).allow_negative_numbers(true)
     }
@@ -73,15 +99,22 @@ fn configuration(matches: &ArgMatches) -> Result<Configuration> {
     }
     layers
         .add_assignments(matches.get_many::<String>("set").into_iter().flatten().map(|s| &**s))?;
-    layers.add_flags(flags().filter_map(|setting| {
-        let value = if setting.is_switch() {
-            matches.get_flag(setting.name).then(|| "true".to_owned())?
+    layers.add_flags(flags().flat_map(|setting| {
+        let flag = setting.flag();
+        let values: Vec<String> = if setting.is_switch() {
+            matches.get_flag(&flag).then(|| "true".to_owned()).into_iter().collect()
         } else {
-            matches.get_one::<String>(setting.name)?.clone()
+            matches.get_many(&flag).into_iter().flatten().cloned().collect()
         };
-        Some((setting.key(), value))
+        values.into_iter().map(|value| (setting.key(), value))
     }))?;
     Ok(layers.resolve()?)
+}
+
+/// Every preset with what it is, for the help.
+fn presets() -> String {
+    let line = |preset: &Preset| format!("  {:<8} {}\n", preset.name(), preset.about());
+    format!("Presets:\n{}", Preset::ALL.iter().map(line).collect::<String>())
 }
 
 /// Every key with its default and its help, for the long help.

@@ -33,18 +33,19 @@ pub use layers::Layers;
 pub use preset::Preset;
 pub use setting::Setting;
 pub use settings::{
-    Batch, Configuration, Delta, Evaluation, Fogzo, Log, Mining, Mixture, Model, Optimiser, Run,
-    SETTINGS, Ternary,
+    Batch, Configuration, Delta, Evaluation, Fogzo, Guard, Log, Mining, Mixture, Model, Optimiser,
+    Run, SETTINGS, Schedule, Teacher, Ternary,
 };
 
 impl Configuration {
     /// The configuration as a file that `--config` reads, with the help of each setting beside it.
     ///
-    /// The folder of the run is left out: the next run with this file needs another.
+    /// The folder of the run is left out, and whether it replaces one: the next run with this file needs another.
     pub fn to_toml(&self) -> String {
         let mut text = String::new();
         let mut section = "";
-        for setting in SETTINGS.iter().filter(|setting| setting.key() != "out") {
+        let is_kept = |setting: &&Setting| !matches!(&*setting.key(), "out" | "force");
+        for setting in SETTINGS.iter().filter(is_kept) {
             if setting.section != section {
                 section = setting.section;
                 text.push_str(&format!("\n[{section}]\n"));

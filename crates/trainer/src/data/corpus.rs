@@ -15,24 +15,7 @@ use super::tokens::{TokenizerFile, default_cache, tokens_of};
 use super::{VOCABULARY, evaluation_windows};
 use crate::config::Configuration;
 use crate::error::{Error, Result};
-
-/// What a token stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unit {
-    /// A byte.
-    Byte,
-    /// Some bytes, by a tokenizer.
-    Token,
-}
-
-impl fmt::Display for Unit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Byte => "byte",
-            Self::Token => "token",
-        })
-    }
-}
+use crate::measure::{Measure, Unit};
 
 /// Which text, and how it is cut.
 #[derive(Debug, Clone, PartialEq)]
@@ -133,20 +116,28 @@ impl Corpus {
         self.tokenizer_file().map_or(VOCABULARY, |file| file.tokenizer.vocabulary())
     }
 
-    /// What a token stands for.
-    pub fn unit(&self) -> Unit {
-        if self.tokenizer_file().is_some() { Unit::Token } else { Unit::Byte }
-    }
-
-    /// Bytes of the held-out text for each of its tokens, where there is a tokenizer. Where the end of the text is held
-    /// out, it is the whole text's: the tokens do not say where their bytes end.
-    pub fn bytes_per_token(&self) -> Option<f64> {
-        self.text()?.bytes_per_token
+    /// What a token stands for, and the bytes of the held-out text for each where there is a tokenizer. Where the end
+    /// of the text is held out, those are the whole text's: the tokens do not say where their bytes end.
+    pub fn measure(&self) -> Measure {
+        let unit = if self.tokenizer_file().is_some() { Unit::Token } else { Unit::Byte };
+        Measure { unit, bytes_per_token: self.text().and_then(|text| text.bytes_per_token) }
     }
 
     /// The file of the tokenizer.
     pub fn tokenizer(&self) -> Option<&Path> {
         self.tokenizer_file().map(|file| &*file.path)
+    }
+
+    /// What tokens stand for, bytes that are no text replaced.
+    ///
+    /// # Errors
+    /// A tokenizer that fails.
+    pub fn decode(&self, tokens: &[u32]) -> Result<String> {
+        let bytes = match self.tokenizer_file() {
+            Some(file) => file.tokenizer.decode(tokens)?,
+            None => to_bytes(tokens),
+        };
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// Tokens to train on; none where they have no end.

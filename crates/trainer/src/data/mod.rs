@@ -16,7 +16,7 @@ pub mod stories;
 mod tokens;
 mod windows;
 
-pub use corpus::{Corpus, CorpusRequest, Unit};
+pub use corpus::{Corpus, CorpusRequest};
 pub(crate) use sequence::read;
 pub use shuffle::TrainingWindows;
 pub use stories::stories;

@@ -1,18 +1,17 @@
 //! Texts that a model goes on with.
 
 mod sampling;
+mod speaker;
 
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use interop::tokenizer::Tokenizer;
-use nn::Tape;
-
 use crate::error::{Error, Result};
-use crate::vocabulary::{Pieces, check_ids, encode};
+use crate::vocabulary::{Pieces, check_ids};
 
 pub use sampling::Sampling;
+pub(crate) use speaker::Speaker;
 
 /// What a model is to go on with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,51 +89,43 @@ pub fn generate(
     request: &GenerationRequest,
     mut tell: impl FnMut(&str) -> Result<()>,
 ) -> Result<Generation> {
-    let model = interop::open(&request.model)?;
-    let ends = interop::end_tokens(&request.model)?;
-    let tokenizer = Tokenizer::open(&request.model, model.config().vocabulary)?;
-    let tokenizer = tokenizer.as_ref();
+    let mut speaker = Speaker::open(&request.model)?;
     let prompt = match &request.prompt {
-        Prompt::Text(text) => encode(tokenizer, text.as_bytes(), &request.model)?,
+        Prompt::Text(text) => speaker.encode(text, &request.model)?,
         Prompt::Ids(ids) => {
-            check_ids("--ids", ids, model.config().vocabulary)?;
+            check_ids("--ids", ids, speaker.vocabulary())?;
             ids.clone()
         }
     };
     if prompt.is_empty() {
         return Err(Error::EmptyPrompt);
     }
-    let positions = model.config().positions;
+    let positions = speaker.positions();
     // The last token that is drawn is never read.
     let room = (positions + 1).saturating_sub(prompt.len());
     let limit = request.tokens.unwrap_or(TOKENS.min(room).max(1));
     if limit > room {
         return Err(Error::TextTooLong { positions, prompt: prompt.len(), tokens: limit });
     }
-    let (mut cache, mut tape) = (model.cache(1), Tape::inference());
-    let mut pieces = Pieces::after(&prompt, tokenizer);
     let (mut tokens, mut text, mut is_ended) = (Vec::new(), String::new(), false);
     let start = Instant::now();
-    let mut scores = model.advance(&prompt, &mut cache, &mut tape)?;
+    speaker.hear(&prompt);
+    speaker.read()?;
     let prompt_seconds = start.elapsed().as_secs_f64();
+    let mut pieces = Pieces::after(&prompt);
+    let mut add = |piece: String| {
+        text.push_str(&piece);
+        tell(&piece)
+    };
     while tokens.len() < limit {
-        let token = request.sampling.draw(&scores, prompt.len() + tokens.len())?;
-        if ends.contains(&token) {
+        let Some(token) = speaker.draw(&request.sampling)? else {
             is_ended = true;
             break;
-        }
+        };
         tokens.push(token);
-        let piece = pieces.next(token)?;
-        tell(&piece)?;
-        text.push_str(&piece);
-        if tokens.len() < limit {
-            tape.give(scores);
-            scores = model.advance(&[token], &mut cache, &mut tape)?;
-        }
+        add(pieces.next(token, speaker.tokenizer())?)?;
     }
-    let rest = pieces.rest()?;
-    tell(&rest)?;
-    text.push_str(&rest);
+    add(pieces.rest(speaker.tokenizer())?)?;
     let seconds = start.elapsed().as_secs_f64() - prompt_seconds;
     Ok(Generation { prompt, tokens, text, is_ended, prompt_seconds, seconds })
 }

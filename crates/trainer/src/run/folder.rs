@@ -1,10 +1,12 @@
 //! The folder of a run.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::metrics::Metrics;
+use super::replace::remove_run;
+use crate::config::Run;
 use crate::error::{Error, Result};
 
 /// Where runs go that are not told where.
@@ -16,29 +18,38 @@ const RUNS: &str = "runs";
 /// runs/tiny-0001/
 ///   config.toml      the settings in full: `ternary train --config` reads it
 ///   metrics.jsonl    an object for each step, each evaluation, and the matrices then
-///   model/           the trained model, written last
+///   best/            the model of the best evaluation, if it is kept
+///   model/           the trained model
+///   summary.json     what came of it, written last
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunFolder(PathBuf);
 
 impl RunFolder {
-    /// The folder that was asked for, or a new one under `runs` that begins with `name`.
+    /// The folder that was asked for, or a new one under `runs` that begins with the name of the preset.
     ///
     /// # Errors
     /// As [`RunFolder::create`].
-    pub fn choose(asked: Option<&Path>, name: &str) -> Result<Self> {
-        asked.map_or_else(|| Self::next(Path::new(RUNS), name), Self::create)
+    pub fn choose(settings: &Run) -> Result<Self> {
+        match &settings.out {
+            Some(path) => Self::create(path, settings.force),
+            None => Self::next(Path::new(RUNS), settings.preset.name()),
+        }
     }
 
-    /// A new folder, or one that is there and empty.
+    /// A new folder, or one that is there and empty. With `replaces`, the run in it is removed first, if there is one.
     ///
     /// # Errors
-    /// [`Error::FolderNotEmpty`], [`Error::File`].
-    pub fn create(path: &Path) -> Result<Self> {
+    /// [`Error::FolderNotEmpty`]; [`Error::NoRun`] for a folder to replace that has something else in it;
+    /// [`Error::File`].
+    pub fn create(path: &Path, replaces: bool) -> Result<Self> {
         fs::create_dir_all(path).map_err(Error::file("create the folder", path))?;
         let mut entries = path.read_dir().map_err(Error::file("list the folder", path))?;
         if entries.next().is_some() {
-            return Err(Error::FolderNotEmpty { path: path.to_owned() });
+            if !replaces {
+                return Err(Error::FolderNotEmpty { path: path.to_owned() });
+            }
+            remove_run(path)?;
         }
         Ok(Self(path.to_owned()))
     }
@@ -68,6 +79,11 @@ impl RunFolder {
         self.0.join("model")
     }
 
+    /// Where the model of the best evaluation goes.
+    pub fn best(&self) -> PathBuf {
+        self.0.join("best")
+    }
+
     /// Begins the metrics and writes the settings of the run.
     ///
     /// The metrics come first: only one of two runs that found the same folder empty can create that
@@ -83,7 +99,7 @@ impl RunFolder {
 }
 
 /// Writes a file under another name and renames it, so that nobody ever sees half of it.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let unfinished = path.with_extension("unfinished");
     let write = || -> io::Result<()> {
         let mut file = File::create(&unfinished)?;
@@ -92,6 +108,23 @@ fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
         fs::rename(&unfinished, path)
     };
     write().map_err(Error::file("write", path))
+}
+
+/// Opens a file to go on after its first `length` bytes, and cuts off the rest.
+///
+/// # Errors
+/// [`Error::File`]; [`Error::RunFile`] for a file that is shorter.
+pub(crate) fn cut(path: &Path, length: u64) -> Result<File> {
+    let mut file =
+        File::options().read(true).write(true).open(path).map_err(Error::file("open", path))?;
+    let found = file.metadata().map_err(Error::file("read the length of", path))?.len();
+    if found < length {
+        let expected = format!("at least {length} bytes, as at the last checkpoint");
+        return Err(Error::RunFile { path: path.to_owned(), expected, found: found.to_string() });
+    }
+    let cut = |file: &mut File| file.set_len(length).and_then(|()| file.seek(SeekFrom::End(0)));
+    cut(&mut file).map_err(Error::file("cut", path))?;
+    Ok(file)
 }
 
 #[cfg(test)]
@@ -103,7 +136,7 @@ mod tests {
     fn a_folder_with_something_in_it_is_refused_and_left_alone() {
         let folder = TemporaryFolder::new();
         let file = folder.file("results.txt", "precious");
-        let error = RunFolder::create(folder.path()).unwrap_err().to_string();
+        let error = RunFolder::create(folder.path(), false).unwrap_err().to_string();
         assert!(error.contains("not empty") && error.contains("--out"), "{error}");
         assert_eq!(fs::read_to_string(file).unwrap(), "precious");
     }
@@ -111,16 +144,16 @@ mod tests {
     #[test]
     fn a_new_folder_is_made_with_its_parents_and_an_empty_one_is_taken() {
         let folder = TemporaryFolder::new();
-        assert!(RunFolder::create(folder.path()).is_ok());
+        assert!(RunFolder::create(folder.path(), false).is_ok());
         let path = folder.path().join("a/b");
-        assert_eq!(RunFolder::create(&path).unwrap().path(), path);
+        assert_eq!(RunFolder::create(&path, false).unwrap().path(), path);
         assert!(path.is_dir());
     }
 
     #[test]
     fn a_file_in_the_place_of_the_folder_is_an_error() {
         let folder = TemporaryFolder::new();
-        let error = RunFolder::create(&folder.file("file", "")).unwrap_err();
+        let error = RunFolder::create(&folder.file("file", ""), false).unwrap_err();
         assert!(matches!(error, Error::File { .. }), "{error}");
     }
 
@@ -134,7 +167,7 @@ mod tests {
     #[test]
     fn a_run_begins_with_its_metrics_and_its_whole_configuration() {
         let folder = TemporaryFolder::new();
-        RunFolder::create(folder.path()).unwrap().begin("steps = 3\n").unwrap();
+        RunFolder::create(folder.path(), false).unwrap().begin("steps = 3\n").unwrap();
         let entries = folder.path().read_dir().unwrap();
         let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
         names.sort();
@@ -145,7 +178,7 @@ mod tests {
     #[test]
     fn of_two_runs_that_find_the_same_folder_empty_one_begins() {
         let folder = TemporaryFolder::new();
-        let [first, second] = [1, 2].map(|_| RunFolder::create(folder.path()).unwrap());
+        let [first, second] = [1, 2].map(|_| RunFolder::create(folder.path(), false).unwrap());
         first.begin("seed = 1\n").unwrap();
         let error = second.begin("seed = 2\n").unwrap_err().to_string();
         assert!(error.contains("metrics.jsonl"), "{error}");

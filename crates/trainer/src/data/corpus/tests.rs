@@ -86,9 +86,9 @@ fn tokens_of_a_tokenizer_are_the_unit_of_everything() {
         cache: Some(folder.path().join("cache")),
         ..request(Some(folder.file("text", "one two three ".repeat(100))))
     });
-    assert_eq!((corpus.unit(), corpus.vocabulary()), (Unit::Token, 6));
+    assert_eq!((corpus.measure().unit, corpus.vocabulary()), (Unit::Token, 6));
     assert_eq!(corpus.training_tokens().unwrap() + corpus.held_out_tokens(), 301);
-    assert_eq!(corpus.bytes_per_token(), Some(1400.0 / 301.0));
+    assert_eq!(corpus.measure().bytes_per_token, Some(1400.0 / 301.0));
     let window = example(&corpus, 0);
     assert_eq!(window.len(), 17);
     assert!(window.windows(2).all(|pair| pair[1] == pair[0] % 3 + 1), "{window:?}");
@@ -99,7 +99,7 @@ fn tokens_of_a_tokenizer_are_the_unit_of_everything() {
 #[test]
 fn stories_are_endless_and_have_a_floor_below_what_three_bytes_tell() {
     let corpus = open(&CorpusRequest { length: 256, ..request(None) });
-    assert_eq!((corpus.unit(), corpus.vocabulary()), (Unit::Byte, 256));
+    assert_eq!((corpus.measure().unit, corpus.vocabulary()), (Unit::Byte, 256));
     assert_eq!((corpus.training_tokens(), corpus.held_out_tokens()), (None, 8 * 256));
     for index in [0, 1, u64::MAX] {
         let window = example(&corpus, index);

@@ -1,0 +1,263 @@
+//! What a run takes, told before it begins: memory, time, disk, and whether the machine has it.
+//!
+//! Sizes are worked out from the configuration, without allocating them. Of the presets they hold within a fifth of
+//! what Linux measures at the peak, and others should not be far off; learned levels are left out. Time is that of
+//! a few steps of the real run.
+
+mod machine;
+mod memory;
+mod shape;
+
+use std::fmt;
+
+use crate::config::Configuration;
+use crate::data::{Corpus, CorpusRequest};
+use crate::error::{Error, Result};
+use crate::run::{Rehearsal, rehearse};
+use shape::Shape;
+
+pub use memory::PlannedMemory;
+
+/// The share by which sizes may be wrong.
+const ACCURACY: f64 = 0.2;
+/// What no machine has, for systems that do not tell what they have.
+const LARGEST: u64 = 1 << 42;
+/// Bytes of a line of `metrics.jsonl`.
+const LINE: u64 = 320;
+
+/// What a run takes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// Numbers that train.
+    pub parameters: u64,
+    /// Steps of the run.
+    pub steps: u32,
+    /// Memory at its peak, by what it is for.
+    pub memory: PlannedMemory,
+    /// Memory that the machine has free, where it says so.
+    pub available: Option<u64>,
+    /// Threads that work.
+    pub threads: usize,
+    /// Seconds of a step; none where it was not tried, because the run does not fit.
+    pub step_seconds: Option<f64>,
+    /// Seconds of all steps and evaluations.
+    pub seconds: Option<f64>,
+    /// Bytes of the saved model.
+    pub model: u64,
+    /// Bytes of a checkpoint: weights, latent weights and the state of the optimiser.
+    pub checkpoint: u64,
+    /// Bytes of the metrics.
+    pub metrics: u64,
+}
+
+/// Plans a run: works out its sizes and, where it fits, times some of its steps. Nothing is written.
+///
+/// # Errors
+/// A text or a model that the run could not begin with either.
+pub fn plan(configuration: &Configuration) -> Result<Plan> {
+    let corpus = Corpus::open(&CorpusRequest::of(configuration), &mut |_| {})?;
+    let mut plan = sizes(configuration, corpus.vocabulary());
+    if plan.check().is_err() {
+        return Ok(plan);
+    }
+    if let Some(Rehearsal { step_seconds, evaluation_seconds }) = rehearse(configuration, &corpus)?
+    {
+        let steps = configuration.run.steps;
+        let evaluations = steps.div_ceil(configuration.evaluation.every).max(1);
+        plan.step_seconds = Some(step_seconds);
+        plan.seconds =
+            Some(f64::from(steps) * step_seconds + f64::from(evaluations) * evaluation_seconds);
+    }
+    Ok(plan)
+}
+
+/// Checks that a run has the memory it needs, before anything is allocated.
+///
+/// # Errors
+/// [`Error::TooLarge`].
+pub(crate) fn check_memory(configuration: &Configuration, vocabulary: usize) -> Result<()> {
+    sizes(configuration, vocabulary).check()
+}
+
+fn sizes(configuration: &Configuration, vocabulary: usize) -> Plan {
+    let shape = Shape::of(configuration, vocabulary);
+    let memory = memory::PlannedMemory::of(configuration, &shape);
+    let weights = memory.packed.saturating_add(memory.other);
+    Plan {
+        parameters: memory::bytes(shape.parameters()),
+        steps: configuration.run.steps,
+        available: machine::available_memory(),
+        threads: rayon::current_num_threads(),
+        step_seconds: None,
+        seconds: None,
+        model: weights,
+        checkpoint: weights.saturating_add(memory.latent).saturating_add(memory.optimiser),
+        metrics: LINE * u64::from(configuration.run.steps),
+        memory,
+    }
+}
+
+impl Plan {
+    /// Whether the machine has the memory; unknown where it does not say what it has.
+    pub fn fits(&self) -> Option<bool> {
+        self.available.map(|available| self.memory.total() <= available)
+    }
+
+    /// Checks that the run does not surely fail: what is planned may be too much by its inaccuracy.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`].
+    pub fn check(&self) -> Result<()> {
+        let (needed, available) = (self.memory.total(), self.available.unwrap_or(LARGEST));
+        if needed as f64 <= available as f64 * (1.0 + ACCURACY) {
+            return Ok(());
+        }
+        Err(Error::TooLarge { needed, available })
+    }
+
+    /// The same as a JSON object.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "parameters": self.parameters,
+            "steps": self.steps,
+            "memory": self.memory,
+            "memory_total": self.memory.total(),
+            "memory_available": self.available,
+            "fits": self.fits(),
+            "threads": self.threads,
+            "step_seconds": self.step_seconds,
+            "seconds": self.seconds,
+            "model": self.model,
+            "checkpoint": self.checkpoint,
+            "metrics": self.metrics,
+        })
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { parameters, steps, threads, .. } = self;
+        writeln!(f, "{parameters} parameters")?;
+        writeln!(f, "memory, within {:.0}%:", ACCURACY * 100.0)?;
+        for (name, bytes) in self.memory.parts().into_iter().filter(|(_, bytes)| *bytes > 0) {
+            writeln!(f, "  {name:<16}{:>10}", in_words(bytes))?;
+        }
+        let total = in_words(self.memory.total());
+        writeln!(f, "  {:<16}{total:>10}", "all")?;
+        writeln!(
+            f,
+            "disk: {} of the model, {} of each checkpoint, {} of metrics",
+            in_words(self.model),
+            in_words(self.checkpoint),
+            in_words(self.metrics),
+        )?;
+        let available = self.available.map(in_words);
+        let available = available.unwrap_or_else(|| "an unknown amount".to_owned());
+        let verdict = match (self.fits(), self.check()) {
+            (Some(true), _) => "fits",
+            (Some(false), Ok(())) => "may not fit",
+            (_, Err(_)) => "does not fit",
+            (None, Ok(())) => "may fit",
+        };
+        write!(f, "{verdict}: about {total}, and {available} is free")?;
+        match self.seconds.zip(self.step_seconds) {
+            Some((seconds, step)) => write!(
+                f,
+                "; about {} for {steps} steps of {step:.3} s on {threads} threads",
+                Duration(seconds)
+            ),
+            None => write!(f, "; {steps} steps, whose time was not measured"),
+        }
+    }
+}
+
+/// A time in words.
+struct Duration(f64);
+
+impl fmt::Display for Duration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let minutes = self.0 / 60.0;
+        match minutes {
+            ..2.0 => write!(f, "{:.0} s", self.0),
+            ..120.0 => write!(f, "{minutes:.0} minutes"),
+            ..2880.0 => write!(f, "{:.1} hours", minutes / 60.0),
+            _ => write!(f, "{:.1} days", minutes / 1440.0),
+        }
+    }
+}
+
+/// A number of bytes in words: `112 MiB`.
+pub(crate) fn in_words(bytes: u64) -> String {
+    let mut amount = bytes as f64;
+    for unit in ["bytes", "KiB", "MiB", "GiB", "TiB", "PiB"] {
+        if amount < 1000.0 {
+            let digits = usize::from(amount < 10.0 && unit != "bytes");
+            return format!("{amount:.digits$} {unit}");
+        }
+        amount /= 1024.0;
+    }
+    format!("{amount:.1} EiB")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Layers;
+
+    fn planned(sets: &[&str]) -> Plan {
+        let mut layers = Layers::default();
+        layers.add_assignments(sets.iter().copied()).unwrap();
+        sizes(&layers.resolve().unwrap(), crate::data::VOCABULARY)
+    }
+
+    #[test]
+    fn sizes_follow_the_settings() {
+        let tiny = planned(&[]);
+        assert!(tiny.check().is_ok() && tiny.fits() != Some(false), "{tiny}");
+        let float = planned(&["float=true"]);
+        assert_eq!((float.memory.packed, float.memory.latent), (0, 0));
+        assert_eq!(float.memory.other + (32 << 8) * 4, 4 * float.parameters + 2 * (32 << 8) * 4);
+        let half = planned(&["ternary.latent=bf16"]);
+        assert_eq!(2 * half.memory.latent, tiny.memory.latent);
+        assert_eq!(planned(&["dqt=true"]).memory.latent, 0);
+        let long = planned(&["batch.windows=16"]);
+        assert_eq!(long.memory.activations, 2 * tiny.memory.activations);
+        assert!(planned(&["ste=progressive"]).memory.other > tiny.memory.latent);
+    }
+
+    #[test]
+    fn what_no_machine_holds_is_refused_and_not_allocated() {
+        let largest = [
+            "model.width=65536",
+            "model.heads=1024",
+            "model.key_value_heads=1024",
+            "model.layers=1024",
+            "model.feed_forward=1048576",
+            "mixture.experts=1024",
+            "mixture.used=1024",
+            "batch.windows=16",
+            "batch.length=1048576",
+        ];
+        let plan = planned(&largest);
+        let error = plan.check().unwrap_err().to_string();
+        assert!(error.contains("would need about 16.0 EiB"), "{error}");
+        assert!(plan.to_string().contains("fit"), "{plan}");
+        let unknown = Plan { available: None, ..planned(&[]) };
+        assert!(unknown.check().is_ok() && unknown.to_string().contains("may fit"), "{unknown}");
+    }
+
+    #[test]
+    fn amounts_are_told_in_words() {
+        for (bytes, words) in [
+            (7, "7 bytes"),
+            (1024, "1.0 KiB"),
+            (112 << 20, "112 MiB"),
+            (900 << 30, "900 GiB"),
+            (u64::MAX, "16.0 EiB"),
+        ] {
+            assert_eq!(in_words(bytes), words);
+        }
+        let said = [59.0, 600.0, 7200.0, 360_000.0].map(|seconds| Duration(seconds).to_string());
+        assert_eq!(said, ["59 s", "10 minutes", "2.0 hours", "4.2 days"]);
+    }
+}

@@ -1,0 +1,126 @@
+//! What a folder of a run holds, and taking it away for another run.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// The settings, which say that a folder is that of a run.
+const SETTINGS: &str = "config.toml";
+/// The metrics, with which a run begins.
+const METRICS: &str = "metrics.jsonl";
+const MODEL: &str = "model";
+/// What runs leave beside those two.
+const OTHERS: [&str; 5] = [MODEL, "best", "checkpoints", "report.html", "summary.json"];
+/// How event files begin.
+const EVENTS: &str = "events.out.tfevents.";
+
+/// The folder of the model that `path` means: that of a run, or the path itself.
+///
+/// # Errors
+/// [`Error::NoModel`] for a run that has left none yet, with what it has.
+pub fn model_folder(path: &Path) -> Result<PathBuf> {
+    let has = |name: &str| path.join(name).exists();
+    if !has(SETTINGS) && !has(METRICS) {
+        return Ok(path.to_owned());
+    }
+    let model = path.join(MODEL);
+    if model.is_dir() {
+        return Ok(model);
+    }
+    let found = names(path)?.join(", ");
+    Err(Error::NoModel { path: path.to_owned(), found })
+}
+
+/// Removes a run from its folder, and nothing else: a folder with anything in it that no run leaves stays as it is.
+///
+/// # Errors
+/// [`Error::NoRun`], [`Error::File`].
+pub(super) fn remove_run(path: &Path) -> Result<()> {
+    let names = names(path)?;
+    let no_run = |found: String| Error::NoRun { path: path.to_owned(), found };
+    for needed in [SETTINGS, METRICS] {
+        if !names.iter().any(|name| name == needed) {
+            return Err(no_run(format!("no {needed}")));
+        }
+    }
+    let is_ours = |name: &&String| {
+        let name = name.as_str();
+        OTHERS.contains(&name) || [SETTINGS, METRICS].contains(&name) || name.starts_with(EVENTS)
+    };
+    if let Some(other) = names.iter().find(|name| !is_ours(name)) {
+        return Err(no_run(other.clone()));
+    }
+    // Whatever interrupts this, what is left is still the folder of a run.
+    let (last, first): (Vec<_>, Vec<_>) =
+        names.iter().partition(|name| [SETTINGS, METRICS].contains(&name.as_str()));
+    for name in first.into_iter().chain(last) {
+        let path = path.join(name);
+        let is_folder = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_dir());
+        let removed = if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        removed.map_err(Error::file("remove", &path))?;
+    }
+    Ok(())
+}
+
+/// The names of what a folder holds, in order.
+fn names(path: &Path) -> Result<Vec<String>> {
+    let list = || {
+        let entries = path.read_dir()?.map(|entry| Ok(entry?.file_name()));
+        entries.collect::<std::io::Result<Vec<_>>>()
+    };
+    let names = list().map_err(Error::file("list the folder", path))?;
+    let mut names: Vec<String> =
+        names.into_iter().map(|name| name.to_string_lossy().into_owned()).collect();
+    names.sort_unstable();
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::temporary::TemporaryFolder;
+
+    fn run() -> TemporaryFolder {
+        let folder = TemporaryFolder::new();
+        folder.file(SETTINGS, "");
+        folder.file(METRICS, "");
+        folder
+    }
+
+    #[test]
+    fn a_run_means_its_model_and_one_without_says_what_it_has() {
+        let folder = run();
+        let error = model_folder(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("no model/ yet") && error.contains("config.toml, metrics.jsonl"));
+        let model = folder.path().join(MODEL);
+        fs::create_dir(&model).unwrap();
+        assert_eq!(model_folder(folder.path()).unwrap(), model);
+        assert_eq!(model_folder(&model).unwrap(), model);
+        assert_eq!(model_folder("no such".as_ref()).unwrap(), Path::new("no such"));
+    }
+
+    #[test]
+    fn a_run_is_removed_from_its_folder() {
+        let folder = run();
+        folder.file("report.html", "");
+        folder.file("events.out.tfevents.1", "");
+        fs::create_dir_all(folder.path().join("checkpoints/step-00000004")).unwrap();
+        remove_run(folder.path()).unwrap();
+        assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+    }
+
+    #[test]
+    fn whatever_is_not_of_a_run_keeps_its_folder_as_it_is() {
+        let folder = run();
+        folder.file("thesis.txt", "years of work");
+        let error = remove_run(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("thesis.txt"), "{error}");
+        assert_eq!(folder.path().read_dir().unwrap().count(), 3);
+        let folder = TemporaryFolder::new();
+        folder.file(SETTINGS, "[project]");
+        let error = remove_run(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("no metrics.jsonl"), "{error}");
+        assert!(folder.path().join(SETTINGS).exists());
+    }
+}
