@@ -12,7 +12,7 @@ const COMMANDS: [&str; 6] = ["train", "eval", "generate", "chat", "completions",
 
 /// A run of a moment.
 const SMALL: &str = "train --steps 2 --set model.width=32 --set model.feed_forward=32 --set model.layers=1 \
-                     --set batch.length=16 --set batch.windows=2 --set evaluation.windows=2";
+                     --set batch.length=256 --set batch.windows=2 --set evaluation.windows=2";
 
 fn is_empty(folder: &Folder) -> bool {
     folder.path("").read_dir().unwrap().next().is_none()
