@@ -154,8 +154,8 @@ fn what_people_have_at_the_end_is_what_they_had_with_all_that_came_and_went() {
         for sentence in middle.split(". ") {
             let words: Vec<&str> = sentence.trim_start_matches("Then ").split(' ').collect();
             let sign = match words.get(1) {
-                Some(&("lost" | "sold" | "hid" | "freed")) => -1,
-                Some(&("found" | "got" | "won" | "bred")) => 1,
+                Some(&("lost" | "sold" | "lent" | "shed")) => -1,
+                Some(&("bred" | "took" | "drew" | "grew")) => 1,
                 _ => continue,
             };
             changes += 1;
