@@ -11,7 +11,7 @@ use ternary::{Done, Folder};
 
 /// A run of a few seconds.
 const SMALL: &str = "train --set model.width=64 --set model.heads=2 --set model.key_value_heads=1 \
-                     --set model.feed_forward=96 --set batch.windows=4 --set batch.length=64 \
+                     --set model.feed_forward=96 --set batch.windows=1 --set batch.length=256 \
                      --set evaluation.windows=8";
 
 /// Small models as Hugging Face's tools leave them.

@@ -9,7 +9,7 @@ use ternary::{Done, Folder};
 
 /// A model that a test can wait for.
 const SMALL: &str = "--set model.width=64 --set model.layers=2 --set model.feed_forward=128 \
-                     --set batch.windows=4 --set batch.length=64 --set evaluation.windows=16";
+                     --set batch.windows=2 --set batch.length=256 --set evaluation.windows=16";
 
 fn train(folder: &Folder, out: &str, arguments: &str) -> Done {
     let done = folder.ternary(&format!("train {SMALL} --out {out} {arguments}"));

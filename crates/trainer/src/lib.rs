@@ -4,7 +4,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`config`] | every setting, defined once, and the layers its value comes from |
-//! | [`data`] | the text, its held-out tail, windows of it, and stories where there is no text |
+//! | [`data`] | the text of a run and what is held out of it; stories where there is no text |
 //! | [`measure`] | losses on text that is held out, and their units |
 //! | [`mining`] | which items of a batch a step learns from |
 //! | [`optimiser`] | AdamW, SGD, LAMB and Muon, the rates of each tensor, the clip |

@@ -149,7 +149,7 @@ impl Sequence {
         }
     }
 
-    /// Bytes that stand for all tokens but no others: what a change of the text most likely changes.
+    /// A hash of the lengths of all parts and of samples of each.
     pub(super) fn digest(&self) -> [u8; 32] {
         let mut hash = Sha256::new();
         for part in &self.parts {

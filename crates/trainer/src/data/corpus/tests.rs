@@ -120,7 +120,7 @@ fn the_baseline_of_a_text_learns_what_three_bytes_tell() {
     let noise = ternary_core::noise::Noise::new(1, 2, 3);
     let random: Vec<u8> = (0..20_000).map(|index| noise.bits(index) as u8).collect();
     let baseline = open(&request(Some(folder.file("random", random)))).baseline().unwrap();
-    assert!((baseline - 256_f64.ln()).abs() < 0.1, "{baseline}");
+    assert!(baseline > 256_f64.ln(), "nothing tells what comes next: {baseline}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ const NAME: usize = 4;
 const TREASURE: usize = 3;
 
 /// Bytes of the longest events: one that says as little as it can, and any.
-const SHORT_EVENT: usize = "Nabekosi freed 2 owls. ".len();
+const SHORT_EVENT: usize = "Nabekosi lost 2. ".len();
 const LONG_EVENT: usize =
     "Asked where Nabekosi lived, Sivotane (Kelumiro) said: in Tirosale. ".len();
 
@@ -35,15 +35,10 @@ impl Person {
         format!("{} ({})", self.name, self.home)
     }
 
-    /// A number of its animals: `1 owl`, `5 owls`.
-    fn animals(&self, count: usize) -> String {
-        format!("{count}{}", self.animals_after(count))
-    }
-
-    /// The same without the number: ` owl`, ` owls`.
-    fn animals_after(&self, count: usize) -> String {
-        let letters = self.animal.len() - usize::from(count == 1);
-        format!(" {}", &self.animal[..letters])
+    /// How many animals it has: `1 owl`, `5 owls`.
+    fn animals(&self) -> String {
+        let letters = self.animal.len() - usize::from(self.count == 1);
+        format!("{} {}", self.count, &self.animal[..letters])
     }
 }
 
@@ -60,10 +55,9 @@ pub(super) fn tell<C: Chooser>(to: &mut C, window: usize) -> Result<(), C::Halt>
     }
     to.say("All sought ")?;
     let treasure = word(to, &INITIALS, TREASURE)?;
-    to.say(". ")?;
-    // One animal that becomes several is a letter more.
-    let single = people.iter().filter(|person| person.count == 1).count();
-    let end = ending(&people, &treasure).len() + single;
+    to.say(&format!(". {treasure}! "))?;
+    // Later it is as long or shorter, by the letter that one animal is shorter than several.
+    let end = ending(&people, &treasure).len();
     loop {
         let room = window.saturating_sub(to.told() + end);
         if room >= 2 * LONG_EVENT {
@@ -88,10 +82,9 @@ fn introduce<C: Chooser>(to: &mut C, others: &[Person]) -> Result<Person, C::Hal
     to.say(" (")?;
     let home = word(to, &INITIALS, NAME)?;
     to.say(if others.is_empty() { ") had " } else { ") " })?;
-    let count = 1 + to.choose(&DIGITS[1..])?;
-    let whole = ANIMALS.map(|animal| &animal[..animal.len() - usize::from(count == 1)]);
+    let count = 2 + to.choose(&DIGITS[2..])?;
     to.say(" ")?;
-    let animal = ANIMALS[to.choose(&whole)?];
+    let animal = ANIMALS[to.choose(&ANIMALS)?];
     Ok(Person { name, home, count, animal })
 }
 
@@ -117,7 +110,7 @@ fn one_of<C: Chooser>(
     Ok(allowed[to.choose(&names)?])
 }
 
-/// ` lost 2 owls`, after a name.
+/// ` lost 2`, after a name.
 fn change<C: Chooser>(to: &mut C, person: &mut Person) -> Result<(), C::Halt> {
     let most = DIGITS.len() - 1;
     let all = [LOSSES, GAINS].concat();
@@ -134,7 +127,7 @@ fn change<C: Chooser>(to: &mut C, person: &mut Person) -> Result<(), C::Halt> {
     } else {
         person.count += by;
     }
-    to.say(&person.animals_after(by))
+    Ok(())
 }
 
 /// An event where there is room for any.
@@ -143,8 +136,7 @@ fn any_event<C: Chooser>(to: &mut C, people: &mut [Person], treasure: &str) -> R
         0 => {
             let who = one_of(to, people, None)?;
             change(to, &mut people[who])?;
-            let person = &people[who];
-            to.say(&format!(" and had {}. ", person.animals(person.count)))
+            to.say(&format!(" and had {}. ", people[who].animals()))
         }
         1 => {
             let who = one_of(to, people, None)?;
@@ -164,7 +156,7 @@ fn any_event<C: Chooser>(to: &mut C, people: &mut [Person], treasure: &str) -> R
 fn ending(people: &[Person], treasure: &str) -> String {
     let have = |(place, person): (usize, &Person)| {
         let had = if place == 0 { "had " } else { "" };
-        format!("{} {had}{}", person.and_home(), person.animals(person.count))
+        format!("{} {had}{}", person.and_home(), person.animals())
     };
     let people: Vec<String> = people.iter().enumerate().map(have).collect();
     format!("So {}. {treasure}!", people.join(", "))

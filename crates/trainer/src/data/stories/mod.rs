@@ -1,9 +1,9 @@
 //! Text to train on when there is none: small stories in which names, counts and facts agree.
 //!
 //! ```text
-//! Once Nabekosi (Tirosale) had 7 owls, Sivotane (Kelumiro) 3 hens, Ragisopa (Bunopaze) 1 ram. All sought Zubimo.
-//! Nabekosi lost 2 owls. Sivotane found 3 hens. So Nabekosi (Tirosale) had 5 owls, Sivotane (Kelumiro) 6 hens,
-//! Ragisopa (Bunopaze) 1 ram. Zubimo!
+//! Once Nabekosi (Tirosale) had 7 owls, Sivotane (Kelumiro) 3 hens, Ragisopa (Bunopaze) 2 rams. All sought Zubimo.
+//! Zubimo! Nabekosi lost 2. Ragisopa sold 1. So Nabekosi (Tirosale) had 5 owls, Sivotane (Kelumiro) 3 hens, Ragisopa
+//! (Bunopaze) 1 ram. Zubimo!
 //! ```
 //!
 //! A story is a function of a seed and its number, exactly as long as a window, and begins with the window. Its names

@@ -19,8 +19,9 @@ pub(super) const ANIMALS: [&str; 16] = [
 /// Numbers of animals, of which nobody has more than the last.
 pub(super) const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
 
-/// How animals become fewer.
-pub(super) const LOSSES: [&str; 4] = [" lost ", " sold ", " hid ", " freed "];
+/// How animals become fewer. All words of one kind have one length, so that what comes again in a short story does so
+/// at the same distance: a small model finds that soon, and what it takes to look further later.
+pub(super) const LOSSES: [&str; 4] = [" lost ", " sold ", " lent ", " shed "];
 
 /// How they become more.
-pub(super) const GAINS: [&str; 4] = [" found ", " got ", " won ", " bred "];
+pub(super) const GAINS: [&str; 4] = [" bred ", " took ", " drew ", " grew "];
