@@ -11,7 +11,7 @@ pub enum Preset {
     Tiny,
     /// Twice as wide, with half as many layers more: some five million parameters, and twice the text a step.
     Small,
-    /// Four times as wide, with twice the layers and twice the window: some 24 million parameters.
+    /// Four times as wide, with twice the layers and twice the window: some 25 million parameters.
     Base,
     /// Tiny with a mixture of experts in each block, of half the inner width: two of four, and a shared one.
     Moe,

@@ -199,7 +199,7 @@ pub(crate) fn in_words(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Layers;
+    use crate::config::{Layers, Preset};
 
     fn planned(sets: &[&str]) -> Plan {
         let mut layers = Layers::default();
@@ -241,6 +241,15 @@ mod tests {
         assert!(plan.to_string().contains("fit"), "{plan}");
         let unknown = Plan { available: None, ..planned(&[]) };
         assert!(unknown.check().is_ok() && unknown.to_string().contains("may fit"), "{unknown}");
+    }
+
+    #[test]
+    fn presets_say_how_many_parameters_they_have() {
+        for preset in Preset::ALL {
+            let millions = sizes(&preset.configuration()).parameters as f64 / 1e6;
+            let said = format!(" {millions:.1} million parameters");
+            assert!(preset.about().contains(&said), "{}: {said}", preset.about());
+        }
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl Shape {
         let vocabulary = VOCABULARY as u128;
         let every = configuration.delta.attention_every as u128;
         // The last of each so many layers keeps its attention.
-        let attentive = if every == 0 { layers } else { layers / every };
+        let attentive = layers.checked_div(every).unwrap_or(layers);
         let gates = if nonlinearity == Nonlinearity::Gelu { 1 } else { 2 };
         let net = Net {
             weights: (gates + 1) * inner * width,
