@@ -42,7 +42,7 @@ fn losses(records: &[Value]) -> (Vec<f64>, Vec<f64>) {
         let records = records.iter().filter(|record| record["kind"] == kind);
         records.map(|record| record[key].as_f64().unwrap()).collect::<Vec<_>>()
     };
-    (of("step", "loss"), of("evaluation", "nats_per_byte"))
+    (of("step", "loss"), of("evaluation", "nats"))
 }
 
 fn mean(values: &[f64]) -> f64 {

@@ -46,7 +46,7 @@ fn finish(folder: &Path, row: &str, ste: &str, [held_out, sparsity]: [f64; 2]) {
     let matrices = serde_json::json!([{ "name": "deep.weight", "sparsity": sparsity }]);
     let records = [
         serde_json::json!({"kind": "step", "loss": 5.0, "flips": 0.5}),
-        serde_json::json!({"kind": "evaluation", "step": 1, "nats_per_byte": held_out}),
+        serde_json::json!({"kind": "evaluation", "step": 1, "nats": held_out}),
         serde_json::json!({"kind": "layers", "sparsity": sparsity, "matrices": matrices}),
     ];
     leave(folder, &format!("{row}-0"), ste, 1, &records);

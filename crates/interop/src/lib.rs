@@ -75,6 +75,7 @@ pub use decoder::{load, save};
 pub use ends::end_tokens;
 pub use error::{Error, Problem, Result};
 pub use kind::{Kind, open};
+pub use safetensors::MappedFile;
 pub use tensors::{Tensor, Tensors};
 
 pub use models;

@@ -22,6 +22,11 @@ const FILE: &str = "tokenizer.json";
 /// Tokens that it takes to stand for every byte.
 const BYTES: usize = 256;
 
+/// Names of the token that ends a text, in the files of well-known models.
+#[cfg(feature = "tokenizer")]
+const ENDS: [&str; 7] =
+    ["<|endoftext|>", "<|end_of_text|>", "</s>", "<eos>", "<|eos|>", "[EOS]", "<|im_end|>"];
+
 /// What turns a text into the tokens of a model.
 #[derive(Debug)]
 pub struct Tokenizer {
@@ -57,6 +62,45 @@ impl Tokenizer {
         }
     }
 
+    /// The tokenizer of a file, as it is before there is a model: its vocabulary ends with its last token.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::open`], and for a file that is not there.
+    pub fn open_file(path: &Path) -> Result<Self> {
+        let kind = read(path.to_owned())?;
+        let vocabulary = match &kind {
+            Kind::Bytes => BYTES,
+            #[cfg(feature = "tokenizer")]
+            Kind::File { tokenizer, .. } => {
+                tokenizer.get_vocab(true).values().max().map_or(0, |&last| last as usize + 1)
+            }
+        };
+        Ok(Self { kind, vocabulary })
+    }
+
+    /// The token that ends a text, by the names it commonly has among the special tokens; none where there is no such
+    /// token.
+    pub fn end(&self) -> Option<u32> {
+        match &self.kind {
+            Kind::Bytes => None,
+            #[cfg(feature = "tokenizer")]
+            Kind::File { tokenizer, .. } => ENDS.iter().find_map(|end| {
+                tokenizer
+                    .get_added_tokens_decoder()
+                    .into_iter()
+                    .find_map(|(id, token)| (token.special && token.content == *end).then_some(id))
+            }),
+        }
+    }
+
+    /// The tokens of a part of a longer text: without those that its tokenizer puts around a text.
+    ///
+    /// # Errors
+    /// As [`Tokenizer::encode`].
+    pub fn encode_part(&self, text: &[u8]) -> Result<Vec<u32>> {
+        self.encode_with(text, false)
+    }
+
     /// The tokens of a text, with those that its tokenizer puts around every text. `truncation` and `padding` of
     /// the file do nothing.
     ///
@@ -64,12 +108,16 @@ impl Tokenizer {
     /// [`Error::File`](crate::Error::File) where a tokenizer of texts meets bytes that are not UTF-8, fails, or gives a token that
     /// the model does not have.
     pub fn encode(&self, text: &[u8]) -> Result<Vec<u32>> {
+        self.encode_with(text, true)
+    }
+
+    #[cfg_attr(not(feature = "tokenizer"), expect(unused_variables))]
+    fn encode_with(&self, text: &[u8], is_whole: bool) -> Result<Vec<u32>> {
         match &self.kind {
             Kind::Bytes => Ok(text.iter().copied().map(u32::from).collect()),
             #[cfg(feature = "tokenizer")]
-            Kind::File { path, tokenizer } => {
-                encode(tokenizer, self.vocabulary, text).map_err(|problem| problem.in_file(path))
-            }
+            Kind::File { path, tokenizer } => encode(tokenizer, self.vocabulary, text, is_whole)
+                .map_err(|problem| problem.in_file(path)),
         }
     }
 
@@ -158,13 +206,14 @@ fn encode(
     tokenizer: &tokenizers::Tokenizer,
     vocabulary: usize,
     text: &[u8],
+    is_whole: bool,
 ) -> Result<Vec<u32>, Problem> {
     let text = std::str::from_utf8(text).map_err(|error| {
         let place = error.valid_up_to();
         let found = format!("byte {:#04x} at position {place}", text[place]);
         Problem::mismatch("text", "UTF-8", found)
     })?;
-    let encoding = guarded("text to tokens", || tokenizer.encode_fast(text, true))?;
+    let encoding = guarded("text to tokens", || tokenizer.encode_fast(text, is_whole))?;
     let tokens = encoding.get_ids().to_vec();
     match tokens.iter().find(|&&token| token as usize >= vocabulary) {
         None => Ok(tokens),

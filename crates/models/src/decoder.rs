@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use nn::ops::{IGNORED, Loss, RotaryTable, count_targets, cross_entropy_rows};
+use nn::ops::RotaryTable;
 use nn::{
     Block, Compute, Context, Embedding, Gradients, Input, Layer, Module, Parameters, Projection,
     RmsNorm, Sequences, Tape,
@@ -12,9 +12,6 @@ use crate::build::Builder;
 use crate::config::DecoderConfig;
 use crate::error::{Error, Result};
 use crate::source::{Role, WeightSource};
-
-/// Rows whose scores exist at a time.
-const SCORED_ROWS: usize = 512;
 
 /// Sequences of tokens, and for each position the token that should come next.
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +25,7 @@ pub struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    fn context(&self) -> Context<'_> {
+    pub(crate) fn context(&self) -> Context<'_> {
         Context { tokens: self.tokens, ..self.sequences.into() }
     }
 }
@@ -118,12 +115,12 @@ impl<T: Compute> Decoder<T> {
         &self.norm
     }
 
-    fn head(&self) -> &dyn Projection<T> {
+    pub(crate) fn head(&self) -> &dyn Projection<T> {
         self.head.as_deref().unwrap_or_else(|| self.embedding.head())
     }
 
     /// The rows that the head sees.
-    fn hidden(&self, context: Context<'_>, tape: &mut Tape<T>) -> Result<Vec<T>> {
+    pub(crate) fn hidden(&self, context: Context<'_>, tape: &mut Tape<T>) -> Result<Vec<T>> {
         let mut x = self.embed(context, tape)?;
         for block in &self.blocks {
             x = block.forward(x, context, tape)?;
@@ -170,123 +167,7 @@ impl<T: Compute> Decoder<T> {
         Ok(scores)
     }
 
-    /// The loss of a batch: the mean of −ln p(target) over the counted positions.
-    ///
-    /// # Errors
-    /// As [`Decoder::scores`], and for a target that the vocabulary does not have.
-    pub fn loss(&self, batch: Batch<'_>, tape: &mut Tape<T>) -> Result<Loss> {
-        self.score(batch, tape, None)
-    }
-
-    /// The loss −ln p(target) of every position of a batch; 0 for those that are ignored.
-    ///
-    /// # Errors
-    /// As [`Decoder::loss`].
-    pub fn losses(&self, batch: Batch<'_>, tape: &mut Tape<T>) -> Result<Vec<f64>> {
-        check("targets", batch.tokens.len(), batch.targets.len())?;
-        self.check_targets(batch.targets)?;
-        let hidden = self.hidden(batch.context(), tape)?;
-        let mut losses = vec![0.0; batch.targets.len()];
-        let rows = hidden.chunks((SCORED_ROWS * self.config.width).max(1));
-        let blocks = batch.targets.chunks(SCORED_ROWS).zip(losses.chunks_mut(SCORED_ROWS));
-        for (hidden, (targets, losses)) in rows.zip(blocks) {
-            self.score_rows(hidden, targets, losses, 1, tape, None)?;
-        }
-        tape.give(hidden);
-        Ok(losses)
-    }
-
-    /// The loss of a batch, and its gradient added to `gradients`. For quantised weights that is dL/dq
-    /// until [`Module::finish_gradients`].
-    ///
-    /// The gradient is that of the returned loss plus the losses of routers, which
-    /// [`Tape::auxiliary_loss`] tells afterwards.
-    ///
-    /// # Errors
-    /// As [`Decoder::loss`], and for a tape that does not record.
-    pub fn loss_and_gradients(
-        &self,
-        batch: Batch<'_>,
-        tape: &mut Tape<T>,
-        gradients: &mut Gradients<T>,
-    ) -> Result<Loss> {
-        self.score(batch, tape, Some(gradients))
-    }
-
-    fn score(
-        &self,
-        batch: Batch<'_>,
-        tape: &mut Tape<T>,
-        mut gradients: Option<&mut Gradients<T>>,
-    ) -> Result<Loss> {
-        check("targets", batch.tokens.len(), batch.targets.len())?;
-        self.check_targets(batch.targets)?;
-        if gradients.is_some() && !tape.is_recording() {
-            let (layer, found) = ("decoder".to_owned(), "nothing");
-            return Err(nn::Error::Tape { layer, expected: "a forward", found }.into());
-        }
-        let hidden = self.hidden(batch.context(), tape)?;
-        let count = count_targets(batch.targets);
-        let mut d_hidden = gradients.is_some().then(|| tape.zeros(hidden.len()));
-        let mut sum = 0.0;
-        let width = self.config.width;
-        for (block, targets) in batch.targets.chunks(SCORED_ROWS).enumerate() {
-            let rows = block * SCORED_ROWS * width..(block * SCORED_ROWS + targets.len()) * width;
-            let d_hidden = d_hidden.as_deref_mut().map(|d| &mut d[rows.clone()]);
-            let gradients = gradients.as_deref_mut().zip(d_hidden);
-            let mut losses = [0.0; SCORED_ROWS];
-            let losses = &mut losses[..targets.len()];
-            self.score_rows(&hidden[rows], targets, losses, count, tape, gradients)?;
-            sum += losses.iter().sum::<f64>();
-        }
-        tape.give(hidden);
-        if let (Some(gradients), Some(d_hidden)) = (gradients, d_hidden) {
-            self.backward(d_hidden, batch.context(), tape, gradients)?;
-        }
-        Ok(Loss { mean: if count == 0 { 0.0 } else { sum / count as f64 }, count })
-    }
-
-    /// Checks all targets before any of them has moved a gradient.
-    fn check_targets(&self, targets: &[u32]) -> Result<()> {
-        let vocabulary = self.config.vocabulary;
-        let is_wrong = |&target: &u32| target != IGNORED && target as usize >= vocabulary;
-        let Some(position) = targets.iter().position(is_wrong) else { return Ok(()) };
-        let (layer, token) = ("targets".to_owned(), targets[position]);
-        Err(nn::Error::Token { layer, position, vocabulary, token }.into())
-    }
-
-    /// Writes the losses of some rows and, with gradients, goes back to those rows at once.
-    fn score_rows(
-        &self,
-        hidden: &[T],
-        targets: &[u32],
-        losses: &mut [f64],
-        count: usize,
-        tape: &mut Tape<T>,
-        gradients: Option<(&mut Gradients<T>, &mut [T])>,
-    ) -> Result<()> {
-        let mut rows = tape.take(hidden.len());
-        rows.copy_from_slice(hidden);
-        let mut input = Input::new("head", rows, self.config.width)?;
-        let mut scores = tape.take(targets.len() * self.config.vocabulary);
-        self.head().forward(&mut input, &mut scores, tape)?;
-        let weight = T::ONE / T::from_usize(count.max(1));
-        match gradients {
-            None => cross_entropy_rows(&scores, targets, T::ZERO, weight, losses, None)?,
-            Some((gradients, d_hidden)) => {
-                let mut d_scores = tape.zeros(scores.len());
-                let d = Some(&mut d_scores[..]);
-                cross_entropy_rows(&scores, targets, T::ZERO, weight, losses, d)?;
-                self.head().backward(&input, &d_scores, Some(d_hidden), tape, gradients)?;
-                tape.give(d_scores);
-            }
-        }
-        tape.give(scores);
-        tape.recycle(input);
-        Ok(())
-    }
-
-    fn backward(
+    pub(crate) fn backward(
         &self,
         d_hidden: Vec<T>,
         context: Context<'_>,
@@ -321,6 +202,6 @@ impl<T: Compute> Module<T> for Decoder<T> {
     }
 }
 
-fn check(what: &'static str, expected: usize, found: usize) -> Result<()> {
+pub(crate) fn check(what: &'static str, expected: usize, found: usize) -> Result<()> {
     if expected == found { Ok(()) } else { Err(Error::Batch { what, expected, found }) }
 }

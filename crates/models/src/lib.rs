@@ -28,6 +28,7 @@
 //! |---|---|
 //! | [`DecoderConfig`], [`DeltaNets`], [`Mixture`] | the shape |
 //! | [`Decoder`] | embedding, blocks, norm and head, with forward and backward |
+//! | [`Objective`], [`Teacher`] | what it learns for, where that is more than the mean loss of a batch |
 //! | [`Cache`] | what it has seen, to go on token by token |
 //! | [`WeightSource`] | where weights come from: [`Initial`] random ones, [`Start`] given ones, or a file |
 
@@ -39,6 +40,7 @@ mod config;
 mod decoder;
 mod error;
 mod numbers;
+mod scoring;
 mod source;
 
 pub use cache::Cache;
@@ -46,4 +48,5 @@ pub use config::{DecoderConfig, DeltaNets, Mixture};
 pub use decoder::{Batch, Decoder};
 pub use error::{Error, Result};
 pub use numbers::Numbers;
+pub use scoring::{Learnt, Objective, Teacher};
 pub use source::{Given, Initial, Role, Shadow, Start, WeightKind, WeightSource};

@@ -39,6 +39,7 @@
 //! |---|---|
 //! | here | [`Projection`]s: [`Dense`], [`TernaryLinear`], [`BitLinear`], [`GridLinear`]; [`Layer`]s: [`Attention`], [`FeedForward`], [`BitMoe`], [`TernaryMoe`], [`RmsNorm`], [`Block`], [`Embedding`], [`PerLayerEmbedding`] |
 //! | here | [`Tape`], [`Input`], [`Gradients`], [`Parameters`] and their identities, [`Module`], [`SharedLevels`] |
+//! | here | [`visit_state`] and [`restore`]: what training changes, as named arrays and back |
 //! | [`ops`] | the functions that layers are made of, each beside its backward |
 //! | [`ste`], [`ternary_core`] | the crates below, for estimators, quantisers and packed weights |
 
@@ -55,12 +56,13 @@ pub mod ops;
 mod parameters;
 mod projection;
 mod simd;
+mod snapshot;
 mod tape;
 mod update;
 
 pub use compute::Compute;
 pub use error::{Error, Result, check_size};
-pub use gradients::Gradients;
+pub use gradients::{Gradients, sum_of_squares};
 pub use input::Input;
 pub use layers::{
     Attention, AttentionGate, AttentionOptions, AttentionProjections, BitMoe, Block, Context,
@@ -75,5 +77,6 @@ pub use projection::{
     Activations, BitLinear, BitLinearOptions, Dense, GridLinear, LearnedLevels, LearnedRule,
     Lookup, Projection, ScaleSync, ShadowPrecision, SharedLevels, TernaryLinear,
 };
+pub use snapshot::{Numbers, NumbersMut, restore, visit_state};
 pub use tape::{Passing, Tape};
 pub use update::Rounding;

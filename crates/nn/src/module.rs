@@ -44,6 +44,32 @@ pub trait Module<T: Real> {
         requantize_each(self, update)
     }
 
+    /// Calls `visit` with the name and the levels of whatever keeps levels from one requantisation to the
+    /// next, in a fixed order: what decides the codes beside the parameters.
+    fn visit_levels(&self, visit: &mut dyn FnMut(&str, &[Levels])) {
+        self.each_part(&mut |part| part.visit_levels(visit));
+    }
+
+    /// The same, to change them.
+    fn visit_levels_mut(&mut self, visit: &mut dyn FnMut(&str, &mut [Levels])) {
+        self.each_part_mut(&mut |part| part.visit_levels_mut(visit));
+    }
+
+    /// Decides the codes by the levels as they are: none is fitted, and none is averaged. Once parameters
+    /// and levels are again what they were after a requantisation, this gives the codes of that one.
+    ///
+    /// # Errors
+    /// As [`Module::requantize`].
+    fn decide_again(&mut self, update: Update) -> Result<()> {
+        let mut result = Ok(());
+        self.each_part_mut(&mut |part| {
+            if result.is_ok() {
+                result = part.decide_again(update);
+            }
+        });
+        result
+    }
+
     /// Forgets what only training needs: latent weights, and the parameters that learned levels come from.
     /// What computes with ternary weights then stays as it is, with the same bits.
     fn drop_latent(&mut self) {

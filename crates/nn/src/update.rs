@@ -36,6 +36,27 @@ impl<T: Real> ValuesMut<'_, T> {
         self.len() == 0
     }
 
+    /// Calls `see(start, values)` with the runs that [`update`](Self::update) hands over, as they are: for an
+    /// optimiser that must know a whole tensor before it changes any of it.
+    pub fn read(&self, mut see: impl FnMut(usize, &[f32])) {
+        match self {
+            Self::F32(values) => see(0, values),
+            Self::Real(values) => match as_single(values) {
+                Some(values) => see(0, values),
+                None => each_chunk(values, |x| x.to_f32(), see),
+            },
+            Self::Bf16(values) => each_chunk(values, |x| x.to_f32(), see),
+            Self::Ternary(matrix) => {
+                let cols = matrix.cols();
+                let mut weights = vec![0.0; cols];
+                for row in 0..matrix.rows() {
+                    matrix.row_f32(row, &mut weights).expect("a row of its own shape");
+                    see(row * cols, &weights);
+                }
+            }
+        }
+    }
+
     /// Calls `change(start, values)` with runs of the values in `f32`, the first of them at index
     /// `start`, and writes them back. Numbers in `f32` are changed in place.
     pub fn update(&mut self, rounding: Rounding<'_>, mut change: impl FnMut(usize, &mut [f32])) {
@@ -88,6 +109,23 @@ fn by_rows(
             if border < share { trit } else { 0 }
         };
         matrix.decide_row(row, decide).expect("trits for a row of its own shape");
+    }
+}
+
+/// The numbers as `f32`, if that is what they are.
+fn as_single<T: Real>(values: &[T]) -> Option<&[f32]> {
+    let is_single = size_of::<T>() == size_of::<f32>();
+    bytemuck::try_cast_slice(values).ok().filter(|_| is_single)
+}
+
+fn each_chunk<B: Copy>(values: &[B], widen: impl Fn(B) -> f32, mut see: impl FnMut(usize, &[f32])) {
+    let mut wide = [0.0; CHUNK];
+    for (chunk, values) in values.chunks(CHUNK).enumerate() {
+        let wide = &mut wide[..values.len()];
+        for (wide, &value) in wide.iter_mut().zip(values) {
+            *wide = widen(value);
+        }
+        see(chunk * CHUNK, wide);
     }
 }
 
@@ -198,6 +236,28 @@ mod tests {
             values.update(rounding, |start, run| run.copy_from_slice(&change[start..]));
             assert_eq!(matrix.to_trits(), [1, -1, 1, -1, 0]);
         }
+    }
+
+    #[test]
+    fn what_is_read_are_the_runs_that_an_update_hands_over() {
+        let start: Vec<f32> = (0..1030).map(|i| (i % 256) as f32 / 4.0).collect();
+        let mut doubles: Vec<f64> = start.iter().map(|&x| f64::from(x)).collect();
+        let mut halves: Vec<bf16> = start.iter().map(|&x| bf16::from_f32(x)).collect();
+        let (mut singles, mut others, mut matrix) = (start.clone(), start.clone(), grid(40));
+        let alike = |values: &mut ValuesMut<'_, f64>| {
+            let (mut read, mut handed) = (Vec::new(), Vec::new());
+            values.read(|start, run| read.push((start, run.to_vec())));
+            values.update(Rounding::Nearest, |start, run| handed.push((start, run.to_vec())));
+            assert_eq!(read, handed);
+            read.into_iter().flat_map(|(_, run)| run).collect::<Vec<_>>()
+        };
+        assert_eq!(alike(&mut ValuesMut::Real(&mut doubles)), start);
+        assert_eq!(alike(&mut ValuesMut::Bf16(&mut halves)), start);
+        assert_eq!(alike(&mut ValuesMut::F32(&mut singles)), start);
+        assert_eq!(alike(&mut ValuesMut::Ternary(&mut matrix)), [0.0; 40]);
+        let mut read = Vec::new();
+        ValuesMut::<f32>::Real(&mut others).read(|start, run| read.push((start, run.to_vec())));
+        assert_eq!(read, [(0, start)]);
     }
 
     #[test]

@@ -26,17 +26,72 @@ pub enum Error {
         /// Why it failed.
         source: io::Error,
     },
+    /// A text that cannot be trained on as it is.
+    #[error("the text {}: expected {expected}, found {found}", path.display())]
+    Data {
+        /// The file, folder or pattern.
+        path: PathBuf,
+        /// What is needed.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// A tokenizer that no model can be made for.
+    #[error("the tokenizer {}: expected {expected}, found {found}", path.display())]
+    Tokenizer {
+        /// Its file.
+        path: PathBuf,
+        /// What is needed.
+        expected: String,
+        /// What it is.
+        found: String,
+    },
+    /// A window that no story fits in.
+    #[error(
+        "windows: expected at least {smallest} bytes for the stories that are told where no text is given, found \
+         {window}; choose --set batch.length={smallest} or more, or a text with --data"
+    )]
+    NoRoomForStories {
+        /// Bytes of the smallest window.
+        smallest: usize,
+        /// Bytes of the window.
+        window: usize,
+    },
     /// A text that has no window to train on, or none to hold out.
     #[error(
-        "the text is too short: expected at least {expected} bytes for windows of {length}, found {found}"
+        "the text is too short: expected at least {expected} tokens (bytes, without a tokenizer) for windows of \
+         {length}, found {found}; shorten the windows, or give more text"
     )]
     TextTooShort {
-        /// Bytes needed.
+        /// Tokens needed.
         expected: usize,
-        /// Bytes there.
+        /// Tokens there.
         found: usize,
         /// Predictions of a window.
         length: usize,
+    },
+    /// A line of the metrics that cannot be read.
+    #[error(
+        "{}, line {line}: expected a record as a run writes it, found {problem}; take that line out, or run again",
+        path.display()
+    )]
+    Metrics {
+        /// The file.
+        path: PathBuf,
+        /// The line, counted from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A file of a run that is not what the run wrote.
+    #[error("{}: expected {expected}, found {found}", path.display())]
+    RunFile {
+        /// The file or folder.
+        path: PathBuf,
+        /// What it should be, in words.
+        expected: String,
+        /// What is there.
+        found: String,
     },
     /// The folder of a run has something in it already.
     #[error(
@@ -204,12 +259,29 @@ pub enum Error {
         /// What the model has.
         found: String,
     },
+    /// A model that cannot be learnt from.
+    #[error("cannot learn from {}: {what}: expected {expected}, found {found}", path.display())]
+    Teacher {
+        /// Its folder.
+        path: PathBuf,
+        /// What does not fit.
+        what: String,
+        /// What the run needs.
+        expected: String,
+        /// What the model has.
+        found: String,
+    },
     /// A model that cannot be read or written.
     #[error(transparent)]
     ModelFolder(#[from] interop::Error),
 }
 
 impl Error {
+    /// A text that cannot be used.
+    pub(crate) fn data(path: &Path, expected: impl Into<String>, found: impl Into<String>) -> Self {
+        Self::Data { path: path.to_owned(), expected: expected.into(), found: found.into() }
+    }
+
     /// Names what was tried and on which path, for `map_err`.
     pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();

@@ -5,9 +5,11 @@
 //! |---|---|
 //! | [`config`] | every setting, defined once, and the layers its value comes from |
 //! | [`data`] | the text, its held-out tail, windows of it, and stories where there is no text |
+//! | [`measure`] | losses on text that is held out, and their units |
 //! | [`mining`] | which items of a batch a step learns from |
-//! | [`optimiser`] | AdamW, the clip |
-//! | [`schedule`] | the learning rate of a step |
+//! | [`optimiser`] | AdamW, SGD, LAMB and Muon, the rates of each tensor, the clip |
+//! | [`schedule`] | the learning rate and the weight decay of a step |
+//! | [`guards`] | what watches over a run and stops it |
 //! | [`run`] | a run from its configuration to the saved model; evaluation |
 //! | [`plan`] | what a run takes, before it begins |
 //! | [`generate`] | texts that a model goes on with |
@@ -32,6 +34,8 @@ pub mod config;
 pub mod data;
 mod error;
 pub mod generate;
+pub mod guards;
+pub mod measure;
 pub mod mining;
 pub mod optimiser;
 pub mod plan;

@@ -17,6 +17,8 @@ pub(crate) enum Purpose {
     Copies = 7,
     /// Tokens that are drawn.
     Sampling = 8,
+    /// The stories that are held out.
+    HeldOut = 9,
 }
 
 impl Purpose {

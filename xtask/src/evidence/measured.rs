@@ -45,7 +45,7 @@ impl Measured {
         let layers = of_kind("layers").next_back();
         Ok(Self {
             // JSON has no number for what is not finite.
-            held_out: last["nats_per_byte"].as_f64().unwrap_or(f64::NAN),
+            held_out: last["nats"].as_f64().unwrap_or(f64::NAN),
             first_loss: of_kind("step").next().and_then(|r| r["loss"].as_f64()).unwrap_or(f64::NAN),
             sparsity: layers.and_then(|record| record["sparsity"].as_f64()),
             flips: mean(&flips),
@@ -136,7 +136,7 @@ mod tests {
     const RUN: &str = r#"{"kind":"step","step":1,"loss":5.5,"flips":0.5,"tokens_per_second":100.0}
 {"kind":"step","step":2,"loss":5.0,"flips":0.25,"tokens_per_second":400.0}
 {"kind":"step","step":3,"loss":4.5,"flips":0.0,"tokens_per_second":200.0}
-{"kind":"evaluation","step":3,"nats_per_byte":4.25}
+{"kind":"evaluation","step":3,"nats":4.25}
 {"kind":"layers","step":3,"sparsity":0.5,"matrices":[{"name":"a","sparsity":0.2},{"name":"b","sparsity":0.99}]}
 "#;
 

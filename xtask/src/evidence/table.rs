@@ -141,7 +141,7 @@ mod tests {
         fs::create_dir(&path).unwrap();
         let flips = if of_ternary { r#""flips":0.01,"# } else { "" };
         let step = |step: u32| format!(r#"{{"kind":"step","step":{step},{flips}"loss":5.0}}"#);
-        let evaluation = format!(r#"{{"kind":"evaluation","step":2,"nats_per_byte":{last}}}"#);
+        let evaluation = format!(r#"{{"kind":"evaluation","step":2,"nats":{last}}}"#);
         let mut lines = vec![step(1), step(2), evaluation];
         if of_ternary {
             let matrices = r#"[{"name":"a","sparsity":0.25}]"#;

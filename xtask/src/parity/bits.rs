@@ -26,7 +26,7 @@ pub(super) fn run(filter: &str) -> Vec<Case> {
 }
 
 fn measurements(preset: Preset) -> Outcome<Vec<Measurement>> {
-    let model = trainer::run::build(&preset.configuration())?;
+    let model = trainer::run::build(&preset.configuration(), trainer::data::VOCABULARY)?;
     let directory = tempfile::tempdir()?;
     interop::save(&model, directory.path())?;
     let packed = interop::load(directory.path())?;

@@ -14,7 +14,7 @@ use memmap2::Mmap;
 /// error (`SIGBUS`), as the system does with every mapped file. Replacing it by renaming another one is
 /// harmless: the map keeps the file that it was made of.
 #[derive(Debug)]
-pub(crate) struct MappedFile {
+pub struct MappedFile {
     map: Mmap,
 }
 
@@ -23,7 +23,7 @@ impl MappedFile {
     ///
     /// # Errors
     /// Those of the system, and for what is no file with a length, as a pipe or a directory.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+    pub fn open(path: &Path) -> io::Result<Self> {
         // Asked before the opening, which waits for a writer where this is a pipe.
         if !std::fs::metadata(path)?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));

@@ -18,6 +18,6 @@ mod read;
 mod write;
 
 pub(crate) use header::{Dtype, METADATA};
-pub(crate) use mapped::MappedFile;
+pub use mapped::MappedFile;
 pub(crate) use read::{Array, Container};
 pub(crate) use write::{Part, write};

@@ -6,6 +6,7 @@
 //! | [`balance_loss`], [`z_loss`] | how uneven a router is, and how large its scores are | |
 //! | [`bias`] | y += b | b |
 //! | [`cross_entropy`] | mean of −ln softmax(x)ₜ | |
+//! | [`distillation`] | τ² · KL of a teacher's softmax from softmax(x / τ) | |
 //! | [`embedding`] | row `token` of a table | the table |
 //! | [`fake_quantize`] | int8 rows, as numbers | |
 //! | [`gated_attention`] | x · σ(gate) | |
@@ -35,6 +36,7 @@ mod blocks;
 #[cfg(test)]
 mod checks;
 mod cross_entropy;
+mod distillation;
 mod embedding;
 mod fake_quantize;
 mod gated_attention;
@@ -58,6 +60,7 @@ pub use bias::{bias, bias_backward};
 pub use cross_entropy::{
     IGNORED, Loss, count_targets, cross_entropy, cross_entropy_backward, cross_entropy_rows,
 };
+pub use distillation::{distillation, distillation_backward};
 pub use embedding::{embedding, embedding_backward};
 pub use fake_quantize::{fake_quantize, fake_quantize_backward};
 pub use gated_attention::{gated_attention, gated_attention_backward};

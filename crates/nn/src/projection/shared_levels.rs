@@ -206,6 +206,20 @@ impl<T: Compute> Module<T> for SharedLevels {
         }
     }
 
+    fn visit_levels(&self, visit: &mut dyn FnMut(&str, &[Levels])) {
+        visit(&self.name, &self.levels);
+    }
+
+    fn visit_levels_mut(&mut self, visit: &mut dyn FnMut(&str, &mut [Levels])) {
+        visit(&self.name, &mut self.levels);
+    }
+
+    /// The members have the levels of the group among theirs.
+    fn decide_again(&mut self, update: Update) -> Result<()> {
+        self.lambda = update.lambda;
+        Ok(())
+    }
+
     fn drop_latent(&mut self) {
         if let Some((_, learned)) = &mut self.learned {
             learned.clear();

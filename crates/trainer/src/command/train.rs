@@ -1,6 +1,7 @@
 //! `ternary train`.
 
 use std::fmt::Write as _;
+use std::io::{Write as _, stderr};
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -54,7 +55,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<()> {
     let configuration = configuration(matches)?;
     let is_json = matches.get_flag("json");
     if matches.get_flag("plan") {
-        let plan = plan(&configuration)?;
+        let plan = plan(&configuration, &mut |line| drop(writeln!(stderr(), "{line}")))?;
         if is_json {
             print_summary(&plan.to_json())?;
         } else {
@@ -76,13 +77,17 @@ fn flags() -> impl Iterator<Item = &'static Setting> {
 
 fn flag(setting: &'static Setting) -> Arg {
     let default = match setting.value(&Configuration::default()) {
-        Some(value) if !setting.is_switch() => format!(" [default: {}]", plain(&value)),
+        Some(value) if !setting.is_switch() && !setting.is_list() => {
+            format!(" [default: {}]", plain(&value))
+        }
         _ => String::new(),
     };
-    let flag = Arg::new(setting.name).long(setting.flag());
+    let flag = Arg::new(setting.flag()).long(setting.flag());
     let flag = flag.help(format!("{}{default}", setting.help()));
     if setting.is_switch() {
         flag.action(ArgAction::SetTrue)
+    } else if setting.is_list() {
+        flag.action(ArgAction::Append).value_name(setting.flag())
     } else {
         flag.value_name(setting.flag()).allow_negative_numbers(true)
     }
@@ -95,13 +100,14 @@ fn configuration(matches: &ArgMatches) -> Result<Configuration> {
     }
     layers
         .add_assignments(matches.get_many::<String>("set").into_iter().flatten().map(|s| &**s))?;
-    layers.add_flags(flags().filter_map(|setting| {
-        let value = if setting.is_switch() {
-            matches.get_flag(setting.name).then(|| "true".to_owned())?
+    layers.add_flags(flags().flat_map(|setting| {
+        let flag = setting.flag();
+        let values: Vec<String> = if setting.is_switch() {
+            matches.get_flag(&flag).then(|| "true".to_owned()).into_iter().collect()
         } else {
-            matches.get_one::<String>(setting.name)?.clone()
+            matches.get_many(&flag).into_iter().flatten().cloned().collect()
         };
-        Some((setting.key(), value))
+        values.into_iter().map(|value| (setting.key(), value))
     }))?;
     Ok(layers.resolve()?)
 }

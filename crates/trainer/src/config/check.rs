@@ -6,7 +6,7 @@ use ste::{Mode, Ramp};
 use ternary_core::{Granularity, Rule, Weights};
 
 use super::error::Error;
-use super::{Batch, Configuration, Delta, Mixture, Model, Ternary};
+use super::{Batch, Configuration, Delta, Mixture, Model, Schedule, Ternary};
 
 /// Bytes that one step may predict: beyond it, buffers would not fit any machine.
 const LARGEST_BATCH: usize = 1 << 24;
@@ -92,6 +92,7 @@ impl Configuration {
             found: rate.to_string(),
         })?;
         self.pull()?;
+        self.check_schedule()?;
         self.check_dqt()?;
         self.check_fogzo()?;
         let (rate, minimum) = (self.run.ohem, self.mining.minimum);
@@ -100,11 +101,52 @@ impl Configuration {
             expected: "a share to learn from of at least the minimum",
             found: format!("{rate}, and a minimum of {minimum}"),
         })?;
-        let Batch { windows, length } = self.batch;
+        for (other, keys) in
+            [(&self.run.valid, "valid, data"), (&self.run.tokenizer, "tokenizer, data")]
+        {
+            ensure(other.is_none() || self.run.data.is_some(), || Error::Contradiction {
+                keys,
+                expected: "a text to train on, with --data",
+                found: "stories, which are told in bytes and hold out some of their own".into(),
+            })?;
+        }
+        let Batch { windows, length, unit, accumulation, .. } = self.batch;
+        let units = windows.div_ceil(unit);
+        ensure(accumulation <= units, || Error::Contradiction {
+            keys: "batch.accumulation, batch.windows, batch.unit",
+            expected: "at most as many parts as a step has units",
+            found: format!("{accumulation} of {units}"),
+        })?;
+        let is_taught = self.run.teacher.is_some();
+        ensure(!is_taught || self.run.fogzo_from >= 1.0, || Error::Contradiction {
+            keys: "teacher, fogzo_from",
+            expected: "no FOGZO, which measures the loss on the text alone",
+            found: format!("FOGZO from {}", self.run.fogzo_from),
+        })?;
         ensure(windows.saturating_mul(length) <= LARGEST_BATCH, || Error::Contradiction {
             keys: "batch.windows, batch.length",
             expected: "at most 16777216 bytes in a step",
             found: format!("{windows} windows of {length}"),
+        })
+    }
+
+    /// Shares that may be absent are shares where they are given, and falls come one after the other.
+    fn check_schedule(&self) -> Result<(), Error> {
+        let Schedule { weight_decay_until, first_fall, second_fall, .. } = self.schedule;
+        for (keys, share) in [
+            ("optimiser.final_share", self.optimiser.final_share),
+            ("schedule.weight_decay_until", weight_decay_until),
+        ] {
+            ensure((0.0..=1.0).contains(&share.unwrap_or_default()), || Error::Contradiction {
+                keys,
+                expected: "a number from 0 to 1",
+                found: share.unwrap_or_default().to_string(),
+            })?;
+        }
+        ensure(first_fall <= second_fall, || Error::Contradiction {
+            keys: "schedule.first_fall, schedule.second_fall",
+            expected: "the first fall before the second",
+            found: format!("{first_fall} and {second_fall}"),
         })
     }
 

@@ -56,10 +56,11 @@ impl Layers {
         Ok(())
     }
 
-    /// Adds what `--set` was given, each `key=value`, on top.
+    /// Adds what `--set` was given, each `key=value`, on top. The elements of a list are divided by semicolons, or
+    /// given one after the other.
     ///
     /// # Errors
-    /// [`Error::Assignment`] without an equals sign, [`Error::Twice`] for a key given twice.
+    /// [`Error::Assignment`] without an equals sign, [`Error::Twice`] for a key given twice that is no list.
     pub fn add_assignments<'a>(
         &mut self,
         assignments: impl IntoIterator<Item = &'a str>,
@@ -74,10 +75,10 @@ impl Layers {
         self.add_words(Source::Set, pairs)
     }
 
-    /// Adds what flags were given, by the keys of their settings, on top.
+    /// Adds what flags were given, by the keys of their settings, on top, lists as for `--set`.
     ///
     /// # Errors
-    /// [`Error::Twice`] for a key given twice.
+    /// [`Error::Twice`] for a key given twice that is no list.
     pub fn add_flags(
         &mut self,
         flags: impl IntoIterator<Item = (String, String)>,
@@ -92,6 +93,11 @@ impl Layers {
     ) -> Result<(), Error> {
         let mut layer: BTreeMap<String, Given> = BTreeMap::new();
         for (key, word) in pairs {
+            if setting(&key).is_some_and(Setting::is_list) {
+                let given = Given { source: source.clone(), readings: vec![elements(&word)] };
+                layer.entry(key).and_modify(|list| list.append(&given)).or_insert(given);
+                continue;
+            }
             let given = Given { source: source.clone(), readings: readings(&word) };
             if let Some(first) = layer.get(&key) {
                 let (first, second) = (first.in_words(), given.in_words());
@@ -134,6 +140,15 @@ impl Layers {
 }
 
 impl Given {
+    /// Adds the elements of another list.
+    fn append(&mut self, more: &Self) {
+        for (list, more) in self.readings.iter_mut().zip(&more.readings) {
+            if let (Value::Array(list), Value::Array(more)) = (list, more) {
+                list.extend(more.iter().cloned());
+            }
+        }
+    }
+
     fn in_words(&self) -> String {
         self.readings[0].to_string()
     }
@@ -146,6 +161,12 @@ fn readings(word: &str) -> Vec<Value> {
         .ok()
         .filter(|value| matches!(value, Value::Integer(_) | Value::Float(_) | Value::Boolean(_)));
     spelt.into_iter().chain([Value::String(word.to_owned())]).collect()
+}
+
+/// The elements of a list on a command line, between semicolons.
+fn elements(word: &str) -> Value {
+    let parts = word.split(';').map(str::trim).filter(|part| !part.is_empty());
+    Value::Array(parts.map(|part| Value::String(part.to_owned())).collect())
 }
 
 fn setting(key: &str) -> Option<&'static Setting> {

@@ -33,8 +33,8 @@ pub use layers::Layers;
 pub use preset::Preset;
 pub use setting::Setting;
 pub use settings::{
-    Batch, Configuration, Delta, Evaluation, Fogzo, Log, Mining, Mixture, Model, Optimiser, Run,
-    SETTINGS, Ternary,
+    Batch, Configuration, Delta, Evaluation, Fogzo, Guard, Log, Mining, Mixture, Model, Optimiser,
+    Run, SETTINGS, Schedule, Teacher, Ternary,
 };
 
 impl Configuration {

@@ -71,7 +71,7 @@ impl Preset {
                     feed_forward: 768,
                     ..Model::default()
                 },
-                batch: Batch { windows: 16, length: 256 },
+                batch: Batch { windows: 16, ..Batch::default() },
                 optimiser: Optimiser { learning_rate: 3e-3, ..Optimiser::default() },
                 ..default
             },
@@ -84,7 +84,7 @@ impl Preset {
                     feed_forward: 1536,
                     ..Model::default()
                 },
-                batch: Batch { windows: 8, length: 512 },
+                batch: Batch { length: 512, ..Batch::default() },
                 optimiser: Optimiser { learning_rate: 1.5e-3, ..Optimiser::default() },
                 ..default
             },

@@ -7,11 +7,14 @@ use super::Configuration;
 /// A setting as command lines, files and help texts see it.
 #[derive(Debug)]
 pub struct Setting {
-    /// The table of the file it stands in; empty for the top, whose settings are flags as well.
+    /// The table of the file it stands in; empty for the top, whose settings are all flags as well.
     pub section: &'static str,
     /// Its name within the section.
     pub name: &'static str,
     pub(super) help: &'static str,
+    /// The flag of a setting that stands in a section; empty for none.
+    pub(super) own_flag: &'static str,
+    pub(super) is_list: bool,
     pub(super) expected: fn() -> String,
     pub(super) choices: fn() -> Option<String>,
     pub(super) read: fn(&Configuration) -> Option<Value>,
@@ -42,12 +45,18 @@ impl Setting {
 
     /// Whether it is also a flag of its own.
     pub fn is_flag(&self) -> bool {
-        self.section.is_empty()
+        self.section.is_empty() || !self.own_flag.is_empty()
     }
 
     /// The flag it would be, without the dashes: `fogzo-from`.
     pub fn flag(&self) -> String {
-        self.name.replace('_', "-")
+        let name = if self.own_flag.is_empty() { self.name } else { self.own_flag };
+        name.replace('_', "-")
+    }
+
+    /// Whether it holds several values: its flag may be repeated.
+    pub fn is_list(&self) -> bool {
+        self.is_list
     }
 
     /// Whether it is either on or off.
@@ -68,7 +77,8 @@ impl Setting {
 }
 
 /// Defines every setting once. A section is `field: Struct "table" { settings }`, a setting
-/// `name: type = default, in range;` with its help as the doc comment. From that come the structs of
+/// `name: type = default, in range, flag "name";` with its help as the doc comment; range and flag may be left out,
+/// and settings of the top are flags by their own names. From that come the structs of
 /// the sections with their defaults, [`Configuration`], and [`SETTINGS`](super::SETTINGS).
 macro_rules! settings {
     ($(
@@ -76,7 +86,7 @@ macro_rules! settings {
         $section:ident: $Section:ident $table:literal {
             $(
                 $(#[doc = $help:literal])+
-                $name:ident: $type:ty = $default:expr $(, in $range:expr)?;
+                $name:ident: $type:ty = $default:expr $(, in $range:expr)? $(, flag $flag:literal)?;
             )*
         }
     )*) => {
@@ -112,6 +122,8 @@ macro_rules! settings {
                 section: $table,
                 name: stringify!($name),
                 help: concat!($($help),+),
+                own_flag: concat!($($flag)?),
+                is_list: <$type as SettingValue>::IS_LIST,
                 expected: || {
                     let words = <$type as SettingValue>::expected();
                     $(let words = format!("{words} {}", bounds_in_words(&$range));)?

@@ -11,7 +11,10 @@ use ternary_core::{Granularity, Packing, Rule};
 use super::preset::Preset;
 use super::setting::{Setting, settings};
 use super::value::{SettingValue, bounds_in_words};
+use crate::guards::{Span, StopCondition};
 use crate::mining::Items;
+use crate::optimiser::{Group, Method};
+use crate::schedule::{Fall, Shape};
 
 /// Numbers above zero.
 const POSITIVE: (Bound<f64>, Bound<f64>) = (Bound::Excluded(0.0), Bound::Unbounded);
@@ -24,8 +27,13 @@ settings! {
     run: Run "" {
         /// Named settings to start from
         preset: Preset = Preset::Tiny;
-        /// The text to train on, a file of any bytes [default: stories from a generator]
+        /// The text to train on: a file of any bytes, all files below a folder, or a pattern such as 'texts/*.txt'
+        /// [default: stories from a generator]
         data: Option<PathBuf> = None;
+        /// Text that is held out, given as data is [default: the end of the text to train on]
+        valid: Option<PathBuf> = None;
+        /// The tokenizer.json that makes tokens of the text [default: a byte is a token]
+        tokenizer: Option<PathBuf> = None;
         /// Steps of the optimiser
         steps: u32 = 500, in 1..=1_000_000_000;
         /// Where all randomness comes from: the first weights and the order of the data
@@ -37,6 +45,8 @@ settings! {
         /// Start from the float weights of a saved model of the same shape (train --float leaves one; a ternary
         /// one is refused); experts start as copies of its feed-forward nets if it has no experts
         from: Option<PathBuf> = None;
+        /// Learn from the model of a finished run too, such as one with --float (distillation)
+        teacher: Option<PathBuf> = None;
         /// Train the same model with float weights instead of ternary ones, as --ste none
         float: bool = false;
         /// How weights become ternary and gradients pass
@@ -49,6 +59,11 @@ settings! {
         fogzo_from: f64 = 1.0, in 0.0..=1.0;
         /// The share of tokens (or windows), those of the highest loss, that a step learns from
         ohem: f64 = 1.0, in (Bound::Excluded(0.0), Bound::Included(1.0));
+        /// Stop when a number crosses a line, as ppl>400@2000 from step 2000 on; may be repeated. Of ppl, loss,
+        /// train-loss, norm, flips and sparsity
+        stop_if: Vec<StopCondition> = Vec::new();
+        /// Stop after so long, as 90s, 20m or 2h
+        time_budget: Option<Span> = None;
     }
     /// The shape of the decoder.
     model: Model "model" {
@@ -146,15 +161,28 @@ settings! {
         /// The share of the steps before the pull begins to rise
         pull_from: f64 = Pull::FROM, in 0.0..=1.0;
     }
+    /// How the text is kept.
+    data: Data "text" {
+        /// The folder for tokens that were made of a text [default: the user's cache folder, or the temporary one]
+        cache: Option<PathBuf> = None;
+    }
     /// What one step sees.
     batch: Batch "batch" {
         /// Windows of text in a step
         windows: usize = 8, in 1..=65_536;
-        /// Bytes that a window predicts
+        /// Tokens that a window predicts; a token is a byte unless there is a tokenizer
         length: usize = 256, in 2..=1_048_576;
+        /// Windows whose gradient is computed alone, before all are added in a fixed order
+        unit: usize = 4, in 1..=65_536;
+        /// Parts that a step runs in, one after the other: less memory, the same bits
+        accumulation: usize = 1, in 1..=65_536;
+        /// Whether blocks run again in the backward instead of keeping what it needs: less memory, the same bits
+        recompute: bool = false;
     }
-    /// AdamW, its schedule and its clip.
+    /// How gradients change weights.
     optimiser: Optimiser "optimiser" {
+        /// The optimiser
+        method: Method = Method::AdamW, flag "optimiser";
         /// The learning rate after the warm-up
         learning_rate: f64 = 6e-3, in POSITIVE;
         /// Learning rate of ternary weights without latent ones, in learning rates of the others
@@ -165,20 +193,62 @@ settings! {
         negative_scale_rate: Option<f64> = None;
         /// The learning rate of learned thresholds, as a multiple of the learning rate
         threshold_rate: f64 = 1.0, in 0.0..=1e6;
-        /// The share of the learning rate that the cosine ends at, at the last step
-        final_share: f64 = 0.05, in 0.0..=1.0;
+        /// The share of the learning rate that the last step has [default: by --schedule]
+        final_share: Option<f64> = None;
         /// The share of the steps over which the learning rate rises
         warm_up: f64 = 0.05, in 0.0..=1.0;
-        /// Decay of the running mean of gradients
+        /// Decay of the running mean of gradients, of adamw, lamb and muon
         beta1: f64 = 0.9, in 0.0..1.0;
         /// Decay of the running mean of squared gradients
         beta2: f64 = 0.95, in 0.0..1.0;
         /// What is added to the root of the mean square
         epsilon: f64 = 1e-8, in SMALLEST_EPSILON..=1.0;
+        /// What sgd keeps of its momentum from step to step; 0 for none
+        momentum: f64 = 0.9, in 0.0..1.0;
+        /// The same of muon
+        muon_momentum: f64 = 0.95, in 0.0..1.0;
+        /// Whether sgd and muon step by the momentum that the next step would have (Nesterov)
+        nesterov: bool = true;
         /// Decoupled weight decay; none for norms, scales, biases and embeddings
         weight_decay: f64 = 0.1, in 0.0..;
+        /// Multiples of learning rate and decay by tensor, the first that matches: "*.mlp.*: rate=0.5, decay=0"
+        groups: Vec<Group> = Vec::new();
         /// Largest norm of all gradients together; longer ones are shortened to it
         clip: f64 = 1.0, in POSITIVE;
+    }
+    /// The learning rate and the weight decay over the run.
+    schedule: Schedule "schedule" {
+        /// How the learning rate changes over the run
+        shape: Shape = Shape::Cosine, flag "schedule";
+        /// The share of the steps before weight decay ends [default: the break of two-stage, or all]
+        weight_decay_until: Option<f64> = None;
+        /// The share of the steps, at the end, over which wsd falls
+        decay: f64 = 0.2, in 0.0..=1.0;
+        /// How wsd falls: linear, or root, as 1 - sqrt
+        fall: Fall = Fall::Root;
+        /// How many times restarts falls
+        cycles: u32 = 3, in 1..=1000;
+        /// How much longer each cycle of restarts is than the one before
+        growth: f64 = 2.0, in 1.0..=10.0;
+        /// The share of the steps before the first fall of three-phase
+        first_fall: f64 = 0.8, in 0.0..=1.0;
+        /// The share of the steps before the second
+        second_fall: f64 = 0.9, in 0.0..=1.0;
+        /// The share of the learning rate between them
+        middle_share: f64 = 0.316, in 0.0..=1.0;
+        /// The share of the steps that are the first of two-stage
+        break_at: f64 = 0.5, in 0.0..=1.0;
+        /// The share of the learning rate that the first of two-stage arrives at
+        first_share: f64 = 0.533, in 0.0..=1.0;
+        /// The share of the learning rate that the second of two-stage begins with
+        second_share: f64 = 0.333, in 0.0..=1.0;
+    }
+    /// What watches over a run.
+    guard: Guard "guard" {
+        /// Steps in a row with a loss or gradient that is not finite before the run stops; each changes nothing
+        bad_steps: u32 = 10, in 1..=1_000_000_000;
+        /// Deviations above the usual loss that are told as a spike; 0 tells none
+        spike: f64 = 6.0, in 0.0..=1e6;
     }
     /// Hard examples: what a step learns from, beside `ohem`.
     mining: Mining "mining" {
@@ -196,6 +266,13 @@ settings! {
         /// Noise c of the directions: β falls from 1 to 1 − c/d for d latent weights
         noise: f64 = 1.0, in 0.0..=1e6;
     }
+    /// A finished run that this one learns from, beside the text.
+    teacher: Teacher "teacher" {
+        /// The share of what is minimised that is the divergence from the teacher
+        share: f64 = 0.5, in (Bound::Excluded(0.0), Bound::Included(1.0));
+        /// By which the scores of both models are divided
+        temperature: f64 = 2.0, in 0.01..=100.0;
+    }
     /// The loss on text that is never trained on.
     evaluation: Evaluation "evaluation" {
         /// Steps between two evaluations; there is always one at the end
@@ -204,6 +281,10 @@ settings! {
         held_out: f64 = 0.1, in (Bound::Excluded(0.0), Bound::Excluded(1.0));
         /// Windows evaluated at most, spread evenly over the held-out text
         windows: usize = 64, in 1..=1_048_576;
+        /// Stop after so many evaluations without an improvement; 0 for never
+        patience: u32 = 0, in 0..=1_000_000_000;
+        /// Nats that are an improvement
+        least_improvement: f64 = 0.0, in 0.0..=1e6;
     }
     /// What is told during the run.
     log: Log "log" {

@@ -8,6 +8,10 @@ use ternary_core::{Granularity, Rule};
 
 use super::Configuration;
 use super::error::Error;
+use crate::schedule::{
+    Constant, Cosine, Course, Curve, Linear, Restarts, Schedule, Shape, StableDecay, ThreePhase,
+    TwoStage,
+};
 
 impl Configuration {
     /// Whether the weights stay float for the whole run.
@@ -69,6 +73,42 @@ impl Configuration {
         Ok((strength > 0.0).then_some(pull))
     }
 
+    /// The learning rate and the weight decay of each step.
+    pub fn schedule(&self) -> Schedule {
+        let (settings, steps) = (&self.schedule, self.run.steps);
+        let peak = self.optimiser.learning_rate;
+        let warm_up = (self.optimiser.warm_up * f64::from(steps)).round() as u32;
+        let course = Course { peak, warm_up, steps };
+        let end = peak * self.optimiser.final_share.unwrap_or(settings.shape.final_share());
+        let curve: Box<dyn Curve> = match settings.shape {
+            Shape::Constant => Box::new(Constant { course }),
+            Shape::Cosine => Box::new(Cosine { course, end }),
+            Shape::DecayToZero => Box::new(Linear { course, end }),
+            Shape::StableDecay => {
+                let (decay, fall) = (settings.decay, settings.fall);
+                Box::new(StableDecay { course, end, decay, fall })
+            }
+            Shape::Restarts => {
+                let (cycles, growth) = (settings.cycles, settings.growth);
+                Box::new(Restarts { course, end, cycles, growth })
+            }
+            Shape::ThreePhase => {
+                let falls = [settings.first_fall, settings.second_fall];
+                Box::new(ThreePhase { course, falls, middle: peak * settings.middle_share, end })
+            }
+            Shape::TwoStage => Box::new(TwoStage {
+                course,
+                breaks: settings.break_at,
+                first_end: peak * settings.first_share,
+                second: peak * settings.second_share,
+                end,
+            }),
+        };
+        let default = if settings.shape == Shape::TwoStage { settings.break_at } else { 1.0 };
+        let decayed = settings.weight_decay_until.unwrap_or(default) * f64::from(steps);
+        Schedule::new(curve, decayed.round() as u32)
+    }
+
     /// Whether the quantiser is of the family that the mode is tied to; its number is free.
     ///
     /// # Errors
@@ -104,8 +144,6 @@ fn goes_with_learned(mode: Mode) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use ste::Shape;
-
     use super::*;
     use crate::config::Layers;
 
@@ -162,10 +200,47 @@ mod tests {
     #[test]
     fn what_is_given_overrides_the_ramp_of_the_mode() {
         let sets = ["ste=progressive", "steps=100", "float_steps=10", "ternary.ramp=0.5"];
-        let expected = Ramp::new(0.1, 0.5, Shape::Smooth).unwrap();
+        let expected = Ramp::new(0.1, 0.5, ste::Shape::Smooth).unwrap();
         assert_eq!(resolve(&sets).unwrap().ramp().unwrap(), expected);
-        let expected = Ramp::new(0.25, 0.0, Shape::Linear).unwrap();
+        let expected = Ramp::new(0.25, 0.0, ste::Shape::Linear).unwrap();
         assert_eq!(resolve(&["steps=40", "float_steps=10"]).unwrap().ramp().unwrap(), expected);
+    }
+
+    #[test]
+    fn every_schedule_begins_at_its_warm_up_and_ends_at_its_share() {
+        for shape in Shape::ALL {
+            let shape_set = format!("schedule.shape={shape}");
+            let sets =
+                [&shape_set, "steps=100", "optimiser.learning_rate=2", "optimiser.warm_up=0.1"];
+            let rates = |more: &[&str]| {
+                let schedule = resolve(&[&sets[..], more].concat()).unwrap().schedule();
+                [0, 9, 99].map(|step| schedule.at(step).learning_rate)
+            };
+            assert_eq!(rates(&[]), [0.2, 2.0, 2.0 * shape.final_share()], "{shape}");
+            let end = if shape == Shape::Constant { 2.0 } else { 0.5 };
+            assert_eq!(rates(&["optimiser.final_share=0.25"]), [0.2, 2.0, end], "{shape}");
+        }
+    }
+
+    #[test]
+    fn weight_decay_ends_with_the_first_of_two_stages_or_where_it_is_told_to() {
+        let last = |sets: &[&str]| {
+            let schedule = resolve(&[&["steps=100"], sets].concat()).unwrap().schedule();
+            (0..200).filter(|&step| schedule.at(step).weight_decay == 1.0).count()
+        };
+        assert_eq!(last(&[]), 100);
+        assert_eq!(last(&["schedule.shape=two-stage"]), 50);
+        assert_eq!(last(&["schedule.shape=two-stage", "schedule.break_at=0.3"]), 30);
+        let both = ["schedule.shape=two-stage", "schedule.weight_decay_until=0.667"];
+        assert_eq!(last(&both), 67);
+        for (sets, keys) in [
+            (&["optimiser.final_share=1.5"][..], "optimiser.final_share: "),
+            (&["schedule.weight_decay_until=-1"], "schedule.weight_decay_until: "),
+            (&["schedule.first_fall=0.95"], "schedule.first_fall, schedule.second_fall: "),
+        ] {
+            let error = resolve(sets).unwrap_err().to_string();
+            assert!(error.starts_with(keys), "{error}");
+        }
     }
 
     #[test]

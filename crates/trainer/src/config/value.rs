@@ -11,10 +11,17 @@ use ternary_core::{Granularity, Packing, Rule};
 use toml::Value;
 
 use super::preset::Preset;
+use crate::guards::{Span, StopCondition};
 use crate::mining::Items;
+use crate::optimiser::{Group, Method};
+use crate::schedule::{Fall, Shape};
 
 /// A type that a setting can have.
 pub(super) trait SettingValue: Sized {
+    /// Whether it is a list: words of a command line are then its elements, divided by semicolons, and a
+    /// setting that is given again is given more of them.
+    const IS_LIST: bool = false;
+
     /// What is expected, in words, as in `expected a whole number, found "abc"`.
     fn expected() -> String;
 
@@ -127,6 +134,48 @@ impl<T: SettingValue> SettingValue for Option<T> {
     }
 }
 
+/// In a file an array, on a command line its elements with semicolons between.
+impl<T: SettingValue> SettingValue for Vec<T> {
+    const IS_LIST: bool = true;
+
+    fn expected() -> String {
+        format!("a list, each {}", T::expected())
+    }
+
+    fn choices() -> Option<String> {
+        T::choices()
+    }
+
+    fn from_toml(value: &Value) -> Option<Self> {
+        value.as_array()?.iter().map(T::from_toml).collect()
+    }
+
+    fn to_toml(&self) -> Option<Value> {
+        self.iter().map(T::to_toml).collect::<Option<_>>().map(Value::Array)
+    }
+}
+
+/// Types that are read from a text and written as one.
+macro_rules! texts {
+    ($($kind:ty),*) => {$(
+        impl SettingValue for $kind {
+            fn expected() -> String {
+                <$kind>::EXPECTED.into()
+            }
+
+            fn from_toml(value: &Value) -> Option<Self> {
+                value.as_str()?.parse().ok()
+            }
+
+            fn to_toml(&self) -> Option<Value> {
+                Some(Value::String(self.to_string()))
+            }
+        }
+    )*};
+}
+
+texts!(Group, StopCondition, Span);
+
 fn rules() -> String {
     Rule::DEFAULTS.map(|rule| rule.to_string()).join(", ")
 }
@@ -238,6 +287,7 @@ named! {
     Packing, "a packing": "two-bit" => Packing::TwoBit, "five-trits" => Packing::FiveTrits;
     Activations, "a kind of activations": "int8" => Activations::Int8, "real" => Activations::Real;
     Items, "what is kept as a whole": "tokens" => Items::Tokens, "examples" => Items::Examples;
+    Fall, "a way to fall": "linear" => Fall::Linear, "root" => Fall::Root;
     Nonlinearity, "a function": "swiglu" => Nonlinearity::SwiGlu, "relu2" => Nonlinearity::ReluSquared,
         "gelu" => Nonlinearity::Gelu;
     Shadow, "a precision": "f32" => Shadow::F32, "bf16" => Shadow::Bf16, "none" => Shadow::None;
@@ -256,4 +306,33 @@ impl SettingValue for Preset {
     fn to_toml(&self) -> Option<Value> {
         Some(Value::String(self.name().into()))
     }
+}
+
+/// Types with a list of all values, each of which has a name, and a flag whose help lists them.
+macro_rules! listed {
+    ($($kind:ty, $what:literal;)*) => {$(
+        impl SettingValue for $kind {
+            fn expected() -> String {
+                format!("{}: {}", $what, Self::ALL.map(Self::name).join(", "))
+            }
+
+            fn choices() -> Option<String> {
+                Some(Self::ALL.map(Self::name).join(", "))
+            }
+
+            fn from_toml(value: &Value) -> Option<Self> {
+                let name = value.as_str()?;
+                Self::ALL.into_iter().find(|value| value.name() == name)
+            }
+
+            fn to_toml(&self) -> Option<Value> {
+                Some(Value::String(self.name().into()))
+            }
+        }
+    )*};
+}
+
+listed! {
+    Method, "an optimiser";
+    Shape, "a schedule";
 }

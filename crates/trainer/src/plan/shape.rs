@@ -3,7 +3,6 @@
 use nn::Nonlinearity;
 
 use crate::config::{Configuration, Delta, Model};
-use crate::data::VOCABULARY;
 
 /// How many numbers of each kind a model has, and what a forward leaves for the backward. Sums are in `u128`,
 /// which no configuration fills.
@@ -21,6 +20,10 @@ pub(super) struct Shape {
     pub(super) inputs: u128,
     /// Numbers of a row that are in work at once, beside those.
     pub(super) working: u128,
+    /// Blocks, of which one at a time leaves all that where they run again in the backward.
+    pub(super) layers: u128,
+    /// Numbers of a row between blocks.
+    pub(super) width: u128,
 }
 
 /// Sums of one net: its weights, its gains, and what it leaves for each of its rows.
@@ -37,11 +40,11 @@ const BLOCK: u128 = 64;
 
 impl Shape {
     /// Counts as `models` builds: the same tensors, whose sum a test compares.
-    pub(super) fn of(configuration: &Configuration) -> Self {
+    pub(super) fn of(configuration: &Configuration, vocabulary: usize) -> Self {
         let Model { width, layers, heads, feed_forward, .. } = configuration.model;
         let Model { nonlinearity, per_layer_embedding, tied_head, .. } = configuration.model;
         let [width, layers, inner] = [width, layers, feed_forward].map(|size| size as u128);
-        let vocabulary = VOCABULARY as u128;
+        let vocabulary = vocabulary as u128;
         let every = configuration.delta.attention_every as u128;
         // The last of each so many layers keeps its attention.
         let attentive = layers.checked_div(every).unwrap_or(layers);
@@ -54,7 +57,7 @@ impl Shape {
             inputs: width + inner,
         };
         let channels = experts(configuration, net, width);
-        let mut shape = Self { working: 4 * inner + 6 * width, ..Self::default() };
+        let mut shape = Self { working: 4 * inner + 6 * width, layers, width, ..Self::default() };
         let attention = attention(configuration, width);
         for (count, mixer) in
             [(attentive, attention), (layers - attentive, delta(&configuration.delta, width))]
@@ -157,6 +160,7 @@ fn experts(configuration: &Configuration, net: Net, width: u128) -> Net {
 mod tests {
     use super::*;
     use crate::config::Layers;
+    use crate::data::VOCABULARY;
     use crate::run::build;
 
     #[test]
@@ -174,8 +178,8 @@ mod tests {
             let mut layers = Layers::default();
             layers.add_assignments(sets.iter().copied()).unwrap();
             let configuration = layers.resolve().unwrap();
-            let model = build(&configuration).unwrap();
-            let found = Shape::of(&configuration).parameters();
+            let model = build(&configuration, VOCABULARY).unwrap();
+            let found = Shape::of(&configuration, VOCABULARY).parameters();
             assert_eq!(found, model.parameters().numbers() as u128, "{sets:?}");
         }
     }

@@ -1,7 +1,6 @@
 //! How well a model predicts a text.
 
 use std::fmt;
-use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -9,13 +8,13 @@ use interop::tokenizer::Tokenizer;
 use models::{Batch, Decoder};
 use nn::{Sequences, Tape};
 
-use super::loss::HeldOutLoss;
 use super::progress::Progress;
 use crate::data::{evaluation_windows, read};
 use crate::error::{Error, Result};
+use crate::measure::{HeldOutLoss, Measure, Unit};
 use crate::vocabulary::{check_ids, encode, read_ids};
 
-/// The loss over some windows of a text, whose tokens are bytes or numbers.
+/// The loss over some windows, each of tokens of which all but the first are predicted.
 ///
 /// Each window runs alone, so that the loss does not depend on how windows are grouped: the trainer and
 /// `ternary eval` report the same bits. A token counts once for each window that predicts it. `tell` hears of
@@ -23,23 +22,19 @@ use crate::vocabulary::{check_ids, encode, read_ids};
 ///
 /// # Errors
 /// Activations or a loss that are not finite, or a window longer than the model takes.
-pub(super) fn evaluate<U: Copy + Into<u32>>(
+pub(super) fn evaluate(
     model: &Decoder<f32>,
-    text: &[U],
-    windows: &[Range<usize>],
+    windows: impl IntoIterator<Item = impl AsRef<[u32]>>,
     tell: &mut dyn FnMut(usize),
 ) -> models::Result<HeldOutLoss> {
     let mut tape = Tape::inference();
     let (mut nats, mut predictions) = (0.0, 0);
-    let (mut tokens, mut targets) = (Vec::new(), Vec::new());
-    for (index, window) in windows.iter().enumerate() {
-        let (first, last) = (window.start, window.end - 1);
-        tokens.clear();
-        tokens.extend(text[first..last].iter().map(|&token| token.into()));
-        targets.clear();
-        targets.extend(text[first + 1..=last].iter().map(|&token| token.into()));
+    for (index, window) in windows.into_iter().enumerate() {
+        let window = window.as_ref();
+        let (tokens, targets) =
+            (&window[..window.len().saturating_sub(1)], &window[1.min(window.len())..]);
         let sequences = Sequences { count: 1, length: tokens.len() };
-        let batch = Batch { sequences, tokens: &tokens, targets: &targets };
+        let batch = Batch { sequences, tokens, targets };
         let loss = model.loss(batch, &mut tape)?;
         if !loss.mean.is_finite() {
             let (layer, value) = ("evaluation".into(), loss.mean);
@@ -49,7 +44,7 @@ pub(super) fn evaluate<U: Copy + Into<u32>>(
         predictions += loss.count as u64;
         tell(index + 1);
     }
-    Ok(HeldOutLoss { nats_per_byte: nats / predictions as f64, predictions })
+    Ok(HeldOutLoss { nats: nats / predictions as f64, predictions })
 }
 
 /// What `ternary eval` is asked.
@@ -75,10 +70,8 @@ const LENGTH: usize = 2048;
 pub struct Evaluation {
     /// The loss for each token.
     pub loss: HeldOutLoss,
-    /// Bytes of the file for each token, where tokens are not bytes but stand for some.
-    pub bytes_per_token: Option<f64>,
-    /// Whether tokens are bytes.
-    pub is_bytes: bool,
+    /// Whether tokens are bytes, and how many bytes of the file each stands for where they are not.
+    pub measure: Measure,
     /// Windows that were read.
     pub windows: usize,
     /// Tokens that a window predicts.
@@ -90,22 +83,12 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
-    /// The loss for each byte, where tokens stand for such.
-    fn per_byte(&self) -> Option<HeldOutLoss> {
-        let nats = self.loss.nats_per_byte;
-        match self.bytes_per_token {
-            Some(bytes) => Some(HeldOutLoss { nats_per_byte: nats / bytes, ..self.loss }),
-            None => self.is_bytes.then_some(self.loss),
-        }
-    }
-
     /// The same as a JSON object.
     pub fn to_json(&self) -> serde_json::Value {
-        let per_byte = self.per_byte();
         serde_json::json!({
-            "nats_per_byte": per_byte.map(|loss| loss.nats_per_byte),
-            "bits_per_byte": per_byte.map(HeldOutLoss::bits_per_byte),
-            "nats_per_token": self.loss.nats_per_byte,
+            "nats_per_byte": self.measure.nats_per_byte(self.loss.nats),
+            "bits_per_byte": self.measure.bits_per_byte(self.loss.nats),
+            "nats_per_token": self.loss.nats,
             "perplexity": self.loss.perplexity(),
             "predictions": self.loss.predictions,
             "windows": self.windows,
@@ -117,19 +100,15 @@ impl Evaluation {
 
 impl fmt::Display for Evaluation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { loss, length, seconds, data, .. } = self;
-        let HeldOutLoss { nats_per_byte: nats, predictions } = *loss;
-        let (unit, data) = (if self.is_bytes { "bytes" } else { "tokens" }, data.display());
-        if self.is_bytes {
-            write!(f, "loss {loss}")?;
-        } else {
-            write!(f, "loss {nats:.4} nats/token (perplexity {:.3}", loss.perplexity())?;
-            if let Some(loss) = self.per_byte() {
-                write!(f, ", {:.4} bits/byte", loss.bits_per_byte())?;
-            }
-            write!(f, ")")?;
-        }
-        write!(f, " over {predictions} {unit} of {data} in windows of {length}, {seconds:.1} s")
+        let Self { loss, measure, length, seconds, data, .. } = self;
+        let (predictions, unit) = (loss.predictions, measure.unit.name());
+        write!(
+            f,
+            "loss {} over {predictions} {unit}s of {}",
+            loss.measured(*measure),
+            data.display()
+        )?;
+        write!(f, " in windows of {length}, {seconds:.1} s")
     }
 }
 
@@ -164,13 +143,13 @@ pub fn evaluate_file(request: &EvaluationRequest) -> Result<Evaluation> {
     let count = u32::try_from(windows.len()).unwrap_or(u32::MAX);
     let progress = Progress::new(count, (count / 10).max(8));
     let tell = &mut |done: usize| progress.done("window", done as u32);
-    let loss = evaluate(&model, &tokens, &windows, tell);
+    let loss = evaluate(&model, windows.iter().map(|window| &tokens[window.clone()]), tell);
     progress.finish();
-    let is_text = !is_bytes && !request.is_ids;
+    let bytes_per_token = (!request.is_ids).then(|| text.len() as f64 / tokens.len() as f64);
+    let of_tokens = Measure { unit: Unit::Token, bytes_per_token };
     Ok(Evaluation {
         loss: loss?,
-        bytes_per_token: is_text.then(|| text.len() as f64 / tokens.len() as f64),
-        is_bytes,
+        measure: if is_bytes { Measure::BYTES } else { of_tokens },
         windows: windows.len(),
         length,
         seconds: start.elapsed().as_secs_f64(),
@@ -191,8 +170,8 @@ mod tests {
         let config = DecoderConfig { layers: 1, ..DecoderConfig::tiny() };
         let mut model =
             Decoder::build(config, &mut Initial { seed: 1, kind: WeightKind::Dense }).unwrap();
-        let windows = [0..3, 3..6];
-        assert!(evaluate(&model, b"abcdef", &windows, &mut |_| {}).is_ok());
+        let windows = [[97, 98, 99], [100, 101, 102]];
+        assert!(evaluate(&model, windows, &mut |_| {}).is_ok());
         let norm =
             model.parameters().ids().find(|&id| model.parameters().name(id) == "model.norm.weight");
         model.visit_mut(&mut |id, mut values| {
@@ -200,7 +179,7 @@ mod tests {
                 values.update(Rounding::Nearest, |_, gains| gains.fill(f32::MAX));
             }
         });
-        let error = evaluate(&model, b"abcdef", &windows, &mut |_| {}).unwrap_err().to_string();
+        let error = evaluate(&model, windows, &mut |_| {}).unwrap_err().to_string();
         assert!(error.contains("losses of the windows: expected finite numbers"), "{error}");
     }
 }

@@ -4,9 +4,9 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use half::bf16;
-use models::{Batch, Decoder};
-use nn::{Draw, Gradients, Module, Rounding, Tape, Update, Values, ValuesMut};
-use serde::Serialize;
+use models::Decoder;
+use nn::{Draw, Gradients, Module, Rounding, Update, Values, ValuesMut};
+use serde::{Deserialize, Serialize};
 use ste::{Fogzo, Progress, Slopes, Span};
 use ternary_core::noise::Noise;
 
@@ -22,11 +22,10 @@ pub(super) struct Probing {
     /// Updates of the phase.
     length: u32,
     seed: u64,
-    tape: Tape<f32>,
 }
 
 /// What the probes of a step found, and what they cost.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Probed {
     /// The slope that the estimator's gradient promised along the probed direction.
     pub promised_slope: f64,
@@ -52,12 +51,6 @@ impl Probing {
             first,
             length,
             seed: Purpose::Probes.seed(run.seed),
-            // Only a forward that records has the losses of routers.
-            tape: if configuration.mixture.experts > 0 {
-                Tape::recording()
-            } else {
-                Tape::inference()
-            },
         })
     }
 
@@ -66,7 +59,7 @@ impl Probing {
         updates >= self.first
     }
 
-    /// Replaces the gradients of latent weights by FOGZO's, from losses of the same `batch` under codes
+    /// Replaces the gradients of latent weights by FOGZO's, from the `objective` that they are of, under codes
     /// that are decided without noise. `update` is the last requantisation. Weights and codes are
     /// afterwards what they were, bit for bit.
     ///
@@ -76,10 +69,10 @@ impl Probing {
     /// # Errors
     /// An error of the model; weights and codes are restored then too.
     pub(super) fn refine(
-        &mut self,
+        &self,
         model: &mut Decoder<f32>,
         gradients: &mut Gradients<f32>,
-        batch: Batch<'_>,
+        objective: impl Fn(&Decoder<f32>) -> models::Result<f64>,
         update: Update,
     ) -> models::Result<Probed> {
         let start = Instant::now();
@@ -88,14 +81,12 @@ impl Probing {
         let progress = over / f64::from((self.length - 1).max(1));
         let beta = self.fogzo.beta(progress, Fogzo::weights(&spans));
         let latent = Latent::copy(model);
-        let Self { fogzo, seed, tape, .. } = self;
+        let Self { fogzo, seed, .. } = self;
         let noise = Noise::new(*seed, 0, update.step);
         let probe = |perturbation: &[f32]| -> models::Result<f64> {
             latent.perturb(model, perturbation, *seed, update.step);
             model.requantize(update.without_noise())?;
-            let loss = model.loss(batch, tape)?.mean;
-            // What the gradients are of: the losses of routers are part of it.
-            Ok(loss + tape.auxiliary_loss())
+            objective(model)
         };
         let slopes = fogzo.estimate(beta, &spans, noise, gradients.values_mut(), probe);
         latent.restore(model);

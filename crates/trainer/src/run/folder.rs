@@ -1,7 +1,7 @@
 //! The folder of a run.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::metrics::Metrics;
@@ -92,7 +92,7 @@ impl RunFolder {
 }
 
 /// Writes a file under another name and renames it, so that nobody ever sees half of it.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let unfinished = path.with_extension("unfinished");
     let write = || -> io::Result<()> {
         let mut file = File::create(&unfinished)?;
@@ -101,6 +101,23 @@ fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
         fs::rename(&unfinished, path)
     };
     write().map_err(Error::file("write", path))
+}
+
+/// Opens a file to go on after its first `length` bytes, and cuts off the rest.
+///
+/// # Errors
+/// [`Error::File`]; [`Error::RunFile`] for a file that is shorter.
+pub(crate) fn cut(path: &Path, length: u64) -> Result<File> {
+    let mut file =
+        File::options().read(true).write(true).open(path).map_err(Error::file("open", path))?;
+    let found = file.metadata().map_err(Error::file("read the length of", path))?.len();
+    if found < length {
+        let expected = format!("at least {length} bytes, as at the last checkpoint");
+        return Err(Error::RunFile { path: path.to_owned(), expected, found: found.to_string() });
+    }
+    let cut = |file: &mut File| file.set_len(length).and_then(|()| file.seek(SeekFrom::End(0)));
+    cut(&mut file).map_err(Error::file("cut", path))?;
+    Ok(file)
 }
 
 #[cfg(test)]

@@ -1,43 +1,28 @@
-//! The batch of a step, and what is left of it once the easy part is taken out.
+//! What is left of the examples of a step once the easy part is taken out.
 
 use std::time::Instant;
 
-use models::{Batch, Decoder};
+use models::Decoder;
+use nn::Tape;
 use nn::ops::IGNORED;
-use nn::{Sequences, Tape};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::examples::Examples;
 use crate::config::Configuration;
 use crate::mining::{Items, Selection};
-
-/// Tokens and targets that a step learns from. Before mining every target counts.
-#[derive(Debug, Clone)]
-pub(super) struct Examples {
-    pub(super) sequences: Sequences,
-    pub(super) tokens: Vec<u32>,
-    pub(super) targets: Vec<u32>,
-}
-
-impl Examples {
-    pub(super) fn none(sequences: Sequences) -> Self {
-        Self { sequences, tokens: Vec::new(), targets: Vec::new() }
-    }
-
-    pub(super) fn batch(&self) -> Batch<'_> {
-        Batch { sequences: self.sequences, tokens: &self.tokens, targets: &self.targets }
-    }
-}
 
 /// Mining of hard examples ([`crate::mining`]): a forward over the whole batch chooses what is learnt from.
 #[derive(Debug)]
 pub(super) struct Mining {
     selection: Selection,
     items: Items,
+    /// Windows that are run at a time.
+    windows: usize,
     tape: Tape<f32>,
 }
 
 /// What mining chose, and what it cost.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Mined {
     /// Tokens or windows that the step learns from.
     pub kept: usize,
@@ -54,8 +39,8 @@ impl Mining {
         let mining = &configuration.mining;
         let (threshold, minimum) = (mining.threshold, mining.minimum);
         let selection = Selection { rate: configuration.run.ohem, threshold, minimum };
-        let items = mining.by;
-        selection.is_on().then(|| Self { selection, items, tape: Tape::inference() })
+        let (items, windows) = (mining.by, configuration.batch.unit);
+        selection.is_on().then(|| Self { selection, items, windows, tape: Tape::inference() })
     }
 
     /// Leaves in `examples` what is to be learnt from. The choice is made over the whole batch, before any
@@ -69,7 +54,10 @@ impl Mining {
         examples: &mut Examples,
     ) -> models::Result<Mined> {
         let start = Instant::now();
-        let losses = model.losses(examples.batch(), &mut self.tape)?;
+        let mut losses = Vec::with_capacity(examples.targets.len());
+        for batch in examples.parts(self.windows) {
+            losses.extend(model.losses(batch, &mut self.tape)?);
+        }
         let kept = match self.items {
             Items::Tokens => keep_tokens(self.selection, &losses, examples)?,
             Items::Examples => keep_windows(self.selection, &losses, examples)?,

@@ -1,48 +1,51 @@
 //! `metrics.jsonl`: what happened, a JSON object a line.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use nn::Memory;
+use serde::{Deserialize, Serialize};
 
 use super::fogzo::Probed;
 use super::hard::Mined;
-use super::loss::HeldOutLoss;
 use super::vitals::Layers;
 use crate::error::{Error, Result};
+use crate::measure::{HeldOutLoss, Measure};
 
-/// A line of the metrics. Times are in `tokens_per_second` and in what ends in `seconds`; everything else is
-/// the same whenever the run is repeated.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+/// A line of the metrics. Times are in `tokens_per_second` and in what ends in `seconds`, and `peak_memory`
+/// is the machine's; everything else is the same whenever the run is repeated. Losses are in nats for each
+/// byte, or each token where the first line says so.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Record {
+    /// What the run is; the first line.
+    Start(Start),
     /// One step of the optimiser.
-    Step {
-        /// Updates so far, this one included.
+    Step(StepRecord),
+    /// A step that changed nothing, because of a number that is not finite.
+    Skipped {
+        /// The step, counted from 1.
         step: u32,
-        /// Mean loss of the batch before the update, in nats per byte.
-        loss: f64,
-        /// The learning rate of the update.
-        learning_rate: f64,
-        /// Norm of all gradients together, before they were clipped.
-        gradient_norm: f64,
-        /// What the routers of mixtures are trained for besides; not part of `loss`.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        router_loss: Option<f64>,
-        /// The share of all ternary codes that the update changed, where there are any.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        flips: Option<f64>,
-        /// Bytes predicted in a second of this step.
-        tokens_per_second: f64,
+        /// The first tensor with such a number; empty for the loss.
+        tensor: String,
+        /// What of it: `gradient` or `loss`.
+        what: String,
+        /// The number: `NaN`, `inf` or `-inf`, which JSON has no numbers for.
+        value: String,
         /// Seconds since the run began.
         seconds: f64,
-        /// What mining chose, where it is asked for; `loss` is that of the whole batch.
-        #[serde(flatten, skip_serializing_if = "Option::is_none")]
-        mined: Option<Mined>,
-        /// What FOGZO's probes found, in its phase.
-        #[serde(flatten, skip_serializing_if = "Option::is_none")]
-        probed: Option<Probed>,
+    },
+    /// A loss far above what was usual.
+    Spike {
+        /// The step, counted from 1.
+        step: u32,
+        /// Its loss.
+        loss: f64,
+        /// What was usual.
+        usual: f64,
+        /// Seconds since the run began.
+        seconds: f64,
     },
     /// The loss on the held-out text.
     Evaluation {
@@ -51,6 +54,9 @@ pub enum Record {
         /// The loss.
         #[serde(flatten)]
         loss: HeldOutLoss,
+        /// The same in bits for each byte, where that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        bits_per_byte: Option<f64>,
         /// Seconds since the run began.
         seconds: f64,
     },
@@ -64,6 +70,142 @@ pub enum Record {
         /// Seconds since the run began.
         seconds: f64,
     },
+    /// What the model writes.
+    Sample {
+        /// Updates so far.
+        step: u32,
+        /// What it goes on with.
+        prompt: String,
+        /// What it wrote.
+        text: String,
+        /// Seconds since the run began.
+        seconds: f64,
+    },
+}
+
+/// What a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Start {
+    /// Steps that it is to take.
+    pub steps: u32,
+    /// Numbers that it trains.
+    pub parameters: usize,
+    /// The unit of its losses.
+    #[serde(flatten)]
+    pub measure: Measure,
+    /// The least loss that any model can have on the held-out text, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub floor: Option<f64>,
+    /// The loss of a simple model of the same text, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub baseline: Option<f64>,
+    /// Bytes of packed weights.
+    pub packed: usize,
+    /// Bytes of latent weights.
+    pub latent: usize,
+    /// Bytes of all other weights.
+    pub other: usize,
+}
+
+/// One step of the optimiser.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct StepRecord {
+    /// Updates so far, this one included.
+    pub step: u32,
+    /// Mean loss of the batch before the update.
+    pub loss: f64,
+    /// The learning rate of the update.
+    pub learning_rate: f64,
+    /// The decay of the update.
+    #[serde(default)]
+    pub weight_decay: f64,
+    /// Norm of all gradients together, before they were clipped.
+    pub gradient_norm: f64,
+    /// What the routers of mixtures are trained for besides; not part of `loss`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub router_loss: Option<f64>,
+    /// The mean divergence from the teacher, where there is one; not part of `loss`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub divergence: Option<f64>,
+    /// The share of all ternary codes that the update changed, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flips: Option<f64>,
+    /// Bytes or tokens predicted in a second of this step.
+    pub tokens_per_second: f64,
+    /// Seconds since the run began.
+    pub seconds: f64,
+    /// What mining chose, where it is asked for; `loss` is that of the whole batch.
+    #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
+    pub mined: Option<Mined>,
+    /// What FOGZO's probes found, in its phase.
+    #[serde(flatten, default, skip_serializing_if = "Option::is_none")]
+    pub probed: Option<Probed>,
+    /// The most memory that the process has had so far, in bytes, where the system tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_memory: Option<u64>,
+}
+
+impl Start {
+    /// Bytes of all weights.
+    pub fn memory(&self) -> Memory {
+        Memory { packed: self.packed, latent: self.latent, other: self.other }
+    }
+}
+
+impl Record {
+    /// The name of the file in the folder of a run.
+    pub const FILE: &str = "metrics.jsonl";
+
+    /// The step it is about; none for the first line.
+    pub fn step(&self) -> Option<u32> {
+        match self {
+            Self::Start(_) => None,
+            Self::Step(record) => Some(record.step),
+            Self::Skipped { step, .. }
+            | Self::Spike { step, .. }
+            | Self::Evaluation { step, .. }
+            | Self::Layers { step, .. }
+            | Self::Sample { step, .. } => Some(*step),
+        }
+    }
+
+    /// The record of a line; none of a kind that another version wrote.
+    ///
+    /// # Errors
+    /// What is wrong with a line that is no record.
+    pub fn parse(line: &str) -> serde_json::Result<Option<Self>> {
+        #[derive(Deserialize)]
+        struct Kind<'a> {
+            #[serde(borrow)]
+            kind: std::borrow::Cow<'a, str>,
+        }
+        const KINDS: [&str; 7] =
+            ["start", "step", "skipped", "spike", "evaluation", "layers", "sample"];
+        let kind: Kind<'_> = serde_json::from_str(line)?;
+        let is_known = KINDS.contains(&&*kind.kind);
+        is_known.then(|| serde_json::from_str(line)).transpose()
+    }
+
+    /// Every record of a file. The last line of a run that was killed may be half a line, which is left out.
+    ///
+    /// # Errors
+    /// [`Error::File`]; [`Error::Metrics`] for a line that is no record.
+    pub fn read(path: &Path) -> Result<Vec<Self>> {
+        let bytes = fs::read(path).map_err(Error::file("read", path))?;
+        let text = String::from_utf8_lossy(&bytes);
+        let mut records = Vec::new();
+        for (index, line) in text.split_inclusive('\n').enumerate() {
+            match Self::parse(line) {
+                Ok(record) => records.extend(record),
+                Err(_) if !line.ends_with('\n') => {}
+                Err(problem) => {
+                    let (path, line) = (path.to_owned(), index + 1);
+                    return Err(Error::Metrics { path, line, problem: problem.to_string() });
+                }
+            }
+        }
+        Ok(records)
+    }
 }
 
 /// The metrics of a run. Each line is in the file as soon as it is written.
@@ -84,6 +226,33 @@ impl Metrics {
         Ok(Self { file, path, line: Vec::new() })
     }
 
+    /// A file that is there, cut to its first `length` bytes, to be gone on with.
+    ///
+    /// # Errors
+    /// [`Error::File`], also for a file that is shorter.
+    pub fn resume(path: PathBuf, length: u64) -> Result<Self> {
+        let file = super::folder::cut(&path, length)?;
+        Ok(Self { file, path, line: Vec::new() })
+    }
+
+    /// Bytes so far: what [`Metrics::resume`] cuts the file to.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn length(&self) -> Result<u64> {
+        let metadata =
+            self.file.metadata().map_err(Error::file("read the length of", &self.path))?;
+        Ok(metadata.len())
+    }
+
+    /// Has all lines so far survive a loss of power.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn sync(&self) -> Result<()> {
+        self.file.sync_all().map_err(Error::file("sync", &self.path))
+    }
+
     /// Adds a line.
     ///
     /// # Errors
@@ -100,44 +269,4 @@ impl Metrics {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::temporary::TemporaryFolder;
-
-    #[test]
-    fn every_line_is_an_object_and_is_there_at_once() {
-        let folder = TemporaryFolder::new();
-        let path = folder.path().join("metrics.jsonl");
-        let mut metrics = Metrics::create(path.clone()).unwrap();
-        let step = Record::Step {
-            step: 1,
-            loss: 2.5,
-            learning_rate: 0.5,
-            gradient_norm: 1.0,
-            router_loss: None,
-            flips: None,
-            tokens_per_second: 10.0,
-            seconds: 1.5,
-            mined: None,
-            probed: None,
-        };
-        let loss = HeldOutLoss { nats_per_byte: 1.0, predictions: 7 };
-        metrics.write(&step).unwrap();
-        metrics.write(&Record::Evaluation { step: 1, loss, seconds: 2.0 }).unwrap();
-        let text = std::fs::read_to_string(&path).unwrap();
-        let lines: Vec<serde_json::Value> =
-            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!(lines.len(), 2);
-        assert_eq!((&lines[0]["kind"], &lines[0]["loss"]), (&"step".into(), &2.5.into()));
-        for absent in ["fogzo_seconds", "router_loss", "flips"] {
-            assert!(lines[0].get(absent).is_none(), "{absent}");
-        }
-        let evaluation = &lines[1];
-        assert_eq!(evaluation["kind"], "evaluation");
-        assert_eq!(
-            (&evaluation["nats_per_byte"], &evaluation["predictions"]),
-            (&1.0.into(), &7.into())
-        );
-        assert!(Metrics::create(path).is_err());
-    }
-}
+mod tests;

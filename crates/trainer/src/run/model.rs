@@ -6,17 +6,18 @@ use models::{Decoder, DecoderConfig, DeltaNets, Initial, Mixture, Start, WeightK
 use nn::{BitLinearOptions, LearnedLevels, LearnedRule};
 use ternary_core::Rule;
 
+use super::replace::model_folder;
 use super::start::Saved;
 use crate::config::{self, Configuration, Model, Ternary};
-use crate::data::VOCABULARY;
 use crate::error::Result;
 use crate::randomness::Purpose;
 
-/// The decoder with the weights it starts from.
+/// The decoder with the weights it starts from, for so many tokens ([`VOCABULARY`](crate::data::VOCABULARY) where they
+/// are bytes).
 ///
 /// # Errors
 /// A shape that no model can have, a quantiser that does not fit it, or a model to start from that does not.
-pub fn build(configuration: &Configuration) -> Result<Decoder<f32>> {
+pub fn build(configuration: &Configuration, vocabulary: usize) -> Result<Decoder<f32>> {
     let kind = if configuration.is_float() {
         WeightKind::Dense
     } else {
@@ -47,12 +48,12 @@ pub fn build(configuration: &Configuration) -> Result<Decoder<f32>> {
         }
     };
     let seed = Purpose::Weights.seed(configuration.run.seed);
-    let (shape, mut initial) = (shape(configuration), Initial { seed, kind });
+    let (shape, mut initial) = (shape(configuration, vocabulary), Initial { seed, kind });
     let Some(path) = &configuration.run.from else {
         return Ok(Decoder::build(shape, &mut initial)?);
     };
     let copies = Purpose::Copies.seed(configuration.run.seed);
-    let mut saved = Saved::read(path, &shape, configuration.mixture.noise, copies)?;
+    let mut saved = Saved::read(&model_folder(path)?, &shape, configuration.mixture.noise, copies)?;
     let values = &mut |name: &str, _: &[usize]| saved.values(name);
     let model = Decoder::build(shape, &mut Start { initial, values })?;
     saved.finish()?;
@@ -73,7 +74,7 @@ fn learned(configuration: &Configuration) -> Option<LearnedLevels> {
     Some(LearnedLevels { rule, granularity: configuration.granularity() })
 }
 
-fn shape(configuration: &Configuration) -> DecoderConfig {
+fn shape(configuration: &Configuration, vocabulary: usize) -> DecoderConfig {
     let Model {
         width,
         layers,
@@ -90,7 +91,7 @@ fn shape(configuration: &Configuration) -> DecoderConfig {
         per_layer_embedding,
     } = configuration.model;
     DecoderConfig {
-        vocabulary: VOCABULARY,
+        vocabulary,
         width,
         layers,
         heads,
@@ -137,6 +138,7 @@ fn mixture(settings: &config::Mixture, width: usize) -> Option<Mixture> {
 mod tests {
     use super::*;
     use crate::config::Preset;
+    use crate::data::VOCABULARY;
 
     #[test]
     fn presets_have_the_shapes_of_their_names() {
@@ -144,7 +146,10 @@ mod tests {
             [(Preset::Tiny, DecoderConfig::tiny()), (Preset::Hybrid, DecoderConfig::hybrid())]
         {
             let positions = preset.configuration().batch.length;
-            assert_eq!(shape(&preset.configuration()), DecoderConfig { positions, ..expected });
+            assert_eq!(
+                shape(&preset.configuration(), VOCABULARY),
+                DecoderConfig { positions, ..expected }
+            );
         }
     }
 }

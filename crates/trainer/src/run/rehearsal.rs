@@ -4,9 +4,9 @@ use std::time::Instant;
 
 use super::model::build;
 use super::step::Training;
-use super::train::text;
+use super::teacher::Teaching;
 use crate::config::Configuration;
-use crate::data::TrainingWindows;
+use crate::data::Corpus;
 use crate::error::{Error, Result};
 
 /// How long parts of a run take.
@@ -31,13 +31,13 @@ const LARGEST_WINDOW: u128 = 8;
 ///
 /// # Errors
 /// As [`train`](super::train) before its first step, and that of a step.
-pub(crate) fn rehearse(configuration: &Configuration) -> Result<Option<Rehearsal>> {
-    let text = text(configuration)?;
+pub(crate) fn rehearse(
+    configuration: &Configuration,
+    corpus: &Corpus,
+) -> Result<Option<Rehearsal>> {
     let length = configuration.batch.length;
-    let training = text.training();
-    let windows = TrainingWindows::new(configuration.run.seed, training.len(), length)
-        .ok_or(Error::TextTooShort { expected: length + 1, found: training.len(), length })?;
-    let model = build(configuration)?;
+    let model = build(configuration, corpus.vocabulary())?;
+    let teaching = Teaching::open(configuration, corpus.vocabulary())?;
     // Each number is multiplied once in the forward, and twice in the backward.
     let window = 3 * model.parameters().numbers() as u128 * length as u128;
     if window > LARGEST_WINDOW * LARGEST {
@@ -47,7 +47,8 @@ pub(crate) fn rehearse(configuration: &Configuration) -> Result<Option<Rehearsal
     let most = usize::try_from(LARGEST / window.max(1)).unwrap_or(usize::MAX).max(1);
     let wanted = configuration.batch.windows;
     shorter.batch.windows = wanted.min(most);
-    let mut training = Training::new(&shorter, model, training, windows)?;
+    let read_example = Box::new(|index, window: &mut Vec<u32>| corpus.example(index, window));
+    let mut training = Training::new(&shorter, model, read_example, teaching)?;
     let start = Instant::now();
     let mut fastest = f64::INFINITY;
     for step in 0..STEPS.min(configuration.run.steps) {
@@ -60,7 +61,7 @@ pub(crate) fn rehearse(configuration: &Configuration) -> Result<Option<Rehearsal
     }
     let window_seconds = fastest / shorter.batch.windows as f64;
     // A forward is a third of a step.
-    let evaluated = configuration.evaluation.windows.min(text.held_out().len().div_ceil(length));
+    let evaluated = corpus.held_out_windows();
     Ok(Some(Rehearsal {
         step_seconds: window_seconds * wanted as f64,
         evaluation_seconds: window_seconds / 3.0 * evaluated as f64,

@@ -3,41 +3,36 @@
 use std::time::{Duration, Instant};
 
 use models::Decoder;
-use nn::{Draw, Gradients, Module, Rounding, Sequences, Tape, Update, ValuesMut};
-use ste::{Progress, Pull, Ramp};
+use nn::{Gradients, Module, Sequences, Update};
+use ste::{Progress, Ramp};
 
+use super::examples::Examples;
 use super::fogzo::{Probed, Probing};
-use super::hard::{Examples, Mined, Mining};
-use super::pull::Targets;
+use super::hard::{Mined, Mining};
+use super::teacher::Teaching;
+use super::units::{Sums, Units};
+use super::update::{Applied, Updating};
 use super::vitals::{Layers, Vitals, Watch};
 use crate::config::{self, Configuration};
-use crate::data::TrainingWindows;
-use crate::optimiser::{AdamW, AdamWOptions, LevelRates, clip_factor};
 use crate::randomness::Purpose;
-use crate::schedule::Cosine;
+
+/// Puts the tokens of an example, by its number in the run, in the place of what a window held.
+pub(super) type ReadExample<'a> = Box<dyn Fn(u64, &mut Vec<u32>) + Send + Sync + 'a>;
 
 /// A model while it trains: its optimiser, its place in the data, and the buffers of a step.
-#[derive(Debug)]
 pub(super) struct Training<'a> {
     model: Decoder<f32>,
-    text: &'a [u8],
-    windows: TrainingWindows,
+    read_example: ReadExample<'a>,
     sequences: Sequences,
-    optimiser: AdamW,
-    /// The learning rate of each tensor, as a multiple of the schedule's.
-    rates: Vec<f64>,
-    /// The same for ternary weights without latent ones.
-    dqt_rate: f64,
-    schedule: Cosine,
-    clip: f64,
+    updating: Updating,
+    /// Steps of the run.
+    steps: u32,
     seed: u64,
     /// How latent weights become ternary over the run.
     ramp: Ramp,
-    /// What draws latent weights to the grid, where it is asked for.
-    pull: Option<Pull>,
-    rounds_at_random: bool,
+    units: Units,
+    /// Those of the last step.
     gradients: Gradients<f32>,
-    tape: Tape<f32>,
     /// What the step learns from.
     examples: Examples,
     mining: Option<Mining>,
@@ -46,16 +41,29 @@ pub(super) struct Training<'a> {
 }
 
 /// How a step went.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Step {
+    /// It changed the weights.
+    Taken(Taken),
+    /// It met a number that is not finite, and changed neither weights nor the state of the optimiser.
+    Skipped(Skipped),
+}
+
+/// What a step told that was taken.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Step {
-    /// Mean loss of the batch before the update, in nats per byte.
+pub(super) struct Taken {
+    /// Mean loss of the batch before the update, in nats per token.
     pub(super) loss: f64,
     /// The learning rate of the update.
     pub(super) learning_rate: f64,
+    /// The decay of the update.
+    pub(super) weight_decay: f64,
     /// Norm of all gradients, before the clip.
     pub(super) gradient_norm: f64,
     /// The losses of the routers, where there are any.
     pub(super) router_loss: Option<f64>,
+    /// The mean divergence from a teacher, where there is one.
+    pub(super) divergence: Option<f64>,
     /// The share of all ternary codes that the update changed, where there are any.
     pub(super) flips: Option<f64>,
     /// How long it took.
@@ -66,59 +74,52 @@ pub(super) struct Step {
     pub(super) probed: Option<Probed>,
 }
 
+/// The first number that was not finite.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Skipped {
+    /// Whose it is: the name of a tensor or a layer; empty for the loss.
+    pub(super) tensor: String,
+    /// What of it.
+    pub(super) what: &'static str,
+    /// The number.
+    pub(super) value: f64,
+}
+
+/// What a step learnt, before the weights change.
+struct Lesson {
+    sums: Sums,
+    mined: Option<Mined>,
+    probed: Option<Probed>,
+}
+
 impl<'a> Training<'a> {
-    /// Before the first step. `windows` are those of `text`.
+    /// Before the first step.
     ///
     /// # Errors
-    /// A ramp or a pull that does not fit the run.
+    /// A ramp or a pull that does not fit the run, and a group that no tensor belongs to.
     pub(super) fn new(
         configuration: &Configuration,
         model: Decoder<f32>,
-        text: &'a [u8],
-        windows: TrainingWindows,
+        read_example: ReadExample<'a>,
+        teaching: Option<Teaching>,
     ) -> Result<Self, config::Error> {
-        let settings = &configuration.optimiser;
-        let options = AdamWOptions {
-            beta1: settings.beta1,
-            beta2: settings.beta2,
-            epsilon: settings.epsilon,
-            weight_decay: settings.weight_decay,
-        };
         let parameters = model.parameters();
-        let tensors = parameters.ids().map(|id| (parameters.name(id), parameters.range(id).len()));
-        let rates = LevelRates {
-            scale: settings.scale_rate,
-            negative_scale: settings.negative_scale_rate.unwrap_or(settings.scale_rate),
-            threshold: settings.threshold_rate,
-        };
-        let steps = configuration.run.steps;
         let sequences =
             Sequences { count: configuration.batch.windows, length: configuration.batch.length };
         Ok(Self {
-            rates: parameters.ids().map(|id| rates.of(parameters.name(id))).collect(),
-            dqt_rate: settings.dqt_rate,
-            optimiser: AdamW::new(options, tensors),
+            updating: Updating::new(configuration, parameters)?,
             gradients: Gradients::zeros(parameters),
-            schedule: Cosine {
-                peak: settings.learning_rate,
-                end: settings.learning_rate * settings.final_share,
-                warm_up: (settings.warm_up * f64::from(steps)).round() as u32,
-                steps,
-            },
-            clip: settings.clip,
+            steps: configuration.run.steps,
             seed: Purpose::Weights.seed(configuration.run.seed),
             ramp: configuration.ramp()?,
-            pull: configuration.pull()?,
-            rounds_at_random: configuration.ternary.stochastic_rounding,
             sequences,
-            tape: Tape::recording(),
+            units: Units::new(&configuration.batch, teaching),
             examples: Examples::none(sequences),
             mining: Mining::new(configuration),
             probing: Probing::new(configuration),
             watch: Watch::default(),
             model,
-            text,
-            windows,
+            read_example,
         })
     }
 
@@ -142,57 +143,75 @@ impl<'a> Training<'a> {
         self.sequences.rows()
     }
 
-    /// Step `step`, counted from 0: forward, backward, clip, update, and new codes.
+    /// Step `step`, counted from 0: forward, backward, clip, update, and new codes. A step that meets a number that
+    /// is not finite before the update is skipped: codes go on with their schedule, and nothing else changes.
     ///
     /// # Errors
-    /// Activations or gradients that are not finite; then no weight was changed. Latent weights that
-    /// the update made infinite.
+    /// An error of the model; latent weights that the update made infinite.
     pub(super) fn step(&mut self, step: u32) -> models::Result<Step> {
         let start = Instant::now();
         if step == 0 {
             self.requantize(0)?;
             self.watch.begin(&self.model);
         }
-        self.read_batch(step);
-        self.gradients.clear();
-        let Self { mining, model, examples, .. } = self;
-        let mined = mining.as_mut().map(|mining| mining.narrow(model, examples)).transpose()?;
-        let batch = self.examples.batch();
-        let loss = self.model.loss_and_gradients(batch, &mut self.tape, &mut self.gradients)?;
-        let has_router = self.model.config().mixture.is_some();
-        let router_loss = has_router.then(|| self.tape.auxiliary_loss());
-        self.model.finish_gradients(&mut self.gradients)?;
-        let probed = self.probe(step)?;
-        let (learning_rate, gradient_norm) = self.apply(step)?;
-        let flips = self.watch.flips(&self.model);
-        let time = start.elapsed();
-        let loss = mined.map_or(loss.mean, |mined| mined.whole_loss);
-        Ok(Step { loss, learning_rate, gradient_norm, router_loss, flips, time, mined, probed })
+        let taken = self.learn(step).and_then(|lesson| {
+            let applied = self.updating.apply(&mut self.model, &self.gradients, step)?;
+            Ok((lesson, applied))
+        });
+        let (lesson, applied) = match taken {
+            Err(models::Error::Layer(nn::Error::NonFinite { layer, what, value, .. })) => {
+                self.requantize(step + 1)?;
+                return Ok(Step::Skipped(Skipped { tensor: layer, what, value }));
+            }
+            taken => taken?,
+        };
+        self.requantize(step + 1)?;
+        let Applied { learning_rate, weight_decay, gradient_norm } = applied;
+        let Lesson { sums, mined, probed } = lesson;
+        Ok(Step::Taken(Taken {
+            loss: mined.map_or(sums.mean(), |mined| mined.whole_loss),
+            learning_rate,
+            weight_decay,
+            gradient_norm,
+            router_loss: self.model.config().mixture.is_some().then_some(sums.router),
+            divergence: self.units.has_teacher().then(|| sums.mean_divergence()),
+            flips: self.watch.flips(&self.model),
+            time: start.elapsed(),
+            mined,
+            probed,
+        }))
     }
 
-    /// In the phase of FOGZO, measures the gradients. Those that are not finite are left for
-    /// [`Training::apply`] to name.
+    /// Turns the examples of a step into gradients.
+    ///
+    /// # Errors
+    /// An error of the model, and numbers that are not finite.
+    fn learn(&mut self, step: u32) -> models::Result<Lesson> {
+        self.read_batch(step);
+        let Self { mining, model, examples, units, .. } = self;
+        let mined = mining.as_mut().map(|mining| mining.narrow(model, examples)).transpose()?;
+        let (gradients, sums) = units.learn(model, examples)?;
+        units.give(std::mem::replace(&mut self.gradients, gradients));
+        let value = sums.mean() + sums.router + sums.divergence;
+        if !value.is_finite() {
+            let (layer, what) = (String::new(), "loss");
+            Err(nn::Error::NonFinite { layer, what, index: 0, value })?;
+        }
+        self.model.finish_gradients(&mut self.gradients)?;
+        self.gradients.check_finite(self.model.parameters())?;
+        let probed = self.probe(step)?;
+        Ok(Lesson { sums, mined, probed })
+    }
+
+    /// In the phase of FOGZO, measures the gradients.
     fn probe(&mut self, step: u32) -> models::Result<Option<Probed>> {
         let update = self.moment(step);
-        let Self { probing, model, gradients, examples, .. } = self;
-        let probing = probing.as_mut().filter(|probing| probing.is_on(step));
-        let Some(probing) = probing.filter(|_| gradients.norm().is_finite()) else {
+        let Self { probing, model, gradients, examples, units, .. } = self;
+        let Some(probing) = probing.as_ref().filter(|probing| probing.is_on(step)) else {
             return Ok(None);
         };
-        probing.refine(model, gradients, examples.batch(), update).map(Some)
-    }
-
-    /// Turns the gradients of step `step` into new weights and new codes; returns the learning rate and
-    /// the norm before the clip.
-    fn apply(&mut self, step: u32) -> models::Result<(f64, f64)> {
-        let norm = self.gradients.norm();
-        if !norm.is_finite() {
-            self.gradients.check_finite(self.model.parameters())?;
-        }
-        let learning_rate = self.schedule.learning_rate(step);
-        self.update(step + 1, learning_rate, clip_factor(norm, self.clip));
-        self.requantize(step + 1)?;
-        Ok((learning_rate, norm))
+        let objective = |model: &Decoder<f32>| units.objective(model, examples);
+        probing.refine(model, gradients, objective, update).map(Some)
     }
 
     /// Decides the codes after `updates` of them. The last codes, which are saved, are decided without
@@ -204,7 +223,7 @@ impl<'a> Training<'a> {
 
     /// The requantisation after `updates` of them.
     fn moment(&self, updates: u32) -> Update {
-        let (step, total) = (updates, self.schedule.steps);
+        let (step, total) = (updates, self.steps);
         let lambda = self.ramp.lambda(Progress { step, total });
         Update { seed: self.seed, step, total, lambda, is_noisy: step < total, levels: None }
     }
@@ -214,36 +233,15 @@ impl<'a> Training<'a> {
         *sequences = self.sequences;
         tokens.clear();
         targets.clear();
+        let mut window = Vec::new();
         for example in 0..self.sequences.count as u64 {
-            let bytes = &self.text[self.windows.window(step, example)];
-            tokens.extend(bytes[..bytes.len() - 1].iter().map(|&byte| u32::from(byte)));
-            targets.extend(bytes[1..].iter().map(|&byte| u32::from(byte)));
+            (self.read_example)(
+                u64::from(step) * self.sequences.count as u64 + example,
+                &mut window,
+            );
+            tokens.extend_from_slice(&window[..window.len() - 1]);
+            targets.extend_from_slice(&window[1..]);
         }
-    }
-
-    fn update(&mut self, updates: u32, learning_rate: f64, gradient_factor: f64) {
-        let progress = Progress { step: updates, total: self.schedule.steps };
-        let targets = Targets::new(self.pull, &self.model, progress);
-        let Self { model, optimiser, rates, dqt_rate, gradients, seed, rounds_at_random, .. } =
-            self;
-        model.visit_mut(&mut |id, mut values| {
-            // An expert without rows stays as it is, in its decay and moments too.
-            if !gradients.is_touched(id) {
-                return;
-            }
-            let gradient = gradients.get(id);
-            let own =
-                if matches!(values, ValuesMut::Ternary(_)) { *dqt_rate } else { rates[id.index()] };
-            let learning_rate = learning_rate * own;
-            let mut tensor = optimiser.begin(id.index(), learning_rate, gradient_factor);
-            let noise = Draw::Rounding.noise(*seed, id, updates);
-            let rounding =
-                if *rounds_at_random { Rounding::Stochastic(&noise) } else { Rounding::Nearest };
-            values.update(rounding, |start, weights| {
-                targets.pull(id, learning_rate, start, weights);
-                tensor.apply(start, weights, &gradient[start..start + weights.len()]);
-            });
-        });
     }
 }
 

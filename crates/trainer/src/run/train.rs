@@ -1,95 +1,110 @@
 //! From a configuration to a trained model.
 
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nn::{Memory, Module};
 
 use super::evaluation::evaluate;
 use super::folder::RunFolder;
-use super::loss::HeldOutLoss;
-use super::metrics::{Metrics, Record};
+use super::memory::peak_memory;
+use super::metrics::{Metrics, Record, Start, StepRecord};
 use super::model::build;
 use super::progress::{Progress, StepNews};
-use super::step::{Step, Training};
-use super::summary::Summary;
+use super::sample::Sample;
+use super::step::{Skipped, Step, Taken, Training};
+use super::summary::{Best, Summary};
+use super::teacher::Teaching;
+use super::totals::Totals;
 use crate::config::Configuration;
-use crate::data::{Text, TrainingWindows, evaluation_windows, read, stories};
+use crate::data::{Corpus, CorpusRequest};
 use crate::error::{Error, Result};
+use crate::measure::HeldOutLoss;
 use crate::plan::check_memory;
-
-/// Bytes of stories that are made when there is no text: more than the default run reads.
-pub(crate) const STORIES: usize = 2 << 20;
-
-/// The seed of the stories. It is not that of the run, so that runs which differ in their seed are
-/// measured on the same text.
-const STORIES_SEED: u64 = 0;
 
 /// Trains a model and leaves it in the folder of the run.
 ///
 /// Nothing is written before the configuration, the text and the model have proved sound.
 ///
 /// # Errors
-/// More memory than there is, a text that is missing or too short, a folder that is not empty, numbers that are no longer finite,
+/// A text that is missing or too short, more memory than there is, a folder that is not empty, numbers that are no longer finite,
 /// and files that cannot be written.
 pub fn train(configuration: &Configuration, progress: &Progress) -> Result<Summary> {
-    let start = Instant::now();
-    check_memory(configuration)?;
-    let text = text(configuration)?;
-    let length = configuration.batch.length;
-    let training = text.training();
-    let windows = TrainingWindows::new(configuration.run.seed, training.len(), length)
-        .ok_or(Error::TextTooShort { expected: length + 1, found: training.len(), length })?;
-    let model = build(configuration)?;
+    let clock = Instant::now();
+    let corpus = Corpus::open(&CorpusRequest::of(configuration), &mut |line| progress.line(line))?;
+    check_memory(configuration, corpus.vocabulary())?;
+    let model = build(configuration, corpus.vocabulary())?;
+    let teaching = Teaching::open(configuration, corpus.vocabulary())?;
     let written = for_another_folder(configuration)?.to_toml();
     let folder = RunFolder::choose(&configuration.run)?;
-    let metrics = folder.begin(&written)?;
-    progress.line(format_args!(
-        "{} parameters, {} bytes to train on and {} held out; the run is in {}",
-        model.parameters().numbers(),
-        training.len(),
-        text.held_out().len(),
-        folder.path().display(),
-    ));
+    let mut metrics = folder.begin(&written)?;
     let Memory { packed, latent, other } = model.memory();
-    progress.line(format_args!(
-        "the weights take {} bytes: {packed} packed, {latent} latent, {other} other",
-        packed + latent + other,
-    ));
+    let start = Start {
+        steps: configuration.run.steps,
+        parameters: model.parameters().numbers(),
+        measure: corpus.measure(),
+        floor: corpus.floor(),
+        baseline: corpus.baseline(),
+        packed,
+        latent,
+        other,
+    };
+    introduce(&start, &corpus, &folder, progress);
+    metrics.write(&Record::Start(start))?;
+    let read_example = Box::new(|index, window: &mut Vec<u32>| corpus.example(index, window));
     let mut run = Running {
         configuration,
         progress,
+        clock,
+        training: Training::new(configuration, model, read_example, teaching)?,
+        corpus: &corpus,
         start,
-        training: Training::new(configuration, model, training, windows)?,
-        held_out: text.held_out(),
         metrics,
-        time: Duration::ZERO,
-        mining_seconds: None,
-        fogzo_seconds: None,
+        totals: Totals::default(),
     };
     let held_out = run.all_steps()?;
     let model = folder.model();
     interop::save(run.training.model(), &model)?;
-    Ok(Summary {
-        held_out,
-        steps: configuration.run.steps,
-        seconds: start.elapsed().as_secs_f64(),
-        tokens_per_second: run.tokens_per_second(configuration.run.steps),
-        mining_seconds: run.mining_seconds,
-        fogzo_seconds: run.fogzo_seconds,
-        vitals: run.training.vitals(),
-        model,
-    })
+    let summary = run.summary(held_out, model);
+    summary.write(folder.path())?;
+    Ok(summary)
 }
 
-/// The configuration as it can be used from anywhere: with the whole paths of the text and of the model to start from.
+/// Tells what is about to be trained, and on what.
+fn introduce(start: &Start, corpus: &Corpus, folder: &RunFolder, progress: &Progress) {
+    let unit = start.measure.unit.name();
+    progress.line(format_args!(
+        "{} parameters, {} {unit}s to train on and {} held out; the run is in {}",
+        start.parameters,
+        corpus.training_tokens().map_or("endless".into(), |tokens| tokens.to_string()),
+        corpus.held_out_tokens(),
+        folder.path().display(),
+    ));
+    let Memory { packed, latent, other } = start.memory();
+    progress.line(format_args!(
+        "the weights take {} bytes: {packed} packed, {latent} latent, {other} other",
+        start.memory().total(),
+    ));
+    if let Some(floor) = start.floor {
+        progress.line(format_args!("no model can be below {floor:.4} nats/{unit}"));
+    }
+    if let Some(baseline) = start.baseline {
+        progress.line(format_args!(
+            "a model that sees the three bytes before has {baseline:.4} nats/{unit}"
+        ));
+    }
+}
+
+/// The configuration as it can be used from anywhere: with the whole paths of what it reads.
 ///
 /// # Errors
 /// [`Error::File`] for a path that no TOML can hold: left out, it would mean the stories.
 fn for_another_folder(configuration: &Configuration) -> Result<Configuration> {
     let mut configuration = configuration.clone();
     let run = &mut configuration.run;
-    for path in [&mut run.data, &mut run.from].into_iter().flatten() {
+    let paths =
+        [&mut run.data, &mut run.valid, &mut run.tokenizer, &mut run.from, &mut run.teacher];
+    for path in paths.into_iter().flatten() {
         let whole = std::path::absolute(&path).map_err(Error::file("find", path))?;
         if whole.to_str().is_none() {
             let not_unicode = io::Error::new(io::ErrorKind::InvalidInput, "it is not Unicode");
@@ -100,28 +115,16 @@ fn for_another_folder(configuration: &Configuration) -> Result<Configuration> {
     Ok(configuration)
 }
 
-pub(super) fn text(configuration: &Configuration) -> Result<Text> {
-    let bytes = match &configuration.run.data {
-        Some(path) => read(path)?,
-        None => stories(STORIES_SEED, STORIES),
-    };
-    Text::split(bytes, configuration.evaluation.held_out, configuration.batch.length)
-}
-
 /// A run between its first step and its last.
 struct Running<'a> {
     configuration: &'a Configuration,
     progress: &'a Progress,
-    start: Instant,
+    clock: Instant,
     training: Training<'a>,
-    held_out: &'a [u8],
+    corpus: &'a Corpus,
+    start: Start,
     metrics: Metrics,
-    /// What all steps took together, without evaluations.
-    time: Duration,
-    /// What mining took of it, if there was any.
-    mining_seconds: Option<f64>,
-    /// What FOGZO's probes took of it, if there were any.
-    fogzo_seconds: Option<f64>,
+    totals: Totals,
 }
 
 impl Running<'_> {
@@ -133,7 +136,10 @@ impl Running<'_> {
                 .training
                 .step(step)
                 .map_err(|source| Error::Step { step: step + 1, source })?;
-            self.tell_step(step + 1, outcome)?;
+            match outcome {
+                Step::Taken(taken) => self.tell_step(step + 1, taken)?,
+                Step::Skipped(skipped) => self.tell_skipped(step + 1, skipped)?,
+            }
             if (step + 1).is_multiple_of(self.configuration.evaluation.every) && step + 1 < steps {
                 self.evaluate(step + 1)?;
             }
@@ -141,51 +147,88 @@ impl Running<'_> {
         self.evaluate(steps)
     }
 
-    fn tell_step(&mut self, step: u32, outcome: Step) -> Result<()> {
-        let Step { loss, learning_rate, gradient_norm, router_loss, flips, time, mined, probed } =
-            outcome;
-        self.time += time;
-        if let Some(mined) = mined {
-            *self.mining_seconds.get_or_insert(0.0) += mined.mining_seconds;
-        }
-        if let Some(probed) = probed {
-            *self.fogzo_seconds.get_or_insert(0.0) += probed.fogzo_seconds;
-        }
-        self.metrics.write(&Record::Step {
+    fn seconds(&self) -> f64 {
+        self.clock.elapsed().as_secs_f64()
+    }
+
+    fn tell_step(&mut self, step: u32, taken: Taken) -> Result<()> {
+        self.totals.add(&taken);
+        let Taken { loss, learning_rate, gradient_norm, time, .. } = taken;
+        let tokens = self.training.tokens_per_step() as f64;
+        self.metrics.write(&Record::Step(StepRecord {
             step,
             loss,
             learning_rate,
+            weight_decay: taken.weight_decay,
             gradient_norm,
-            router_loss,
-            flips,
-            tokens_per_second: self.training.tokens_per_step() as f64 / time.as_secs_f64(),
-            seconds: self.start.elapsed().as_secs_f64(),
-            mined,
-            probed,
-        })?;
-        let tokens_per_second = self.tokens_per_second(step);
+            router_loss: taken.router_loss,
+            divergence: taken.divergence,
+            flips: taken.flips,
+            tokens_per_second: tokens / time.as_secs_f64(),
+            seconds: self.seconds(),
+            mined: taken.mined,
+            probed: taken.probed,
+            peak_memory: peak_memory(),
+        }))?;
+        let tokens_per_second = self.totals.rate(tokens);
         let news = StepNews { step, loss, learning_rate, gradient_norm, tokens_per_second };
         self.progress.step(&news);
         Ok(())
     }
 
-    /// Bytes predicted in a second of the first `steps` steps.
-    fn tokens_per_second(&self, steps: u32) -> f64 {
-        f64::from(steps) * self.training.tokens_per_step() as f64 / self.time.as_secs_f64()
+    fn tell_skipped(&mut self, step: u32, skipped: Skipped) -> Result<()> {
+        let Skipped { tensor, what, value } = skipped;
+        self.progress.line(format_args!(
+            "step {step} changed nothing: {what} of {tensor}: found {value}; going on with the next"
+        ));
+        let value = value.to_string();
+        let seconds = self.seconds();
+        self.metrics.write(&Record::Skipped { step, tensor, what: what.to_owned(), value, seconds })
     }
 
     fn evaluate(&mut self, step: u32) -> Result<HeldOutLoss> {
-        let Configuration { batch, evaluation, .. } = self.configuration;
-        let windows = evaluation_windows(self.held_out.len(), batch.length, evaluation.windows);
-        let loss = evaluate(self.training.model(), self.held_out, &windows, &mut |_| {})
-            .map_err(|source| Error::Step { step, source })?;
-        let seconds = self.start.elapsed().as_secs_f64();
-        self.metrics.write(&Record::Evaluation { step, loss, seconds })?;
+        let failed = |source| Error::Step { step, source };
+        let loss = evaluate(self.training.model(), self.corpus.held_out(), &mut |_| {});
+        let loss = loss.map_err(failed)?;
+        self.totals.evaluated(Best { step, nats: loss.nats });
+        let bits_per_byte = self.start.measure.bits_per_byte(loss.nats);
+        let seconds = self.seconds();
+        self.metrics.write(&Record::Evaluation { step, loss, bits_per_byte, seconds })?;
         if let Some(layers) = self.training.layers() {
             self.metrics.write(&Record::Layers { step, layers, seconds })?;
         }
-        self.progress.line(format_args!("held-out loss after step {step}: {loss}"));
+        let seed = self.configuration.run.seed;
+        if let Some(sample) = Sample::draw(self.training.model(), self.corpus, seed)? {
+            let Sample { prompt, text } = sample;
+            self.metrics.write(&Record::Sample { step, prompt, text, seconds })?;
+        }
+        let above =
+            self.start.floor.map(|floor| format!(", {:.4} above the floor", loss.nats - floor));
+        self.progress.line(format_args!(
+            "held-out loss after step {step}: {}{}",
+            loss.measured(self.start.measure),
+            above.unwrap_or_default(),
+        ));
         Ok(loss)
+    }
+
+    fn summary(&self, held_out: HeldOutLoss, model: std::path::PathBuf) -> Summary {
+        let steps = self.configuration.run.steps;
+        Summary {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            stopped: Summary::FINISHED.to_owned(),
+            steps,
+            start: self.start,
+            held_out,
+            best: self.totals.best.unwrap_or(Best { step: steps, nats: held_out.nats }),
+            seconds: self.seconds(),
+            tokens_per_second: self.totals.rate(self.training.tokens_per_step() as f64),
+            peak_memory: peak_memory(),
+            mining_seconds: self.totals.mining_seconds,
+            fogzo_seconds: self.totals.fogzo_seconds,
+            vitals: self.training.vitals(),
+            model,
+        }
     }
 }
 

@@ -1,18 +1,25 @@
-//! The vital signs of ternary weights: how many are zero, and how many change.
+//! The vital signs of ternary weights: how many are zero, how many change, and where latent ones lie.
+
+mod latent;
+mod layers;
 
 use std::collections::BTreeMap;
 
 use nn::{Module, Tensor, Values};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use ternary_core::statistics::{TritCounts, code_flips};
-use ternary_core::{PackedTrits, Scales, TernaryMatrix};
+use ternary_core::{PackedTrits, TernaryMatrix, Weights};
+
+pub use latent::Histogram;
+use latent::latent;
+pub use layers::{Layers, Matrix, MatrixScales, Spread, Vitals};
 
 /// Watches the codes of a model that trains, for shares of them that change.
 ///
 /// It knows no layer: whatever shows a ternary matrix that trains is watched, and numbers that only training
 /// needs belong to the matrix whose name begins as theirs does, or to several.
 #[derive(Debug, Default)]
-pub(super) struct Watch {
+pub struct Watch {
     /// In the order in which the model shows its matrices.
     matrices: Vec<Watched>,
     /// Updates since the last [`Layers`].
@@ -21,91 +28,55 @@ pub(super) struct Watch {
     whole: (u32, usize),
 }
 
+/// A matrix that is watched.
 #[derive(Debug)]
 struct Watched {
     /// Its codes after the last update.
     codes: PackedTrits,
     /// Changed codes since the last [`Layers`].
     flips: usize,
+    /// Its mean scale before the first update.
+    first_scale: Option<f64>,
 }
 
-/// The vital signs of all ternary weights of a model together.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Vitals {
-    /// The share of zeros.
-    pub sparsity: f64,
-    /// The share that a step changed, on average over the run.
-    pub flips: f64,
-}
-
-/// The ternary matrices of a model, each with its vital signs.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Layers {
-    /// The share of zeros among all ternary weights.
-    pub sparsity: f64,
-    /// The share of all codes that a step changed, on average over the steps since the last record.
-    pub flips: f64,
-    /// Each matrix, in the order of the model.
-    pub matrices: Vec<Matrix>,
-    /// What several matrices learn together, such as `model.layers.0.threshold`, by name.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub shared: BTreeMap<String, Spread>,
-}
-
-/// A ternary matrix in numbers.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Matrix {
-    /// The name of its tensor.
-    pub name: String,
-    /// How many weights it has.
-    pub weights: usize,
-    /// The share of zeros.
-    pub sparsity: f64,
-    /// The entropy of its trits, in bits for each weight.
-    pub effective_bits: f64,
-    /// The share of its codes that a step changed, on average over the steps since the last record.
-    pub flips: f64,
-    /// Its scales: `scale`, or `negative_scale` and `positive_scale` where they are apart.
-    #[serde(flatten)]
-    pub scales: BTreeMap<&'static str, Spread>,
-    /// What is learned beside its weights, such as `positive_scale` and `threshold`, by name.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub learned: BTreeMap<String, Spread>,
-}
-
-/// The numbers of all scaling groups of a matrix, or of another list.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Spread {
-    /// The smallest.
-    pub smallest: f64,
-    /// Their mean.
-    pub mean: f64,
-    /// The largest.
-    pub largest: f64,
-}
-
-impl Spread {
-    /// That of some numbers; none of no numbers.
-    fn of(numbers: &[f32]) -> Option<Self> {
-        let numbers = || numbers.iter().map(|&number| f64::from(number));
-        let smallest = numbers().reduce(f64::min)?;
-        let largest = numbers().reduce(f64::max)?;
-        Some(Self { smallest, mean: numbers().sum::<f64>() / numbers().count() as f64, largest })
-    }
+/// What a [`Watch`] knows that the model does not tell: for a checkpoint.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WatchState {
+    updates: u32,
+    whole: (u32, usize),
+    /// For each matrix, its changed codes and its first scale.
+    matrices: Vec<(usize, Option<f64>)>,
 }
 
 impl Watch {
     /// Takes the codes as they are as those before the first update.
-    pub(super) fn begin(&mut self, model: &dyn Module<f32>) {
+    pub fn begin(&mut self, model: &dyn Module<f32>) {
         *self = Self::default();
         each_matrix(model, &mut |matrix| {
-            self.matrices.push(Watched { codes: matrix.codes().clone(), flips: 0 });
+            let first_scale = MatrixScales::of(matrix.scales()).mean();
+            self.matrices.push(Watched { codes: matrix.codes().clone(), flips: 0, first_scale });
         });
+    }
+
+    /// What is to be kept beside the model, to go on from here.
+    pub fn state(&self) -> WatchState {
+        let matrices = self.matrices.iter().map(|matrix| (matrix.flips, matrix.first_scale));
+        WatchState { updates: self.updates, whole: self.whole, matrices: matrices.collect() }
+    }
+
+    /// Goes on from a state, with the model as it was then; false where it is not the state of such a model.
+    pub fn resume(&mut self, model: &dyn Module<f32>, state: &WatchState) -> bool {
+        self.begin(model);
+        (self.updates, self.whole) = (state.updates, state.whole);
+        for (matrix, state) in self.matrices.iter_mut().zip(&state.matrices) {
+            (matrix.flips, matrix.first_scale) = *state;
+        }
+        self.matrices.len() == state.matrices.len()
     }
 
     /// Once after each update: the share of all codes that it changed; none in a model without ternary
     /// weights that train.
-    pub(super) fn flips(&mut self, model: &dyn Module<f32>) -> Option<f64> {
+    pub fn flips(&mut self, model: &dyn Module<f32>) -> Option<f64> {
         self.updates += 1;
         let (mut flips, mut weights) = (0, 0);
         let mut watched = self.matrices.iter_mut();
@@ -126,19 +97,22 @@ impl Watch {
     }
 
     /// Every matrix with its changes since the last call; none in a model without ternary weights that train.
-    pub(super) fn layers(&mut self, model: &dyn Module<f32>) -> Option<Layers> {
+    pub fn layers(&mut self, model: &dyn Module<f32>) -> Option<Layers> {
         let updates = f64::from(self.updates.max(1));
-        let (mut zeros, mut weights, mut flips) = (0, 0, 0);
+        let (mut zeros, mut all, mut flips) = (0, 0, 0);
         let mut matrices: Vec<Matrix> = Vec::with_capacity(self.matrices.len());
         let mut shared = BTreeMap::new();
         let mut watched = self.matrices.iter_mut();
         model.visit(&mut |tensor| match (trained(&tensor), tensor.values) {
-            (Some(matrix), _) => {
+            (Some((matrix, weights)), _) => {
                 let Some(watched) = watched.next() else { return };
                 let counts = TritCounts::of(matrix.codes());
                 let own = std::mem::take(&mut watched.flips);
+                let scales = MatrixScales::of(matrix.scales());
+                let first = watched.first_scale.filter(|&first| first != 0.0);
+                let latent = weights.and_then(|weights| latent(matrix, weights));
                 zeros += counts.zero;
-                weights += counts.total();
+                all += counts.total();
                 flips += own;
                 matrices.push(Matrix {
                     name: tensor.name.to_owned(),
@@ -146,7 +120,10 @@ impl Watch {
                     sparsity: counts.sparsity(),
                     effective_bits: counts.effective_bits(),
                     flips: own as f64 / (counts.total().max(1) as f64 * updates),
-                    scales: scales(matrix.scales()),
+                    scales,
+                    scale_drift: scales.mean().zip(first).map(|(scale, first)| scale / first - 1.0),
+                    dead_zone: latent.as_ref().map(|latent| latent.dead_zone),
+                    histogram: latent.map(|latent| latent.histogram),
                     learned: BTreeMap::new(),
                 });
             }
@@ -163,17 +140,16 @@ impl Watch {
             _ => {}
         });
         self.updates = 0;
-        let all = weights as f64;
-        (weights > 0).then(|| Layers {
-            sparsity: zeros as f64 / all,
-            flips: flips as f64 / (all * updates),
+        (all > 0).then(|| Layers {
+            sparsity: zeros as f64 / all as f64,
+            flips: flips as f64 / (all as f64 * updates),
             matrices,
             shared,
         })
     }
 
     /// The vital signs of the whole run; none in a model without ternary weights that train.
-    pub(super) fn vitals(&self, model: &dyn Module<f32>) -> Option<Vitals> {
+    pub fn vitals(&self, model: &dyn Module<f32>) -> Option<Vitals> {
         let mut counts = TritCounts::default();
         each_matrix(model, &mut |matrix| {
             let TritCounts { negative, zero, positive } = TritCounts::of(matrix.codes());
@@ -191,27 +167,18 @@ impl Watch {
 /// Calls `visit` with each ternary matrix that trains.
 fn each_matrix(model: &dyn Module<f32>, visit: &mut dyn FnMut(&TernaryMatrix)) {
     model.visit(&mut |tensor| {
-        if let Some(matrix) = trained(&tensor) {
+        if let Some((matrix, _)) = trained(&tensor) {
             visit(matrix);
         }
     });
 }
 
-/// The ternary matrix of a tensor, if it has one and trains.
-fn trained<'a>(tensor: &Tensor<'a, f32>) -> Option<&'a TernaryMatrix> {
+/// The ternary matrix of a tensor, if it has one and trains, with its latent weights where it keeps them.
+fn trained<'a>(tensor: &Tensor<'a, f32>) -> Option<(&'a TernaryMatrix, Option<Weights<'a>>)> {
     match tensor.values {
-        Values::Ternary { matrix, .. } if tensor.id.is_some() => Some(matrix),
+        Values::Ternary { matrix, latent, .. } if tensor.id.is_some() => Some((matrix, latent)),
         _ => None,
     }
-}
-
-fn scales(scales: &Scales) -> BTreeMap<&'static str, Spread> {
-    let lists = if scales.is_symmetric() {
-        vec![("scale", scales.positive())]
-    } else {
-        vec![("negative_scale", scales.negative()), ("positive_scale", scales.positive())]
-    };
-    lists.into_iter().filter_map(|(name, numbers)| Some((name, Spread::of(numbers)?))).collect()
 }
 
 #[cfg(test)]

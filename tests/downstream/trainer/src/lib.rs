@@ -3,7 +3,7 @@
 
 use trainer::Result;
 use trainer::config::Layers;
-use trainer::optimiser::{AdamW, AdamWOptions};
+use trainer::optimiser::{AdamW, AdamWOptions, Moment, Optimiser};
 use trainer::run::{Progress, Summary, train};
 
 /// Trains the default model for a number of steps, in a folder.
@@ -23,12 +23,20 @@ fn own_key((key, value): (&str, String)) -> (String, String) {
 
 /// Minimises Σ(w − target)² with AdamW, from zero.
 pub fn fit(targets: &[f32], steps: u32) -> Vec<f32> {
-    let options = AdamWOptions { beta1: 0.9, beta2: 0.95, epsilon: 1e-8, weight_decay: 0.0 };
-    let mut adamw = AdamW::new(options, [("weights", targets.len())]);
+    let options = AdamWOptions { beta1: 0.9, beta2: 0.95, epsilon: 1e-8 };
+    let mut adamw = AdamW::new(options, [("weights", &[targets.len()][..])]);
     let mut weights = vec![0.0; targets.len()];
     for _ in 0..steps {
         let gradients: Vec<f32> = weights.iter().zip(targets).map(|(w, t)| 2.0 * (w - t)).collect();
-        adamw.begin(0, 0.05, 1.0).apply(0, &mut weights, &gradients);
+        let moment = Moment {
+            tensor: 0,
+            learning_rate: 0.05,
+            weight_decay: 0.0,
+            gradient: &gradients,
+            gradient_factor: 1.0,
+            weights: &|see| see(&weights),
+        };
+        adamw.begin(moment).apply(0, &mut weights);
     }
     weights
 }

@@ -279,13 +279,18 @@ impl<P: ShadowPrecision> BitLinear<P> {
     pub fn decide_codes(&mut self, update: Update) -> Result<()> {
         self.check_lambda(update.lambda)?;
         let Some(shadow) = &self.shadow else { return Ok(()) };
-        let weights = P::weights(shadow);
-        weights.check_finite().in_layer(&self.name)?;
+        P::weights(shadow).check_finite().in_layer(&self.name)?;
         match update.levels {
             _ if !self.options.is_shared => self.fit()?,
             Some(levels) => self.levels.fill(levels),
             None => return Err(self.without_group()),
         }
+        self.decide_by_levels(update)
+    }
+
+    /// Decides the codes, and all that follows from them, by the levels as they are.
+    fn decide_by_levels(&mut self, update: Update) -> Result<()> {
+        self.check_lambda(update.lambda)?;
         let Self { options, id, levels, noisy, base, shadow, soft, .. } = self;
         let Some(shadow) = shadow else { return Ok(()) };
         let weights = P::weights(shadow);

@@ -1,7 +1,7 @@
 //! Forward and backward of [`BitLinear`].
 
 use ternary_core::kernels::{DenseOperand, Store};
-use ternary_core::mutant;
+use ternary_core::{Levels, mutant};
 
 use super::{BitLinear, ShadowPrecision};
 use crate::compute::Compute;
@@ -75,6 +75,22 @@ impl<T: Compute, P: ShadowPrecision> Module<T> for BitLinear<P> {
 
     fn requantize(&mut self, update: Update) -> Result<()> {
         self.decide_codes(update)
+    }
+
+    fn visit_levels(&self, visit: &mut dyn FnMut(&str, &[Levels])) {
+        if self.shadow.is_some() {
+            visit(&self.weight_name, &self.levels);
+        }
+    }
+
+    fn visit_levels_mut(&mut self, visit: &mut dyn FnMut(&str, &mut [Levels])) {
+        if self.shadow.is_some() {
+            visit(&self.weight_name, &mut self.levels);
+        }
+    }
+
+    fn decide_again(&mut self, update: Update) -> Result<()> {
+        self.decide_by_levels(update)
     }
 
     fn drop_latent(&mut self) {

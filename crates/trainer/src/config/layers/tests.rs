@@ -41,6 +41,13 @@ fn what_is_written_reads_back_as_the_same_configuration() {
         "ternary.packing=five-trits",
         "optimiser.learning_rate=1e-3",
         "float=true",
+        "optimiser.groups=*.mlp.*: rate=0.5, decay=0; *norm*: decay=1",
+        "stop_if=ppl>400@2000",
+        "time_budget=1h30m",
+        "schedule.shape=wsd",
+        "schedule.fall=linear",
+        "optimiser.method=muon",
+        "optimiser.final_share=0.5",
     ];
     let configuration = resolve(&sets, &[]).unwrap();
     assert_eq!(resolve_file("written.toml", &configuration.to_toml()).unwrap(), configuration);
@@ -89,6 +96,12 @@ fn a_bad_value_names_the_key_what_was_expected_and_what_came() {
         ("ternary.scale_sync=block", "expected one of per-matrix, per-expert, per-block"),
         ("ternary.packing=3", "expected a packing: two-bit, five-trits, found 3"),
         ("data=", "data: expected a path, found \"\""),
+        ("optimiser.method=adam", "expected an optimiser: adamw, sgd, lamb, muon, found \"adam\""),
+        ("schedule.shape=cos", "expected a schedule: cosine, wsd, restarts, decay-to-zero"),
+        ("stop_if=ppl=400", "expected a list, each a condition such as \"ppl>400@2000\""),
+        ("stop_if=loss>9; ppl>x", "found [\"loss>9\", \"ppl>x\"]"),
+        ("optimiser.groups=*.mlp.*: speed=2", "expected a list, each a pattern of names"),
+        ("time_budget=20", "time_budget: expected a time such as 90s, 20m, 2h or 1h30m, found 20"),
     ] {
         let error = resolve(&[set], &[]).unwrap_err().to_string();
         assert!(error.contains(message), "{set}: {error}");
@@ -138,6 +151,23 @@ fn a_setting_given_twice_is_an_error() {
     assert!(matches!(error, Error::File { .. }), "{error}");
     let error = resolve(&["steps"], &[]).unwrap_err().to_string();
     assert_eq!(error, "--set: expected key=value, found \"steps\"");
+}
+
+#[test]
+fn lists_are_arrays_in_files_and_grow_by_semicolons_and_repetition() {
+    let words = |configuration: Configuration| -> Vec<String> {
+        configuration.run.stop_if.iter().map(ToString::to_string).collect()
+    };
+    let text = "stop_if = [\"ppl>400@2000\", \"norm>10\"]\n";
+    assert_eq!(words(resolve_file("list.toml", text).unwrap()), ["ppl>400@2000", "norm>10"]);
+    let set = resolve(&["stop_if=ppl>4; norm>10;", "stop_if=loss>9"], &[]).unwrap();
+    assert_eq!(words(set), ["ppl>4", "norm>10", "loss>9"]);
+    let flags = [("stop_if", "ppl>4"), ("stop_if", "norm>10")];
+    // A later layer overrides the whole list.
+    assert_eq!(words(resolve(&["stop_if=loss>9"], &flags).unwrap()), ["ppl>4", "norm>10"]);
+    assert_eq!(words(resolve(&["stop_if="], &[]).unwrap()), [""; 0]);
+    let error = resolve_file("no-list.toml", "stop_if = \"ppl>4\"\n").unwrap_err();
+    assert!(matches!(error, Error::Value { .. }), "{error}");
 }
 
 #[test]

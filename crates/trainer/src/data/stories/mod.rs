@@ -1,63 +1,106 @@
 //! Text to train on when there is none: small stories in which names, counts and facts agree.
 //!
 //! ```text
-//! The Plums of Mira and Tomas
-//!
-//! It was a cold morning in the village. Mira had three plums and Tomas had seven plums. …
+//! Once Nabekosi (Tirosale) had 7 owls, Sivotane (Kelumiro) 3 hens, Ragisopa (Bunopaze) 1 ram. All sought Zubimo.
+//! Nabekosi lost 2 owls. Sivotane found 3 hens. So Nabekosi (Tirosale) had 5 owls, Sivotane (Kelumiro) 6 hens,
+//! Ragisopa (Bunopaze) 1 ram. Zubimo!
 //! ```
 //!
-//! A story is a function of the seed and its number. What it says of a count or a place at its end
-//! follows from sentences hundreds of bytes before, so a model that only knows spelling is beaten by
-//! one that remembers.
+//! A story is a function of a seed and its number, exactly as long as a window, and begins with the window. Its names
+//! are invented, so that nobody can know them; what comes later (who lives where, what each has left) follows
+//! from bytes long before it. A model that knows spelling alone is beaten by one that copies and counts.
+//!
+//! The grammar is unambiguous: [`read`] finds every choice in the text, and with it the probability of any next byte.
+//! All choices together have at least 200 bits, and no model can do better than their nats over the bytes of a
+//! story: the **floor** of a text of stories.
 
-mod draw;
-mod plot;
+mod chooser;
+mod grammar;
+mod reader;
 mod words;
 
-use draw::Draw;
+use std::collections::HashSet;
 
+use chooser::Draw;
+pub use reader::{NoStory, Reading, read};
+
+use crate::error::{Error, Result};
 use crate::randomness::Purpose;
 
-/// At least `bytes` bytes of stories, the last one whole.
+/// The seed of the stories that are held out. It is not that of the run, so that runs which differ in their seed are
+/// measured on the same text.
+const HELD_OUT_SEED: u64 = 0;
+
+/// Stories to train on without an end, and some that are held out and never told in training.
+#[derive(Debug, Clone)]
+pub struct Stories {
+    seed: u64,
+    window: usize,
+    held_out: Vec<Vec<u8>>,
+    forbidden: HashSet<Vec<u8>>,
+}
+
+impl Stories {
+    /// Stories of `window` bytes, of which `held_out` are held out.
+    ///
+    /// # Errors
+    /// [`Error::NoRoomForStories`] for a window that is too small.
+    pub fn new(seed: u64, window: usize, held_out: usize) -> Result<Self> {
+        let smallest = grammar::SMALLEST;
+        if window < smallest {
+            return Err(Error::NoRoomForStories { smallest, window });
+        }
+        let held_out_seed = Purpose::HeldOut.seed(HELD_OUT_SEED);
+        let held_out: Vec<Vec<u8>> =
+            (0..held_out as u64).map(|number| story(held_out_seed, number, 0, window)).collect();
+        let forbidden = held_out.iter().cloned().collect();
+        Ok(Self { seed: Purpose::Text.seed(seed), window, held_out, forbidden })
+    }
+
+    /// Story `number`: the first of its attempts that is not held out.
+    pub fn story(&self, number: u64) -> Vec<u8> {
+        (0..u32::MAX)
+            .map(|attempt| story(self.seed, number, attempt, self.window))
+            .find(|story| !self.forbidden.contains(story))
+            .unwrap_or_default()
+    }
+
+    /// The stories that are held out.
+    pub fn held_out(&self) -> &[Vec<u8>] {
+        &self.held_out
+    }
+
+    /// The bytes of an example: a story, and the first byte of the next one, which is always the same.
+    pub fn window(&self, story: &[u8]) -> Vec<u8> {
+        [story, &[grammar::FIRST]].concat()
+    }
+
+    /// Bytes of a story.
+    pub fn length(&self) -> usize {
+        self.window
+    }
+
+    /// Mean of −ln p over the bytes that the held-out windows predict. The first byte of a story is not predicted
+    /// and has no choice, nor has the byte after it.
+    pub fn floor(&self) -> f64 {
+        let nats = |story: &Vec<u8>| read(story, self.window).map_or(f64::NAN, |read| read.nats);
+        let nats: f64 = self.held_out.iter().map(nats).sum();
+        nats / (self.held_out.len() * self.window) as f64
+    }
+}
+
+fn story(seed: u64, number: u64, attempt: u32, window: usize) -> Vec<u8> {
+    let mut text = Vec::with_capacity(window);
+    let Ok(()) = grammar::tell(&mut Draw::new(seed, number, attempt, &mut text), window);
+    text
+}
+
+/// At least `bytes` bytes of stories of 256 bytes, the last one whole.
 pub fn stories(seed: u64, bytes: usize) -> Vec<u8> {
     let seed = Purpose::Text.seed(seed);
-    let mut text = String::with_capacity(bytes + 2048);
-    for number in 0_u32.. {
-        if text.len() >= bytes {
-            break;
-        }
-        plot::tell(&mut Draw::new(seed, number), &mut text);
-    }
-    text.into_bytes()
+    let count = bytes.div_ceil(grammar::SMALLEST) as u64;
+    (0..count).flat_map(|number| story(seed, number, 0, grammar::SMALLEST)).collect()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_same_seed_tells_the_same_stories_and_another_seed_others() {
-        let text = stories(3, 10_000);
-        assert_eq!(text, stories(3, 10_000));
-        assert!(stories(3, 20_000).starts_with(&text));
-        assert_ne!(text[..500], stories(4, 10_000)[..500]);
-    }
-
-    #[test]
-    fn stories_are_plain_text_of_a_few_hundred_bytes_each() {
-        let text = String::from_utf8(stories(0, 200_000)).unwrap();
-        assert!(text.is_ascii() && !text.contains("  ") && !text.contains(" ."));
-        let lengths: Vec<usize> = text.split("\n\n\n").map(str::len).collect();
-        let mean = lengths.iter().sum::<usize>() / lengths.len();
-        assert!((400..900).contains(&mean), "{mean}");
-    }
-
-    #[test]
-    fn no_story_is_told_twice() {
-        let text = String::from_utf8(stories(0, 300_000)).unwrap();
-        let told: Vec<&str> = text.split("\n\n\n").filter(|story| !story.is_empty()).collect();
-        let different: std::collections::BTreeSet<&str> = told.iter().copied().collect();
-        assert!(told.len() > 300);
-        assert_eq!(different.len(), told.len());
-    }
-}
+mod tests;

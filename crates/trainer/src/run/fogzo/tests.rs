@@ -1,7 +1,9 @@
 use super::*;
 use crate::config::Layers;
+use crate::data::VOCABULARY;
 use crate::run::model::build;
-use nn::Sequences;
+use models::Batch;
+use nn::{Sequences, Tape};
 use ternary_core::TernaryMatrix;
 
 const TOKENS: [u32; 16] = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8, 9, 7, 9, 3];
@@ -18,6 +20,11 @@ fn configuration(settings: &[&str]) -> Configuration {
 fn batch() -> Batch<'static> {
     let sequences = Sequences { count: 2, length: 8 };
     Batch { sequences, tokens: &TOKENS, targets: &TARGETS }
+}
+
+fn objective(model: &Decoder<f32>) -> models::Result<f64> {
+    let mut tape = Tape::recording();
+    Ok(model.loss(batch(), &mut tape)?.mean + tape.auxiliary_loss())
 }
 
 /// The bits of the latent weights, and the codes with their scales.
@@ -40,7 +47,7 @@ fn weights(model: &mut Decoder<f32>) -> (Vec<u32>, Vec<TernaryMatrix>) {
 
 /// A model with the gradients of the estimator, and the update it is at.
 fn prepared(configuration: &Configuration) -> (Decoder<f32>, Gradients<f32>, Update) {
-    let mut model = build(configuration).unwrap();
+    let mut model = build(configuration, VOCABULARY).unwrap();
     let update = Update { seed: 1, step: 9, total: 10, lambda: 1.0, is_noisy: true, levels: None };
     model.requantize(update).unwrap();
     let mut gradients = Gradients::zeros(model.parameters());
@@ -56,8 +63,8 @@ fn weights_and_codes_are_afterwards_what_they_were_bit_for_bit() {
         let configuration = configuration(&settings);
         let (mut model, mut gradients, update) = prepared(&configuration);
         let (before, old) = (weights(&mut model), gradients.clone());
-        let mut probing = Probing::new(&configuration).unwrap();
-        let probed = probing.refine(&mut model, &mut gradients, batch(), update).unwrap();
+        let probing = Probing::new(&configuration).unwrap();
+        let probed = probing.refine(&mut model, &mut gradients, objective, update).unwrap();
         assert_eq!(weights(&mut model), before, "{setting}");
         assert!(probed.promised_slope > 0.0 && probed.measured_slope != 0.0, "{probed:?}");
         let norm = gradients.norm();
@@ -91,9 +98,10 @@ fn a_failed_probe_leaves_weights_codes_and_gradients() {
     let configuration = configuration(&["fogzo_from=0"]);
     let (mut model, mut gradients, update) = prepared(&configuration);
     let (before, old) = (weights(&mut model), gradients.clone());
-    let mut probing = Probing::new(&configuration).unwrap();
+    let probing = Probing::new(&configuration).unwrap();
     let wrong = Batch { targets: &TARGETS[1..], ..batch() };
-    assert!(probing.refine(&mut model, &mut gradients, wrong, update).is_err());
+    let failing = |model: &Decoder<f32>| Ok(model.loss(wrong, &mut Tape::inference())?.mean);
+    assert!(probing.refine(&mut model, &mut gradients, failing, update).is_err());
     assert_eq!(weights(&mut model), before);
     assert_eq!(gradients, old);
 }
@@ -104,9 +112,9 @@ fn an_expert_without_rows_keeps_its_gradient_of_zero_and_is_not_moved() {
         let settings = ["mixture.experts=40", "mixture.used=1", "fogzo_from=0", sync];
         let configuration = configuration(&[&settings[..], &["fogzo.noise=1e6"]].concat());
         let (mut model, mut gradients, update) = prepared(&configuration);
-        let mut probing = Probing::new(&configuration).unwrap();
+        let probing = Probing::new(&configuration).unwrap();
         let before = weights(&mut model);
-        probing.refine(&mut model, &mut gradients, batch(), update).unwrap();
+        probing.refine(&mut model, &mut gradients, objective, update).unwrap();
         assert_eq!(weights(&mut model), before, "{sync}");
         let parameters = model.parameters();
         let mut idle = parameters.ids().filter(|&id| !gradients.is_touched(id)).peekable();
@@ -152,10 +160,10 @@ fn probes_measure_the_losses_of_routers_too() {
     // The same weights and the same direction, so that the losses alone can differ.
     let measured = |configuration: &Configuration| {
         let (mut model, ..) = prepared(configuration);
-        let mut probing = Probing::new(configuration).unwrap();
+        let probing = Probing::new(configuration).unwrap();
         let start = Update { step: 0, ..update };
         let gradients = &mut gradients.clone();
-        probing.refine(&mut model, gradients, batch(), start).unwrap().measured_slope
+        probing.refine(&mut model, gradients, objective, start).unwrap().measured_slope
     };
     let (none, much) = (measured(&none), measured(&much));
     assert!((much - none).abs() > 10.0 * none.abs(), "{none} and {much}");

@@ -11,6 +11,7 @@ use ternary_core::Granularity;
 
 use super::tests::{configuration, examples};
 use super::*;
+use crate::data::VOCABULARY;
 use crate::randomness::Purpose;
 use crate::run::model::build;
 
@@ -44,7 +45,7 @@ fn scales<T: Compute>(model: &Decoder<T>) -> Vec<ParameterId> {
 fn gradients<T: Compute>(model: &Decoder<T>, examples: &Examples) -> Gradients<T> {
     let mut gradients = Gradients::zeros(model.parameters());
     let mut tape = Tape::recording();
-    model.loss_and_gradients(examples.batch(), &mut tape, &mut gradients).unwrap();
+    model.loss_and_gradients(examples.part(0, usize::MAX), &mut tape, &mut gradients).unwrap();
     model.finish_gradients(&mut gradients).unwrap();
     gradients
 }
@@ -80,8 +81,9 @@ fn difference(
     (id, index): (ParameterId, usize),
     step: f32,
 ) -> f64 {
-    let loss =
-        |model: &Decoder<f64>| model.loss(kept.batch(), &mut Tape::inference()).unwrap().mean;
+    let loss = |model: &Decoder<f64>| {
+        model.loss(kept.part(0, usize::MAX), &mut Tape::inference()).unwrap().mean
+    };
     let up = f64::from(shift(model, id, index, step));
     let above = loss(model);
     let down = f64::from(shift(model, id, index, -2.0 * step));
@@ -95,7 +97,7 @@ fn with_learned_scales_their_gradients_are_those_of_the_loss_of_what_is_kept() {
     for settings in [["ohem=0.7", "mining.by=tokens"], ["ohem=0.5", "mining.by=examples"]] {
         let learned = ["ste=ttq", "ternary.granularity=row", "ternary.activations=real"];
         let configuration = configuration(&[&settings[..], &learned[..]].concat());
-        let single = build(&configuration).unwrap();
+        let single = build(&configuration, VOCABULARY).unwrap();
         let (whole, mut kept) = (examples(), examples());
         Mining::new(&configuration).unwrap().narrow(&single, &mut kept).unwrap();
         let mut model = in_f64(&configuration, &single);

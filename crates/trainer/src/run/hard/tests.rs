@@ -1,5 +1,8 @@
+use nn::Sequences;
+
 use super::*;
 use crate::config::Layers;
+use crate::data::VOCABULARY;
 use crate::run::model::build;
 use nn::Gradients;
 
@@ -24,7 +27,8 @@ pub(super) fn examples() -> Examples {
 fn learn(model: &Decoder<f32>, examples: &Examples) -> (f64, Vec<f32>) {
     let mut gradients = Gradients::zeros(model.parameters());
     let mut tape = Tape::recording();
-    let loss = model.loss_and_gradients(examples.batch(), &mut tape, &mut gradients).unwrap();
+    let loss =
+        model.loss_and_gradients(examples.part(0, usize::MAX), &mut tape, &mut gradients).unwrap();
     (loss.mean, gradients.values().to_vec())
 }
 
@@ -50,9 +54,9 @@ fn assert_close(found: &[f32], expected: &[f32]) {
 #[test]
 fn on_tokens_the_gradient_is_that_of_the_mean_over_the_kept_tokens_alone() {
     let configuration = configuration(&["ohem=0.7", "ternary.activations=real"]);
-    let model = build(&configuration).unwrap();
+    let model = build(&configuration, VOCABULARY).unwrap();
     let (whole, mut examples) = (examples(), examples());
-    let losses = model.losses(whole.batch(), &mut Tape::inference()).unwrap();
+    let losses = model.losses(whole.part(0, usize::MAX), &mut Tape::inference()).unwrap();
     let mined = Mining::new(&configuration).unwrap().narrow(&model, &mut examples).unwrap();
     assert_eq!(mined.kept, 22);
     let kept: Vec<usize> = (0..32).filter(|&i| examples.targets[i] != IGNORED).collect();
@@ -74,7 +78,7 @@ fn on_tokens_the_gradient_is_that_of_the_mean_over_the_kept_tokens_alone() {
     assert_close(&gradient, &mean_of_single_gradients(&model, &singles));
     let mean = kept.iter().map(|&i| losses[i]).sum::<f64>() / 22.0;
     assert!((loss - mean).abs() < 1e-6);
-    let whole_loss = model.loss(whole.batch(), &mut Tape::inference()).unwrap().mean;
+    let whole_loss = model.loss(whole.part(0, usize::MAX), &mut Tape::inference()).unwrap().mean;
     assert!((mined.whole_loss - whole_loss).abs() < 1e-12 && loss > whole_loss);
 }
 
@@ -82,7 +86,7 @@ fn on_tokens_the_gradient_is_that_of_the_mean_over_the_kept_tokens_alone() {
 fn on_examples_the_gradient_is_that_of_the_mean_over_the_kept_windows_alone() {
     let settings = ["ohem=0.5", "mining.by=examples", "ternary.activations=real"];
     let configuration = configuration(&settings);
-    let model = build(&configuration).unwrap();
+    let model = build(&configuration, VOCABULARY).unwrap();
     let (whole, mut examples) = (examples(), examples());
     let mined = Mining::new(&configuration).unwrap().narrow(&model, &mut examples).unwrap();
     assert_eq!((mined.kept, examples.sequences.count, examples.tokens.len()), (2, 2, 16));
@@ -108,7 +112,7 @@ fn a_mining_that_keeps_everything_changes_no_bit_and_without_one_there_is_none()
     assert!(Mining::new(&configuration(&["ohem=1"])).is_none());
     for by in ["mining.by=tokens", "mining.by=examples"] {
         let configuration = configuration(&[by, "mining.threshold=1e-9"]);
-        let model = build(&configuration).unwrap();
+        let model = build(&configuration, VOCABULARY).unwrap();
         let (whole, mut examples) = (examples(), examples());
         Mining::new(&configuration).unwrap().narrow(&model, &mut examples).unwrap();
         assert_eq!(learn(&model, &examples), learn(&model, &whole), "{by}");

@@ -4,6 +4,7 @@ use ternary_core::Weights;
 
 use super::*;
 use crate::config::{Configuration, Layers};
+use crate::data::VOCABULARY;
 use crate::run::model::build;
 use crate::temporary::TemporaryFolder;
 
@@ -20,14 +21,14 @@ fn configuration(sets: &[&str]) -> Configuration {
 /// A model with some settings, saved in a folder; what follows starts from there.
 fn saved(sets: &[&str]) -> (TemporaryFolder, Decoder<f32>) {
     let folder = TemporaryFolder::new();
-    let model = build(&configuration(sets)).unwrap();
+    let model = build(&configuration(sets), VOCABULARY).unwrap();
     interop::save(&model, &folder.path().join("model")).unwrap();
     (folder, model)
 }
 
 fn start(folder: &TemporaryFolder, sets: &[&str]) -> Result<Decoder<f32>> {
     let from = format!("from={}", folder.path().join("model").display());
-    build(&configuration(&[sets, &[&from]].concat()))
+    build(&configuration(&[sets, &[&from]].concat()), VOCABULARY)
 }
 
 fn scores(model: &Decoder<f32>) -> Vec<f32> {

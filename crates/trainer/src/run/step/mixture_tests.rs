@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::config::Layers;
-use crate::data::stories;
+use crate::data::VOCABULARY;
+use crate::data::{TrainingWindows, stories};
 use crate::run::model::build;
 use nn::Values;
 
@@ -35,9 +36,13 @@ fn run(settings: &[&str], threads: usize) -> (Vec<f64>, Vec<u32>) {
     let windows = TrainingWindows::new(configuration.run.seed, text.len(), 32).unwrap();
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     pool.install(|| {
-        let model = build(&configuration).unwrap();
-        let mut training = Training::new(&configuration, model, &text, windows).unwrap();
-        let losses = (0..24).map(|step| training.step(step).unwrap().loss).collect();
+        let model = build(&configuration, VOCABULARY).unwrap();
+        let read = |index, window: &mut Vec<u32>| {
+            window.clear();
+            window.extend(text[windows.window(index)].iter().map(|&byte| u32::from(byte)));
+        };
+        let mut training = Training::new(&configuration, model, Box::new(read), None).unwrap();
+        let losses = (0..24).map(|step| training.step(step).unwrap().taken().loss).collect();
         let mut bits = Vec::new();
         training.model().visit(&mut |tensor| match tensor.values {
             Values::Real(values) | Values::Single(values) | Values::Training(values) => {

@@ -3,6 +3,7 @@ use nn::{Rounding, Update, ValuesMut};
 
 use super::*;
 use crate::config::{self, Configuration};
+use crate::data::VOCABULARY;
 use crate::run::model::build;
 
 fn configuration(settings: &[&str]) -> Configuration {
@@ -14,7 +15,7 @@ fn configuration(settings: &[&str]) -> Configuration {
 }
 
 fn model(settings: &[&str]) -> Decoder<f32> {
-    build(&configuration(settings)).unwrap()
+    build(&configuration(settings), VOCABULARY).unwrap()
 }
 
 /// All trits, matrix after matrix.
@@ -87,18 +88,18 @@ fn shares_are_those_of_the_unpacked_trits_with_and_without_latent_weights() {
 #[test]
 fn scales_and_what_is_learned_stand_beside_their_matrix() {
     let plain = watch_one(&["ternary.granularity=row"]);
-    assert_eq!(plain.scales.keys().collect::<Vec<_>>(), [&"scale"]);
-    let scale = plain.scales["scale"];
+    assert_eq!((plain.scales.negative_scale, plain.scales.positive_scale), (None, None));
+    let scale = plain.scales.scale.unwrap();
     assert!(0.0 < scale.smallest && scale.smallest < scale.mean && scale.mean < scale.largest);
     assert!(plain.learned.is_empty());
 
     let learned = watch_one(&["ste=ttq", "ternary.threshold_learned=true"]);
-    assert_eq!(learned.scales.keys().collect::<Vec<_>>(), [&"negative_scale", &"positive_scale"]);
+    assert!(learned.scales.scale.is_none() && learned.scales.negative_scale.is_some());
     assert_eq!(
         learned.learned.keys().collect::<Vec<_>>(),
         ["negative_scale", "positive_scale", "threshold"]
     );
-    assert_eq!(learned.learned["positive_scale"], learned.scales["positive_scale"]);
+    assert_eq!(Some(learned.learned["positive_scale"]), learned.scales.positive_scale);
     let line = serde_json::to_value(&learned).unwrap();
     assert!(line["negative_scale"]["mean"].as_f64().unwrap() > 0.0, "{line}");
     assert!(line["learned"]["threshold"]["mean"].as_f64().unwrap() > 0.0, "{line}");
@@ -117,7 +118,7 @@ fn what_matrices_learn_together_stands_beside_them_by_its_name() {
     let own =
         layers.matrices.iter().find(|matrix| matrix.name.ends_with("up_proj.weight")).unwrap();
     assert!(own.learned.is_empty());
-    assert_eq!(layers.shared[&names[1]], own.scales["positive_scale"]);
+    assert_eq!(Some(layers.shared[&names[1]]), own.scales.positive_scale);
 }
 
 fn watch_one(settings: &[&str]) -> Matrix {
@@ -125,6 +126,56 @@ fn watch_one(settings: &[&str]) -> Matrix {
     let mut watch = Watch::default();
     watch.begin(&model);
     watch.layers(&model).unwrap().matrices.swap_remove(0)
+}
+
+#[test]
+fn latent_weights_are_told_where_there_are_any_and_drift_from_the_first_scale() {
+    let mut model = model(&[]);
+    let mut watch = Watch::default();
+    watch.begin(&model);
+    model.visit_mut(&mut |_, mut values| {
+        values.update(Rounding::Nearest, |_, weights| weights.iter_mut().for_each(|w| *w *= 1.5));
+    });
+    model.requantize(Update::hard(1, 1)).unwrap();
+    let matrix = watch.layers(&model).unwrap().matrices.swap_remove(0);
+    assert!((matrix.scale_drift.unwrap() - 0.5).abs() < 1e-6, "{matrix:?}");
+    let counts = matrix.histogram.as_ref().unwrap().counts();
+    assert_eq!(counts.iter().sum::<u64>(), matrix.weights as u64);
+    // Of |w| < α/2 that are zero, about half are in the middle half.
+    let dead = matrix.dead_zone.unwrap() / matrix.sparsity;
+    assert!((0.4..0.6).contains(&dead), "{dead}");
+    let without = watch_one(&["dqt=true"]);
+    assert_eq!((without.dead_zone, &without.histogram), (None, &None));
+}
+
+#[test]
+fn a_watch_goes_on_from_its_state_as_if_it_had_not_stopped() {
+    let mut model = model(&[]);
+    let mut straight = Watch::default();
+    straight.begin(&model);
+    turn_the_first_matrix(&mut model);
+    straight.flips(&model);
+    let state = serde_json::to_string(&straight.state()).unwrap();
+    let mut resumed = Watch::default();
+    assert!(resumed.resume(&model, &serde_json::from_str(&state).unwrap()));
+    turn_the_first_matrix(&mut model);
+    assert_eq!(resumed.flips(&model), straight.flips(&model));
+    assert_eq!(resumed.vitals(&model), straight.vitals(&model));
+    assert_eq!(resumed.layers(&model), straight.layers(&model));
+    let other = build(&configuration(&["model.layers=2"]), VOCABULARY).unwrap();
+    assert!(!resumed.resume(&other, &straight.state()));
+}
+
+#[test]
+fn layers_are_read_back_as_they_were_written() {
+    for settings in [&[][..], &["ste=ttq", "ternary.scale_sync=per-block"], &["dqt=true"]] {
+        let model = model(settings);
+        let mut watch = Watch::default();
+        watch.begin(&model);
+        let layers = watch.layers(&model).unwrap();
+        let line = serde_json::to_string(&layers).unwrap();
+        assert_eq!(serde_json::from_str::<Layers>(&line).unwrap(), layers);
+    }
 }
 
 #[test]

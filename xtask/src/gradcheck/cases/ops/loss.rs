@@ -1,7 +1,10 @@
-//! Cross-entropy: the loss it reports, and the smoothed one that its gradient belongs to.
+//! Cross-entropy: the loss it reports, and the smoothed one that its gradient belongs to; and distillation.
 
 use nn::Compute;
-use nn::ops::{IGNORED, count_targets, cross_entropy, cross_entropy_backward, cross_entropy_rows};
+use nn::ops::{
+    IGNORED, count_targets, cross_entropy, cross_entropy_backward, cross_entropy_rows,
+    distillation, distillation_backward,
+};
 
 use crate::gradcheck::case::{Case, Outcome};
 use crate::gradcheck::cases::op::{Forward, Op, gradient, single, sum};
@@ -31,6 +34,11 @@ pub(super) fn all() -> Vec<Box<dyn Case>> {
         ));
         let name = format!("{name}, by rows, f32");
         cases.push(single(&name, "cross_entropy", wide, rows, sum(roundings, 28.0), d));
+    }
+    for temperature in [1.0, 2.5] {
+        let (name, arrays) =
+            (format!("distillation, τ = {temperature}"), [("logits", &[5, 7][..])]);
+        cases.push(gradient(&name, "distillation", arrays, Distillation { temperature }));
     }
     cases
 }
@@ -103,5 +111,38 @@ impl Op<1> for Rows {
         let mut losses = [0.0; TARGETS.len()];
         let weight = weight * upstream[0];
         Ok(cross_entropy_rows(logits, &TARGETS, smoothing, weight, &mut losses, Some(d_logits))?)
+    }
+}
+
+/// The student's part: the teacher's scores stay as they are.
+#[derive(Clone, Copy)]
+struct Distillation {
+    temperature: f64,
+}
+
+impl Distillation {
+    fn teacher<T: Compute>(count: usize) -> Vec<T> {
+        (0..count).map(|index| T::from_f64((0.7 * index as f64).sin())).collect()
+    }
+}
+
+impl Op<1> for Distillation {
+    fn forward<T: Compute>(&self, [logits]: [&[T]; 1]) -> Outcome<Forward<T>> {
+        let (mut losses, width) = ([0.0; TARGETS.len()], logits.len() / TARGETS.len());
+        let (teacher, temperature) = (Self::teacher(logits.len()), T::from_f64(self.temperature));
+        distillation(logits, &teacher, width, temperature, &mut losses)?;
+        Ok(Forward { output: vec![T::from_f64(losses.iter().sum())], saved: Vec::new() })
+    }
+
+    fn backward<T: Compute>(
+        &self,
+        [logits]: [&[T]; 1],
+        _: &Forward<T>,
+        upstream: &[T],
+        [d_logits]: [&mut [T]; 1],
+    ) -> Outcome {
+        let (teacher, width) = (Self::teacher(logits.len()), logits.len() / TARGETS.len());
+        let temperature = T::from_f64(self.temperature);
+        Ok(distillation_backward(logits, &teacher, width, temperature, upstream[0], d_logits)?)
     }
 }

@@ -12,7 +12,7 @@ fn with_fogzo_in_its_last_phase_the_loss_still_falls_and_both_slopes_are_told() 
         assert!(probed.promised_slope.is_finite() && probed.measured_slope.is_finite());
         assert!(probed.fogzo_seconds > 0.0 && probed.fogzo_seconds <= step.time.as_secs_f64());
     }
-    let mean = |steps: &[Step]| steps.iter().map(|step| step.loss).sum::<f64>() / 5.0;
+    let mean = |steps: &[Taken]| steps.iter().map(|step| step.loss).sum::<f64>() / 5.0;
     assert!(mean(&steps[35..]) < mean(&steps[15..20]), "{steps:?}");
     let other = losses(&["fogzo_from=0", "fogzo.noise=1000"]);
     assert_ne!(other, losses(&["fogzo_from=0"]));

@@ -8,7 +8,7 @@ fn weights_that_are_zero_are_a_bias_of_every_projection_but_no_table() {
     for latent in ["ternary.latent=f32", "ternary.latent=bf16"] {
         let (training, steps) =
             run(&["steps=40", "ste=tequila", "ternary.embedding=true", latent], &text, 40);
-        let mean = |steps: &[Step]| steps.iter().map(|step| step.loss).sum::<f64>() / 10.0;
+        let mean = |steps: &[Taken]| steps.iter().map(|step| step.loss).sum::<f64>() / 10.0;
         assert!(mean(&steps[30..]) < mean(&steps[..10]) - 0.2, "{steps:?}");
         training.model().visit(&mut |tensor| {
             if let Values::Ternary { bias, .. } = tensor.values {
@@ -20,7 +20,7 @@ fn weights_that_are_zero_are_a_bias_of_every_projection_but_no_table() {
         interop::save(training.model(), directory.path()).unwrap();
         let loaded = interop::load(directory.path()).unwrap();
         let loss = |model: &Decoder<f32>| {
-            model.loss(training.examples.batch(), &mut Tape::recording()).unwrap()
+            model.loss(training.examples.part(0, usize::MAX), &mut Tape::recording()).unwrap()
         };
         assert_eq!(loss(&loaded), loss(training.model()));
     }
@@ -62,7 +62,7 @@ fn the_pull_begins_at_its_share_and_brings_latent_weights_to_the_grid() {
         let (free, free_steps) = run(&settings, &text, 40);
         let (pulled, steps) = run(&with("ternary.pull=100"), &text, 40);
         // The update after 21 steps is the first that is pulled; it shows in the loss of the next.
-        let losses = |steps: &[Step]| steps.iter().map(|step| step.loss).collect::<Vec<_>>();
+        let losses = |steps: &[Taken]| steps.iter().map(|step| step.loss).collect::<Vec<_>>();
         assert_eq!(losses(&steps)[..21], losses(&free_steps)[..21]);
         assert_ne!(losses(&steps)[21..], losses(&free_steps)[21..]);
         let (free, pulled) = (distance(free.model()), distance(pulled.model()));

@@ -10,7 +10,7 @@ fn with_mining_the_loss_of_the_whole_batch_is_told_and_falls() {
         let (_, steps) = run(&["steps=40", "ohem=0.7", by], &text, 40);
         assert!((steps[0].loss - first).abs() < 1e-12, "{by}");
         assert!(steps.iter().all(|step| step.mined.unwrap().kept == kept), "{by}");
-        let mean = |steps: &[Step]| steps.iter().map(|step| step.loss).sum::<f64>() / 5.0;
+        let mean = |steps: &[Taken]| steps.iter().map(|step| step.loss).sum::<f64>() / 5.0;
         assert!(mean(&steps[35..]) < mean(&steps[..5]) - 0.5, "{by}: {steps:?}");
     }
 }

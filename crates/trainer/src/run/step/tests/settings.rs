@@ -37,6 +37,17 @@ fn every_setting_that_should_change_the_training_does() {
         "optimiser.epsilon=1",
         "optimiser.weight_decay=100",
         "optimiser.clip=1e-6",
+        "optimiser.method=sgd",
+        "optimiser.method=lamb",
+        "optimiser.method=muon",
+        "optimiser.groups=*.mlp.*: rate=0.5",
+        "schedule.shape=constant",
+        "schedule.shape=wsd",
+        "schedule.shape=restarts",
+        "schedule.shape=decay-to-zero",
+        "schedule.shape=three-phase",
+        "schedule.shape=two-stage",
+        "schedule.weight_decay_until=0",
         "steps=5",
         "fogzo_from=0.2",
         "mixture.experts=3",
@@ -59,6 +70,40 @@ fn what_ttq_learns_has_rates_of_its_own() {
         .map(|rate| with(&format!("optimiser.{rate}")));
     assert!(of_each.iter().all(|losses| *losses != alike));
     assert!(of_each[0] != of_each[1] && of_each[1] != of_each[2]);
+}
+
+#[test]
+fn settings_of_an_optimiser_and_of_a_schedule_change_it() {
+    for (base, settings) in [
+        (
+            &["optimiser.method=sgd"][..],
+            &["optimiser.momentum=0.5", "optimiser.nesterov=false"][..],
+        ),
+        (&["optimiser.method=muon"], &["optimiser.muon_momentum=0.5", "optimiser.nesterov=false"]),
+        (&["optimiser.method=lamb"], &["optimiser.epsilon=1", "optimiser.weight_decay=100"]),
+        (
+            &["schedule.shape=wsd", "schedule.decay=0.9"],
+            &["schedule.decay=0.2", "schedule.fall=linear"],
+        ),
+        (&["schedule.shape=restarts"], &["schedule.cycles=1", "schedule.growth=1"]),
+        (
+            &["schedule.shape=three-phase", "schedule.first_fall=0.3"],
+            &["schedule.first_fall=0.7", "schedule.second_fall=0.5", "schedule.middle_share=0.5"],
+        ),
+        (
+            &["schedule.shape=two-stage"],
+            &["schedule.break_at=0.1", "schedule.first_share=1", "schedule.second_share=0.5"],
+        ),
+    ] {
+        let base = [&["steps=5"], base].concat();
+        let default = losses(&base);
+        for setting in settings {
+            let key = setting.split('=').next().unwrap();
+            let others = base.iter().filter(|given| !given.starts_with(key));
+            let changed: Vec<&str> = others.copied().chain([*setting]).collect();
+            assert_ne!(losses(&changed), default, "{base:?}, {setting}");
+        }
+    }
 }
 
 #[test]

@@ -1,0 +1,344 @@
+//! What a run reads: its examples, and what is held out of them.
+
+use std::fmt;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use super::baseline::ByteModel;
+use super::files::files_of;
+use super::sequence::{Content, Sequence};
+use super::shuffle::TrainingWindows;
+use super::stories::Stories;
+use super::tokens::{TokenizerFile, default_cache, tokens_of};
+use super::{VOCABULARY, evaluation_windows};
+use crate::config::Configuration;
+use crate::error::{Error, Result};
+use crate::measure::{Measure, Unit};
+
+/// Which text, and how it is cut.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CorpusRequest {
+    /// A file, a folder or a pattern; none for stories.
+    pub data: Option<PathBuf>,
+    /// The same for what is held out; none for the end of the text.
+    pub valid: Option<PathBuf>,
+    /// The `tokenizer.json`; none for bytes.
+    pub tokenizer: Option<PathBuf>,
+    /// The folder for tokens; none for the user's cache folder.
+    pub cache: Option<PathBuf>,
+    /// The share of the text that is held out, where it is the end of it.
+    pub held_out: f64,
+    /// Tokens that a window predicts.
+    pub length: usize,
+    /// Windows evaluated at most.
+    pub windows: usize,
+    /// The seed of the run.
+    pub seed: u64,
+}
+
+impl CorpusRequest {
+    /// The text that a configuration asks for.
+    pub fn of(configuration: &Configuration) -> Self {
+        let Configuration { run, data, batch, evaluation, .. } = configuration;
+        Self {
+            data: run.data.clone(),
+            valid: run.valid.clone(),
+            tokenizer: run.tokenizer.clone(),
+            cache: data.cache.clone(),
+            held_out: evaluation.held_out,
+            length: batch.length,
+            windows: evaluation.windows,
+            seed: run.seed,
+        }
+    }
+}
+
+/// The text of a run: examples to learn from, each a function of its number, and windows that are held out.
+#[derive(Debug)]
+pub struct Corpus {
+    source: Source,
+    identity: String,
+}
+
+#[derive(Debug)]
+enum Source {
+    Stories(Stories),
+    Text(Text),
+}
+
+/// A text in files.
+#[derive(Debug)]
+struct Text {
+    tokens: Sequence,
+    /// Tokens from the beginning that are trained on.
+    training: usize,
+    windows: TrainingWindows,
+    /// A text of its own that is held out; otherwise that is the rest.
+    valid: Option<Sequence>,
+    held_out: Range<usize>,
+    /// Windows of the held-out tokens, counted from the first of them.
+    held_out_windows: Vec<Range<usize>>,
+    tokenizer: Option<TokenizerFile>,
+    bytes_per_token: Option<f64>,
+}
+
+impl Corpus {
+    /// Opens the text; `tell` hears of what takes long.
+    ///
+    /// # Errors
+    /// Files that cannot be read or are no text for the tokenizer, texts that are too short, windows that no story
+    /// fits in.
+    pub fn open(request: &CorpusRequest, tell: &mut dyn FnMut(fmt::Arguments<'_>)) -> Result<Self> {
+        let source = match &request.data {
+            None => Source::Stories(Stories::new(request.seed, request.length, request.windows)?),
+            Some(data) => Source::Text(Text::open(data, request, tell)?),
+        };
+        let mut hash = Sha256::new();
+        match &source {
+            Source::Stories(stories) => {
+                hash.update(b"stories");
+                hash.update(stories.story(0));
+                stories.held_out().iter().for_each(|story| hash.update(story));
+            }
+            Source::Text(text) => text.identify(&mut hash),
+        }
+        for number in [request.seed, request.length as u64, request.windows as u64] {
+            hash.update(number.to_le_bytes());
+        }
+        let identity = hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { source, identity })
+    }
+
+    /// Tokens that a model of this text needs.
+    pub fn vocabulary(&self) -> usize {
+        self.tokenizer_file().map_or(VOCABULARY, |file| file.tokenizer.vocabulary())
+    }
+
+    /// What a token stands for, and the bytes of the held-out text for each where there is a tokenizer. Where the end
+    /// of the text is held out, those are the whole text's: the tokens do not say where their bytes end.
+    pub fn measure(&self) -> Measure {
+        let unit = if self.tokenizer_file().is_some() { Unit::Token } else { Unit::Byte };
+        Measure { unit, bytes_per_token: self.text().and_then(|text| text.bytes_per_token) }
+    }
+
+    /// The file of the tokenizer.
+    pub fn tokenizer(&self) -> Option<&Path> {
+        self.tokenizer_file().map(|file| &*file.path)
+    }
+
+    /// What tokens stand for, bytes that are no text replaced.
+    ///
+    /// # Errors
+    /// A tokenizer that fails.
+    pub fn decode(&self, tokens: &[u32]) -> Result<String> {
+        let bytes = match self.tokenizer_file() {
+            Some(file) => file.tokenizer.decode(tokens)?,
+            None => to_bytes(tokens),
+        };
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// Tokens to train on; none where they have no end.
+    pub fn training_tokens(&self) -> Option<u64> {
+        self.text().map(|text| text.training as u64)
+    }
+
+    /// Tokens that are held out.
+    pub fn held_out_tokens(&self) -> u64 {
+        match &self.source {
+            Source::Stories(stories) => {
+                stories.held_out().iter().map(Vec::len).sum::<usize>() as u64
+            }
+            Source::Text(text) => text.held_out.len() as u64,
+        }
+    }
+
+    /// Replaces `window` by the tokens of example `index` of the run: one more than a window predicts. Any thread may
+    /// ask, in any order.
+    pub fn example(&self, index: u64, window: &mut Vec<u32>) {
+        window.clear();
+        match &self.source {
+            Source::Stories(stories) => {
+                window.extend(stories.window(&stories.story(index)).into_iter().map(u32::from));
+            }
+            Source::Text(text) => text.tokens.read(text.windows.window(index), window),
+        }
+    }
+
+    /// Windows that are evaluated.
+    pub fn held_out_windows(&self) -> usize {
+        match &self.source {
+            Source::Stories(stories) => stories.held_out().len(),
+            Source::Text(text) => text.held_out_windows.len(),
+        }
+    }
+
+    /// The windows that are evaluated, each by itself: all tokens of one but the first are predicted. The last may be
+    /// shorter.
+    pub fn held_out(&self) -> impl Iterator<Item = Vec<u32>> + '_ {
+        (0..self.held_out_windows()).map(|index| match &self.source {
+            Source::Stories(stories) => {
+                stories.window(&stories.held_out()[index]).into_iter().map(u32::from).collect()
+            }
+            Source::Text(text) => {
+                let window = &text.held_out_windows[index];
+                let first = text.held_out.start;
+                let mut tokens = Vec::with_capacity(window.len());
+                let sequence = text.valid.as_ref().unwrap_or(&text.tokens);
+                sequence.read(first + window.start..first + window.end, &mut tokens);
+                tokens
+            }
+        })
+    }
+
+    /// The lowest loss that any model can have over the held-out windows, in nats per token, where that is known.
+    pub fn floor(&self) -> Option<f64> {
+        match &self.source {
+            Source::Stories(stories) => Some(stories.floor()),
+            Source::Text(_) => None,
+        }
+    }
+
+    /// The loss of a model that sees the three bytes before each over the same predictions, in nats per byte; none for
+    /// the tokens of a tokenizer. It has counted up to 2 MiB of the text to train on.
+    pub fn baseline(&self) -> Option<f64> {
+        const BYTES: usize = 2 << 20;
+        const PARTS: usize = 32;
+        let texts: Vec<Vec<u8>> = match &self.source {
+            Source::Stories(stories) => {
+                let count = (BYTES / stories.length()).max(1) as u64;
+                (0..count).map(|number| stories.window(&stories.story(number))).collect()
+            }
+            Source::Text(text) if text.tokenizer.is_none() => {
+                // Spread evenly: a text may change on its way.
+                let length = text.training.min(BYTES / PARTS);
+                let last = (text.training - length) as u128;
+                let place = |part: usize| (part as u128 * last / (PARTS as u128 - 1)) as usize;
+                let parts = if text.training <= BYTES {
+                    vec![0..text.training]
+                } else {
+                    (0..PARTS).map(|part| place(part)..place(part) + length).collect()
+                };
+                let mut tokens = Vec::new();
+                let mut bytes = |part: Range<usize>| {
+                    tokens.clear();
+                    text.tokens.read(part, &mut tokens);
+                    to_bytes(&tokens)
+                };
+                parts.into_iter().map(&mut bytes).collect()
+            }
+            Source::Text(_) => return None,
+        };
+        Some(ByteModel::count(&texts).loss(self.held_out().map(|window| to_bytes(&window))))
+    }
+
+    /// A hash of the text, of samples of it where it is long, and of how it is cut: a run that is resumed must find the
+    /// same.
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    fn text(&self) -> Option<&Text> {
+        match &self.source {
+            Source::Stories(_) => None,
+            Source::Text(text) => Some(text),
+        }
+    }
+
+    fn tokenizer_file(&self) -> Option<&TokenizerFile> {
+        self.text()?.tokenizer.as_ref()
+    }
+}
+
+/// Tokens of bytes as such.
+fn to_bytes(tokens: &[u32]) -> Vec<u8> {
+    tokens.iter().map(|&token| token as u8).collect()
+}
+
+impl Text {
+    fn open(
+        data: &Path,
+        request: &CorpusRequest,
+        tell: &mut dyn FnMut(fmt::Arguments<'_>),
+    ) -> Result<Self> {
+        let tokenizer = request.tokenizer.as_deref().map(TokenizerFile::open).transpose()?;
+        let cache = request.cache.clone().unwrap_or_else(default_cache);
+        let mut open = |data: &Path| -> Result<(Sequence, Option<f64>)> {
+            let files = files_of(data)?;
+            let (tokens, bytes_per_token) = if let Some(tokenizer) = &tokenizer {
+                let text = tokens_of(&files, tokenizer, &cache, tell)?;
+                let bytes_per_token = text.bytes as f64 / text.tokens.len() as f64;
+                (text.tokens, Some(bytes_per_token))
+            } else {
+                let contents: Result<Vec<Content>> =
+                    files.iter().map(|file| Content::open(file)).collect();
+                (Sequence::of_bytes(contents?), None)
+            };
+            if tokens.len() == 0 {
+                return Err(Error::data(data, "a text", "nothing: it is empty"));
+            }
+            Ok((tokens, bytes_per_token))
+        };
+        let (tokens, mut bytes_per_token) = open(data)?;
+        let length = request.length;
+        let (training, held_out, valid) = match &request.valid {
+            None => {
+                let training = training_tokens(tokens.len(), request.held_out, length)?;
+                (training, training..tokens.len(), None)
+            }
+            Some(path) => {
+                let (valid, of_valid) = open(path)?;
+                if valid.len() < 2 {
+                    return Err(Error::data(path, "at least 2 tokens", "1"));
+                }
+                bytes_per_token = of_valid;
+                (tokens.len(), 0..valid.len(), Some(valid))
+            }
+        };
+        let too_short = Error::TextTooShort { expected: length + 1, found: training, length };
+        Ok(Self {
+            windows: TrainingWindows::new(request.seed, training, length).ok_or(too_short)?,
+            held_out_windows: evaluation_windows(held_out.len(), length, request.windows),
+            tokens,
+            training,
+            valid,
+            held_out,
+            tokenizer,
+            bytes_per_token,
+        })
+    }
+
+    fn identify(&self, hash: &mut Sha256) {
+        hash.update(b"text");
+        hash.update(self.tokens.digest());
+        hash.update((self.training as u64).to_le_bytes());
+        if let Some(valid) = &self.valid {
+            hash.update(valid.digest());
+        }
+        if let Some(tokenizer) = &self.tokenizer {
+            hash.update(tokenizer.digest);
+        }
+    }
+}
+
+/// Tokens of a text that are trained on, where its end is held out: the last ⌈`share` · tokens⌉, or as many as one
+/// window of `length` predictions needs, where that is more.
+///
+/// # Errors
+/// [`Error::TextTooShort`] when either part is shorter than a window.
+fn training_tokens(tokens: usize, share: f64, length: usize) -> Result<usize> {
+    let window = length + 1;
+    let held_out = ((tokens as f64 * share).ceil() as usize).max(window);
+    match tokens.checked_sub(held_out) {
+        Some(training) if training >= window => Ok(training),
+        _ => {
+            let expected = (2 * window).max((window as f64 / (1.0 - share)).ceil() as usize);
+            Err(Error::TextTooShort { expected, found: tokens, length })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

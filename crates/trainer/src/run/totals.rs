@@ -1,0 +1,47 @@
+//! What all steps of a run come to.
+
+use serde::{Deserialize, Serialize};
+
+use super::step::Taken;
+use super::summary::Best;
+
+/// Sums over the steps so far, which a run that is resumed goes on with.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub(super) struct Totals {
+    /// Steps that were taken.
+    pub(super) steps: u32,
+    /// What they took, without evaluations.
+    pub(super) seconds: f64,
+    /// What mining took of it, if there was any.
+    pub(super) mining_seconds: Option<f64>,
+    /// What FOGZO's probes took of it, if there were any.
+    pub(super) fogzo_seconds: Option<f64>,
+    /// The evaluation with the least loss.
+    pub(super) best: Option<Best>,
+}
+
+impl Totals {
+    /// Counts a step.
+    pub(super) fn add(&mut self, taken: &Taken) {
+        self.steps += 1;
+        self.seconds += taken.time.as_secs_f64();
+        if let Some(mined) = taken.mined {
+            *self.mining_seconds.get_or_insert(0.0) += mined.mining_seconds;
+        }
+        if let Some(probed) = taken.probed {
+            *self.fogzo_seconds.get_or_insert(0.0) += probed.fogzo_seconds;
+        }
+    }
+
+    /// Compares an evaluation with those before it, of which the first of the least loss is the best.
+    pub(super) fn evaluated(&mut self, evaluation: Best) {
+        if self.best.is_none_or(|best| evaluation.nats < best.nats) {
+            self.best = Some(evaluation);
+        }
+    }
+
+    /// Tokens predicted in a second, with so many of them in a step.
+    pub(super) fn rate(&self, tokens: f64) -> f64 {
+        if self.steps == 0 { 0.0 } else { f64::from(self.steps) * tokens / self.seconds }
+    }
+}
