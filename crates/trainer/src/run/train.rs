@@ -30,7 +30,7 @@ use crate::plan::check_memory;
 /// Nothing is written before the configuration, the text and the model have proved sound.
 ///
 /// # Errors
-/// More memory than there is, a text that is missing or too short, a folder that is not empty, numbers that are no longer finite,
+/// A text that is missing or too short, more memory than there is, a folder that is not empty, numbers that are no longer finite,
 /// and files that cannot be written.
 pub fn train(configuration: &Configuration, progress: &Progress) -> Result<Summary> {
     let clock = Instant::now();
