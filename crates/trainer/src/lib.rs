@@ -8,6 +8,7 @@
 //! | [`mining`] | which items of a batch a step learns from |
 //! | [`optimiser`] | AdamW, the clip |
 //! | [`schedule`] | the learning rate of a step |
+//! | [`checkpoint`], [`storage`] | what a run goes on from, whenever it is killed; the file system as saving needs it |
 //! | [`run`] | a run from its configuration to the saved model; evaluation |
 //! | [`generate`] | texts that a model goes on with |
 //! | [`command`] | what `ternary` does with its arguments |
@@ -24,6 +25,7 @@
 //! # Ok::<(), trainer::Error>(())
 //! ```
 
+pub mod checkpoint;
 pub mod command;
 pub mod config;
 pub mod data;
@@ -34,6 +36,7 @@ pub mod optimiser;
 mod randomness;
 pub mod run;
 pub mod schedule;
+pub mod storage;
 #[cfg(test)]
 mod temporary;
 mod vocabulary;
