@@ -24,8 +24,9 @@ pub(super) fn write(out: &mut dyn Write, visit: &VisitArrays<'_>) -> io::Result<
     let (mut expected, mut result) = (arrays.iter(), Ok(()));
     visit(&mut |name, numbers| {
         let (dtype, count) = describe(numbers);
-        let is_next =
-            |next: &(String, Dtype, [usize; 1])| (&*next.0, next.1, next.2) == (name, dtype, [count]);
+        let is_next = |next: &(String, Dtype, [usize; 1])| {
+            (&*next.0, next.1, next.2) == (name, dtype, [count])
+        };
         if !expected.next().is_some_and(is_next) {
             let what = format!("the array {name:?} was not there at the first visit");
             result = Err(io::Error::new(io::ErrorKind::InvalidInput, what));

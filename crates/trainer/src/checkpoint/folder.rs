@@ -111,8 +111,9 @@ fn checked(storage: &dyn Storage, folder: &Path, step: u32) -> Result<Checkpoint
     let mut json = Vec::new();
     let state = storage.open(&folder.join(STATE));
     state.and_then(|mut file| file.read_to_end(&mut json)).map_err(file(STATE))?;
-    let snapshot: Snapshot = serde_json::from_slice(&json)
-        .map_err(|source| Flaw::Content(STATE.to_owned(), Problem::Json { what: "state", source }))?;
+    let snapshot: Snapshot = serde_json::from_slice(&json).map_err(|source| {
+        Flaw::Content(STATE.to_owned(), Problem::Json { what: "state", source })
+    })?;
     if snapshot.step != step {
         // Somebody gave the folder another name.
         let (expected, found) = (step.to_string(), snapshot.step.to_string());

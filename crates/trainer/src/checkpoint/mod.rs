@@ -96,7 +96,12 @@ impl<'a> Checkpoints<'a> {
             self.remove(&[snapshot.step])?;
         }
         let new = self.folder.join(new_name(snapshot.step));
-        folder::write(self.storage, &new, snapshot, arrays)?;
+        let written = folder::write(self.storage, &new, snapshot, arrays);
+        if written.is_err() {
+            // What fills a disk half would leave no room for anything else; should it stay, the next save removes it.
+            let _ = remove_all(self.storage, &new);
+        }
+        written?;
         let rename = self.storage.rename(&new, path);
         rename.map_err(Error::file("move the checkpoint in place at", path))?;
         self.sync()

@@ -81,7 +81,8 @@ mod tests {
             .chain([-0.0, 0.1 + 0.2, f64::MIN_POSITIVE / 8.0, f64::MAX])
             .collect();
         let largest = u64::MAX;
-        let mut snapshot = Snapshot { seconds: 1.0 / 3.0, next_example: largest, ..Snapshot::default() };
+        let mut snapshot =
+            Snapshot { seconds: 1.0 / 3.0, next_example: largest, ..Snapshot::default() };
         snapshot.insert("numbers", &numbers).unwrap();
         let json = serde_json::to_vec(&snapshot).unwrap();
         let read: Snapshot = serde_json::from_slice(&json).unwrap();

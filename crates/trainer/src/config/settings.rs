@@ -32,6 +32,8 @@ settings! {
         seed: u64 = 0, in 0..=i64::MAX as u64;
         /// The folder of the run, new or empty [default: the next free runs/PRESET-0001]
         out: Option<PathBuf> = None;
+        /// Checkpoints that stay, the newest ones
+        keep_last: usize = 2, in 1..=1_000_000;
         /// Start from the float weights of a saved model of the same shape (train --float leaves one; a ternary
         /// one is refused); experts start as copies of its feed-forward nets if it has no experts
         from: Option<PathBuf> = None;

@@ -108,8 +108,10 @@ impl Entry {
 /// # Errors
 /// Those of the system.
 pub fn make_directories(storage: &dyn Storage, path: &Path) -> io::Result<()> {
-    if storage.list(path).is_ok() {
-        return Ok(());
+    match storage.list(path) {
+        Ok(_) => return Ok(()),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Err(_) => {}
     }
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     if let Some(parent) = parent {

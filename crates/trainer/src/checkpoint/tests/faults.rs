@@ -221,6 +221,11 @@ fn an_error_or_a_full_disk_at_any_operation_leaves_the_last_checkpoint_good() {
                 assert!(!is_saved || matches!(fault, Fault::DiskFull(_)), "{fault:?}");
                 let left = disk.crashed();
                 disk.repair();
+                // Nothing half-written takes the room.
+                let entries = disk.list(&Path::new(RUN).join("checkpoints")).unwrap_or_default();
+                for new in entries.iter().filter(|entry| entry.name().unwrap().ends_with(".new")) {
+                    assert_eq!(disk.list(&new.path).unwrap().len(), 3, "{fault:?}");
+                }
                 for left in left.iter().chain([&disk]) {
                     assert_eq!(wrong(left, last, is_saved), None, "{keep} {before:?} {fault:?}");
                 }

@@ -48,7 +48,10 @@ fn any_byte_that_was_changed_or_cut_off_has_an_older_checkpoint_used() {
                     }
                     // The digit of the version.
                     Err(error) => {
-                        assert!(matches!(error, Error::CheckpointVersion { .. }) && !cut, "{error}");
+                        assert!(
+                            matches!(error, Error::CheckpointVersion { .. }) && !cut,
+                            "{error}"
+                        );
                     }
                 }
             }
@@ -64,7 +67,10 @@ fn lines_say_which_folder_is_passed_over_and_why() {
         let disk = copy();
         disk.remove_file(&file(40, name)).unwrap();
         let line = line(&disk);
-        assert!(line.contains(&format!("step-00000040 is passed over: {name} is missing;")), "{line}");
+        assert!(
+            line.contains(&format!("step-00000040 is passed over: {name} is missing;")),
+            "{line}"
+        );
     }
     let disk = copy();
     disk.edit(&file(40, "state.json"), |bytes| bytes[4] ^= 1);
@@ -72,11 +78,11 @@ fn lines_say_which_folder_is_passed_over_and_why() {
     assert!(told.contains("state.json: SHA-256 by the manifest: expected "), "{told}");
     let disk = copy();
     let named = Path::new(RUN).join("checkpoints").join(final_name(60));
-    disk.rename(file(40, "").parent().unwrap(), &named).unwrap();
+    disk.rename(file(40, FILES[0]).parent().unwrap(), &named).unwrap();
     let told = line(&disk);
     assert!(told.contains("step-00000060 is passed over: state.json: step: expected 60, found 40"));
     let disk = copy();
-    FILES.map(|name| disk.remove_file(&file(40, name)).unwrap());
+    FILES.iter().for_each(|name| disk.remove_file(&file(40, name)).unwrap());
     let told = line(&disk);
     assert!(told.contains("manifest.json is missing"), "{told}");
 }
@@ -89,7 +95,10 @@ fn a_checkpoint_of_another_version_is_an_error_that_says_what_to_do() {
         *bytes = text.replace("\"version\": 1", "\"version\": 2").into_bytes();
     });
     let error = newest(&disk).unwrap_err().to_string();
-    assert!(error.contains("version of the checkpoint: expected 1, found 2; resume with"), "{error}");
+    assert!(
+        error.contains("version of the checkpoint: expected 1, found 2; resume with"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -144,7 +153,8 @@ fn arrays_that_are_not_there_or_not_asked_for_are_errors() {
     let disk = run_with(1, &[20]);
     let open = || Checkpoints::new(&disk, Path::new(RUN), 1).newest(&mut |_| {}).unwrap().unwrap();
     let error = open().read("moments", NumbersMut::F32(&mut [])).unwrap_err().to_string();
-    let expected = r#"cannot restore from /run/checkpoints/step-00000020: tensor "moments" is missing"#;
+    let expected =
+        r#"cannot restore from /run/checkpoints/step-00000020: tensor "moments" is missing"#;
     assert_eq!(error, expected);
     let error = open().read("weights", NumbersMut::F32(&mut [0.0; 4])).unwrap_err().to_string();
     assert!(error.ends_with("numbers: expected 4 of F32, found 5 of F32"), "{error}");
