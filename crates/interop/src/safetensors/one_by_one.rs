@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Read, Seek, SeekFrom};
 
 use super::header::Dtype;
-use super::read::{Array, header_length, parse, wrong_length};
+use super::read::{Array, Contents, header_length, wrong_length};
 use crate::error::Problem;
 
 /// The arrays of a container that stays where it is: each is read when it is taken.
@@ -48,8 +48,8 @@ impl<R: Read + Seek> Arrays<R> {
         let mut header = vec![0; header_length(length, rest).map_err(invalid)?];
         input.read_exact(&mut header)?;
         let data = rest - header.len();
-        let (_, arrays) = parse(&header, whole - data, data).map_err(invalid)?;
-        Ok(Self { input, arrays })
+        let contents = Contents::parse(&header, whole - data, data).map_err(invalid)?;
+        Ok(Self { input, arrays: contents.arrays })
     }
 
     /// Takes an array out: a reader of its bytes, which are little-endian.

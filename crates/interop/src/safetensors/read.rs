@@ -34,7 +34,8 @@ impl<F: AsRef<[u8]>> Container<F> {
         let (header, data) = split(file.as_ref())?;
         let start = file.as_ref().len() - data.len();
         // A copy: text that was found to be UTF-8 must stay so, and a mapped file may change.
-        let (metadata, arrays) = parse(&header.to_vec(), start, data.len())?;
+        let header = header.to_vec();
+        let Contents { metadata, arrays } = Contents::parse(&header, start, data.len())?;
         Ok(Self { file, metadata, arrays })
     }
 
@@ -44,33 +45,37 @@ impl<F: AsRef<[u8]>> Container<F> {
     }
 }
 
-/// The metadata and the arrays of a header, which `length` bytes follow from `origin` on.
-pub(super) fn parse(
-    header: &[u8],
-    origin: usize,
-    length: usize,
-) -> Result<(BTreeMap<String, String>, BTreeMap<String, Array>), Problem> {
-    if header.first() != Some(&b'{') {
-        let found = header.first().map_or("nothing".into(), |byte| format!("{byte:#04x}"));
-        return Err(Problem::mismatch("first byte of the header", "'{'", found));
+/// What a header says.
+pub(super) struct Contents {
+    pub(super) metadata: BTreeMap<String, String>,
+    pub(super) arrays: BTreeMap<String, Array>,
+}
+
+impl Contents {
+    /// Reads a header, which `length` bytes follow from `origin` on.
+    pub(super) fn parse(header: &[u8], origin: usize, length: usize) -> Result<Self, Problem> {
+        if header.first() != Some(&b'{') {
+            let found = header.first().map_or("nothing".into(), |byte| format!("{byte:#04x}"));
+            return Err(Problem::mismatch("first byte of the header", "'{'", found));
+        }
+        let header: Header = serde_json::from_slice(header)
+            .map_err(|source| Problem::Json { what: "header", source })?;
+        let metadata = header.metadata.unique("entry of the metadata")?;
+        let entries = header.entries.unique("tensor")?;
+        let mut in_order: Vec<_> = entries.into_iter().collect();
+        in_order.sort_by_key(|(_, entry)| entry.data_offsets);
+        let mut arrays = BTreeMap::new();
+        let mut end = 0;
+        for (name, entry) in in_order {
+            let array = array(&name, &entry, origin, end, length)?;
+            end = array.range.end - origin;
+            arrays.insert(name, array);
+        }
+        if end != length {
+            return Err(Problem::mismatch("bytes of all tensors", end, length));
+        }
+        Ok(Self { metadata, arrays })
     }
-    let header: Header = serde_json::from_slice(header)
-        .map_err(|source| Problem::Json { what: "header", source })?;
-    let metadata = header.metadata.unique("entry of the metadata")?;
-    let entries = header.entries.unique("tensor")?;
-    let mut in_order: Vec<_> = entries.into_iter().collect();
-    in_order.sort_by_key(|(_, entry)| entry.data_offsets);
-    let mut arrays = BTreeMap::new();
-    let mut end = 0;
-    for (name, entry) in in_order {
-        let array = array(&name, &entry, origin, end, length)?;
-        end = array.range.end - origin;
-        arrays.insert(name, array);
-    }
-    if end != length {
-        return Err(Problem::mismatch("bytes of all tensors", end, length));
-    }
-    Ok((metadata, arrays))
 }
 
 /// The JSON of the header, and what follows it.

@@ -119,7 +119,7 @@ pub fn make_directories(storage: &dyn Storage, path: &Path) -> io::Result<()> {
     }
     match storage.make_directory(path) {
         // A call that failed later may have left it without the sync.
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
         _ => storage.sync_directory(parent.unwrap_or(Path::new("."))),
     }
 }
