@@ -10,6 +10,7 @@
 //! | [`optimiser`] | AdamW, SGD, LAMB and Muon, the rates of each tensor, the clip |
 //! | [`schedule`] | the learning rate and the weight decay of a step |
 //! | [`guards`] | what watches over a run and stops it |
+//! | [`checkpoint`], [`storage`] | what a run goes on from, whenever it is killed; the file system as saving needs it |
 //! | [`run`] | a run from its configuration to the saved model; evaluation |
 //! | [`plan`] | what a run takes, before it begins |
 //! | [`generate`] | texts that a model goes on with |
@@ -29,6 +30,7 @@
 //! ```
 
 pub mod chat;
+pub mod checkpoint;
 pub mod command;
 pub mod config;
 pub mod data;
@@ -42,6 +44,7 @@ pub mod plan;
 mod randomness;
 pub mod run;
 pub mod schedule;
+pub mod storage;
 #[cfg(test)]
 mod temporary;
 mod vocabulary;

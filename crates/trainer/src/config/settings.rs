@@ -42,6 +42,8 @@ settings! {
         out: Option<PathBuf> = None;
         /// Replace the run in that folder, if there is one; nothing but a run is ever replaced
         force: bool = false;
+        /// Checkpoints that stay, the newest ones
+        keep_last: usize = 2, in 1..=1_000_000;
         /// Start from the float weights of a saved model of the same shape (train --float leaves one; a ternary
         /// one is refused); experts start as copies of its feed-forward nets if it has no experts
         from: Option<PathBuf> = None;
