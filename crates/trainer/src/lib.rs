@@ -9,6 +9,7 @@
 //! | [`optimiser`] | AdamW, the clip |
 //! | [`schedule`] | the learning rate of a step |
 //! | [`run`] | a run from its configuration to the saved model; evaluation |
+//! | [`report`] | the page of a run, and runs beside each other |
 //! | [`generate`] | texts that a model goes on with |
 //! | [`command`] | what `ternary` does with its arguments |
 //!
@@ -32,6 +33,7 @@ pub mod generate;
 pub mod mining;
 pub mod optimiser;
 mod randomness;
+pub mod report;
 pub mod run;
 pub mod schedule;
 #[cfg(test)]

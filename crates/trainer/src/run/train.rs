@@ -17,6 +17,7 @@ use super::summary::{Best, Summary};
 use crate::config::Configuration;
 use crate::data::{Text, TrainingWindows, evaluation_windows, read, stories};
 use crate::error::{Error, Result};
+use crate::report;
 
 /// Bytes of stories that are made when there is no text: more than the default run reads.
 const STORIES: usize = 2 << 20;
@@ -99,6 +100,7 @@ pub fn train(configuration: &Configuration, progress: &Progress) -> Result<Summa
         model,
     };
     summary.write(folder.path())?;
+    report::write(folder.path())?;
     Ok(summary)
 }
 
