@@ -9,6 +9,8 @@
 //! | [`optimiser`] | AdamW, the clip |
 //! | [`schedule`] | the learning rate of a step |
 //! | [`run`] | a run from its configuration to the saved model; evaluation |
+//! | [`events`] | the curves of a run in a file for TensorBoard |
+//! | [`inspect`] | what is inside a model |
 //! | [`report`] | the page of a run, and runs beside each other |
 //! | [`generate`] | texts that a model goes on with |
 //! | [`command`] | what `ternary` does with its arguments |
@@ -29,7 +31,9 @@ pub mod command;
 pub mod config;
 pub mod data;
 mod error;
+pub mod events;
 pub mod generate;
+pub mod inspect;
 pub mod mining;
 pub mod optimiser;
 mod randomness;

@@ -4,8 +4,10 @@
 //! holds results, and its last line is a summary (of `generate` it is the text alone); everything else goes to
 //! standard error.
 
+mod compare;
 mod eval;
 mod generate;
+mod inspect;
 mod train;
 
 use std::ffi::OsString;
@@ -34,6 +36,8 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(("train", matches)) => train::run(matches),
         Some(("eval", matches)) => eval::run(matches),
         Some(("generate", matches)) => generate::run(matches),
+        Some(("inspect", matches)) => inspect::run(matches),
+        Some(("compare", matches)) => compare::run(matches),
         // Of all others, clap has made an error.
         _ => Ok(()),
     });
@@ -61,6 +65,8 @@ fn command() -> Command {
         .subcommand(train::command())
         .subcommand(eval::command())
         .subcommand(generate::command())
+        .subcommand(inspect::command())
+        .subcommand(compare::command())
 }
 
 /// Writes the line that a command ends with to standard output.

@@ -19,7 +19,7 @@ mod vitals;
 pub use evaluation::{Evaluation, EvaluationRequest, evaluate_file};
 pub use fogzo::Probed;
 pub use folder::RunFolder;
-pub(crate) use folder::write_whole;
+pub(crate) use folder::{cut, write_whole};
 pub use hard::Mined;
 pub use loss::{HeldOutLoss, Measure, Measured, Unit};
 pub use metrics::{Metrics, Record, Start, StepRecord};

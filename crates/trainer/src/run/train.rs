@@ -17,6 +17,7 @@ use super::summary::{Best, Summary};
 use crate::config::Configuration;
 use crate::data::{Text, TrainingWindows, evaluation_windows, read, stories};
 use crate::error::{Error, Result};
+use crate::events::Events;
 use crate::report;
 
 /// Bytes of stories that are made when there is no text: more than the default run reads.
@@ -44,7 +45,8 @@ pub fn train(configuration: &Configuration, progress: &Progress) -> Result<Summa
     let written = for_another_folder(configuration)?.to_toml();
     let folder =
         RunFolder::choose(configuration.run.out.as_deref(), configuration.run.preset.name())?;
-    let mut metrics = folder.begin(&written)?;
+    let metrics = folder.begin(&written)?;
+    let events = Events::create(folder.path())?;
     progress.line(format_args!(
         "{} parameters, {} bytes to train on and {} held out; the run is in {}",
         model.parameters().numbers(),
@@ -67,7 +69,6 @@ pub fn train(configuration: &Configuration, progress: &Progress) -> Result<Summa
         latent,
         other,
     };
-    metrics.write(&Record::Start(about))?;
     let mut run = Running {
         configuration,
         progress,
@@ -75,11 +76,13 @@ pub fn train(configuration: &Configuration, progress: &Progress) -> Result<Summa
         training: Training::new(configuration, model, training, windows)?,
         held_out: text.held_out(),
         metrics,
+        events,
         time: Duration::ZERO,
         mining_seconds: None,
         fogzo_seconds: None,
         best: None,
     };
+    run.tell(&Record::Start(about))?;
     let held_out = run.all_steps()?;
     let model = folder.model();
     interop::save(run.training.model(), &model)?;
@@ -138,6 +141,7 @@ struct Running<'a> {
     training: Training<'a>,
     held_out: &'a [u8],
     metrics: Metrics,
+    events: Events,
     /// What all steps took together, without evaluations.
     time: Duration,
     /// What mining took of it, if there was any.
@@ -164,6 +168,11 @@ impl Running<'_> {
         self.evaluate(steps)
     }
 
+    fn tell(&mut self, record: &Record) -> Result<()> {
+        self.metrics.write(record)?;
+        self.events.record(record)
+    }
+
     fn tell_step(&mut self, step: u32, outcome: Step) -> Result<()> {
         let Step { loss, learning_rate, gradient_norm, router_loss, flips, time, mined, probed } =
             outcome;
@@ -174,7 +183,7 @@ impl Running<'_> {
         if let Some(probed) = probed {
             *self.fogzo_seconds.get_or_insert(0.0) += probed.fogzo_seconds;
         }
-        self.metrics.write(&Record::Step(StepRecord {
+        self.tell(&Record::Step(StepRecord {
             step,
             loss,
             learning_rate,
@@ -209,9 +218,9 @@ impl Running<'_> {
             self.best = Some(Best { step, nats: loss.nats });
         }
         let bits_per_byte = Measure::BYTES.bits_per_byte(loss.nats);
-        self.metrics.write(&Record::Evaluation { step, loss, bits_per_byte, seconds })?;
+        self.tell(&Record::Evaluation { step, loss, bits_per_byte, seconds })?;
         if let Some(layers) = self.training.layers() {
-            self.metrics.write(&Record::Layers { step, layers, seconds })?;
+            self.tell(&Record::Layers { step, layers, seconds })?;
         }
         self.progress.line(format_args!(
             "held-out loss after step {step}: {}",
