@@ -12,7 +12,7 @@ const COMMANDS: [&str; 6] = ["train", "eval", "generate", "chat", "completions",
 
 /// A run of a moment.
 const SMALL: &str = "train --steps 2 --set model.width=32 --set model.feed_forward=32 --set model.layers=1 \
-                     --set batch.length=16 --set batch.windows=2 --set evaluation.windows=2";
+                     --set batch.windows=2 --set evaluation.windows=2";
 
 fn is_empty(folder: &Folder) -> bool {
     folder.path("").read_dir().unwrap().next().is_none()
@@ -135,7 +135,7 @@ fn a_failure_exits_with_1_names_the_cause_and_leaves_nothing() {
     fs::write(elsewhere.path("text"), "some text").unwrap();
     for (arguments, said) in [
         ("train --data no-such.txt", "no-such.txt"),
-        ("train --data .", "cannot read the text ."),
+        ("train --data .", "the text .: expected at least one file in it"),
         ("eval --model no-such --data ../failures-text/text", "no-such"),
         ("eval --model no-such --data no-such.txt", "no-such.txt"),
         ("generate --model no-such --prompt a", "no-such"),
@@ -154,7 +154,7 @@ fn a_text_that_is_too_short_is_answered_with_the_length_it_needs() {
     fs::write(folder.path("short.txt"), [0; 513]).unwrap();
     let done = folder.ternary("train --data short.txt --steps 1");
     assert_eq!(done.code, Some(1));
-    assert!(done.stderr.contains("expected at least 514 bytes"), "{}", done.stderr);
+    assert!(done.stderr.contains("expected at least 514 tokens"), "{}", done.stderr);
     assert!(done.stderr.contains("found 513"), "{}", done.stderr);
     fs::write(folder.path("short.txt"), "").unwrap();
     assert_eq!(folder.ternary("train --data short.txt --steps 1").code, Some(1));

@@ -247,6 +247,14 @@ pub enum Error {
         /// Why it failed.
         source: models::Error,
     },
+    /// Steps without an end that were skipped.
+    #[error("step {step}: {source}")]
+    Diverged {
+        /// The last of them, counted from 1.
+        step: u32,
+        /// How many.
+        source: crate::guards::TooMany,
+    },
     /// A model that training cannot start from.
     #[error("cannot start from {}: {what}: expected {expected}, found {found}", path.display())]
     Start {

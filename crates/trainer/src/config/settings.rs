@@ -285,6 +285,8 @@ settings! {
         patience: u32 = 0, in 0..=1_000_000_000;
         /// Nats that are an improvement
         least_improvement: f64 = 0.0, in 0.0..=1e6;
+        /// Keep the model of the best evaluation too, in the folder best, once it computes with its ternary codes
+        keep_best: bool = false;
     }
     /// What is told during the run.
     log: Log "log" {

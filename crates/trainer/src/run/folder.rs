@@ -18,7 +18,9 @@ const RUNS: &str = "runs";
 /// runs/tiny-0001/
 ///   config.toml      the settings in full: `ternary train --config` reads it
 ///   metrics.jsonl    an object for each step, each evaluation, and the matrices then
-///   model/           the trained model, written last
+///   best/            the model of the best evaluation, if it is kept
+///   model/           the trained model
+///   summary.json     what came of it, written last
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunFolder(PathBuf);
@@ -75,6 +77,11 @@ impl RunFolder {
     /// Where the trained model goes.
     pub fn model(&self) -> PathBuf {
         self.0.join("model")
+    }
+
+    /// Where the model of the best evaluation goes.
+    pub fn best(&self) -> PathBuf {
+        self.0.join("best")
     }
 
     /// Begins the metrics and writes the settings of the run.

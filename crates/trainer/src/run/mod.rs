@@ -22,6 +22,7 @@ mod train;
 mod units;
 mod update;
 mod vitals;
+mod watchers;
 
 pub use crate::measure::{HeldOutLoss, Measure, Measured, Unit};
 pub use evaluation::{Evaluation, EvaluationRequest, evaluate_file};

@@ -11,7 +11,7 @@ const SETTINGS: &str = "config.toml";
 const METRICS: &str = "metrics.jsonl";
 const MODEL: &str = "model";
 /// What runs leave beside those two.
-const OTHERS: [&str; 4] = [MODEL, "checkpoints", "report.html", "summary.json"];
+const OTHERS: [&str; 5] = [MODEL, "best", "checkpoints", "report.html", "summary.json"];
 /// How event files begin.
 const EVENTS: &str = "events.out.tfevents.";
 

@@ -1,10 +1,11 @@
 //! One step of training.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use models::Decoder;
-use nn::{Gradients, Module, Sequences, Update};
-use ste::{Progress, Ramp};
+use nn::{Gradients, Module, Parameters, Sequences, Update};
+use ste::{Estimator, Progress, Ramp};
 
 use super::examples::Examples;
 use super::fogzo::{Probed, Probing};
@@ -30,6 +31,8 @@ pub(super) struct Training<'a> {
     seed: u64,
     /// How latent weights become ternary over the run.
     ramp: Ramp,
+    estimator: Arc<dyn Estimator<f32>>,
+    is_float: bool,
     units: Units,
     /// Those of the last step.
     gradients: Gradients<f32>,
@@ -108,10 +111,12 @@ impl<'a> Training<'a> {
             Sequences { count: configuration.batch.windows, length: configuration.batch.length };
         Ok(Self {
             updating: Updating::new(configuration, parameters)?,
-            gradients: Gradients::zeros(parameters),
+            gradients: Gradients::zeros(&Parameters::new()),
             steps: configuration.run.steps,
             seed: Purpose::Weights.seed(configuration.run.seed),
             ramp: configuration.ramp()?,
+            estimator: configuration.run.ste.estimator(),
+            is_float: configuration.is_float(),
             sequences,
             units: Units::new(&configuration.batch, teaching),
             examples: Examples::none(sequences),
@@ -182,6 +187,20 @@ impl<'a> Training<'a> {
         }))
     }
 
+    /// Decides the codes that are saved, as after the last step, for a run that ends before it.
+    ///
+    /// # Errors
+    /// An error of the model.
+    pub(super) fn finish(&mut self) -> models::Result<()> {
+        self.requantize(self.steps)
+    }
+
+    /// Whether the model computes with its ternary codes after so many updates, or has none: as it is saved.
+    pub(super) fn is_hard(&self, updates: u32) -> bool {
+        let progress = Progress { step: updates, total: self.steps };
+        self.is_float || (self.ramp.lambda(progress) >= 1.0 && !self.estimator.is_relaxed(progress))
+    }
+
     /// Turns the examples of a step into gradients.
     ///
     /// # Errors
@@ -190,8 +209,9 @@ impl<'a> Training<'a> {
         self.read_batch(step);
         let Self { mining, model, examples, units, .. } = self;
         let mined = mining.as_mut().map(|mining| mining.narrow(model, examples)).transpose()?;
+        units.give(std::mem::replace(&mut self.gradients, Gradients::zeros(&Parameters::new())));
         let (gradients, sums) = units.learn(model, examples)?;
-        units.give(std::mem::replace(&mut self.gradients, gradients));
+        self.gradients = gradients;
         let value = sums.mean() + sums.router + sums.divergence;
         if !value.is_finite() {
             let (layer, what) = (String::new(), "loss");

@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use super::step::Taken;
-use super::summary::Best;
 
 /// Sums over the steps so far, which a run that is resumed goes on with.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -16,8 +15,6 @@ pub(super) struct Totals {
     pub(super) mining_seconds: Option<f64>,
     /// What FOGZO's probes took of it, if there were any.
     pub(super) fogzo_seconds: Option<f64>,
-    /// The evaluation with the least loss.
-    pub(super) best: Option<Best>,
 }
 
 impl Totals {
@@ -30,13 +27,6 @@ impl Totals {
         }
         if let Some(probed) = taken.probed {
             *self.fogzo_seconds.get_or_insert(0.0) += probed.fogzo_seconds;
-        }
-    }
-
-    /// Compares an evaluation with those before it, of which the first of the least loss is the best.
-    pub(super) fn evaluated(&mut self, evaluation: Best) {
-        if self.best.is_none_or(|best| evaluation.nats < best.nats) {
-            self.best = Some(evaluation);
         }
     }
 

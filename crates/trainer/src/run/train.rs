@@ -1,6 +1,7 @@
 //! From a configuration to a trained model.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Instant;
 
 use nn::{Memory, Module};
@@ -16,9 +17,11 @@ use super::step::{Skipped, Step, Taken, Training};
 use super::summary::{Best, Summary};
 use super::teacher::Teaching;
 use super::totals::Totals;
+use super::watchers::Watchers;
 use crate::config::Configuration;
 use crate::data::{Corpus, CorpusRequest};
 use crate::error::{Error, Result};
+use crate::guards::Spike;
 use crate::measure::HeldOutLoss;
 use crate::plan::check_memory;
 
@@ -61,11 +64,13 @@ pub fn train(configuration: &Configuration, progress: &Progress) -> Result<Summa
         start,
         metrics,
         totals: Totals::default(),
+        watchers: Watchers::new(configuration),
+        folder: &folder,
     };
-    let held_out = run.all_steps()?;
+    let (steps, held_out) = run.all_steps()?;
     let model = folder.model();
     interop::save(run.training.model(), &model)?;
-    let summary = run.summary(held_out, model);
+    let summary = run.summary(steps, held_out, model);
     summary.write(folder.path())?;
     Ok(summary)
 }
@@ -125,26 +130,31 @@ struct Running<'a> {
     start: Start,
     metrics: Metrics,
     totals: Totals,
+    watchers: Watchers,
+    folder: &'a RunFolder,
 }
 
 impl Running<'_> {
-    /// Trains, evaluates now and then, and returns the loss after the last step.
-    fn all_steps(&mut self) -> Result<HeldOutLoss> {
-        let steps = self.configuration.run.steps;
-        for step in 0..steps {
-            let outcome = self
-                .training
-                .step(step)
-                .map_err(|source| Error::Step { step: step + 1, source })?;
-            match outcome {
-                Step::Taken(taken) => self.tell_step(step + 1, taken)?,
-                Step::Skipped(skipped) => self.tell_skipped(step + 1, skipped)?,
+    /// Trains until the last step, or until a watcher ends it; how many steps there were, and the loss after them.
+    fn all_steps(&mut self) -> Result<(u32, HeldOutLoss)> {
+        let Configuration { run, evaluation, .. } = self.configuration;
+        let mut step = 0;
+        while step < run.steps && self.watchers.stopped().is_none() {
+            let taken = self.training.step(step);
+            step += 1;
+            match taken.map_err(|source| Error::Step { step, source })? {
+                Step::Taken(taken) => self.tell_step(step, taken)?,
+                Step::Skipped(skipped) => self.tell_skipped(step, skipped)?,
             }
-            if (step + 1).is_multiple_of(self.configuration.evaluation.every) && step + 1 < steps {
-                self.evaluate(step + 1)?;
+            if step.is_multiple_of(evaluation.every) && step < run.steps {
+                self.evaluate(step)?;
             }
+            self.watchers.time(self.configuration, self.seconds());
         }
-        self.evaluate(steps)
+        if step < run.steps {
+            self.training.finish().map_err(|source| Error::Step { step, source })?;
+        }
+        Ok((step, self.evaluate(step)?))
     }
 
     fn seconds(&self) -> f64 {
@@ -154,6 +164,7 @@ impl Running<'_> {
     fn tell_step(&mut self, step: u32, taken: Taken) -> Result<()> {
         self.totals.add(&taken);
         let Taken { loss, learning_rate, gradient_norm, time, .. } = taken;
+        let spike = self.watchers.step(self.configuration, step, &taken);
         let tokens = self.training.tokens_per_step() as f64;
         self.metrics.write(&Record::Step(StepRecord {
             step,
@@ -173,6 +184,12 @@ impl Running<'_> {
         let tokens_per_second = self.totals.rate(tokens);
         let news = StepNews { step, loss, learning_rate, gradient_norm, tokens_per_second };
         self.progress.step(&news);
+        if let Some(Spike { loss, usual }) = spike {
+            let seconds = self.seconds();
+            self.metrics.write(&Record::Spike { step, loss, usual, seconds })?;
+            self.progress
+                .line(format_args!("step {step}: the loss is {loss:.4}, usually {usual:.4}"));
+        }
         Ok(())
     }
 
@@ -183,18 +200,25 @@ impl Running<'_> {
         ));
         let value = value.to_string();
         let seconds = self.seconds();
-        self.metrics.write(&Record::Skipped { step, tensor, what: what.to_owned(), value, seconds })
+        let what = what.to_owned();
+        self.metrics.write(&Record::Skipped { step, tensor, what, value, seconds })?;
+        self.watchers.skipped().map_err(|source| Error::Diverged { step, source })
     }
 
     fn evaluate(&mut self, step: u32) -> Result<HeldOutLoss> {
         let failed = |source| Error::Step { step, source };
         let loss = evaluate(self.training.model(), self.corpus.held_out(), &mut |_| {});
         let loss = loss.map_err(failed)?;
-        self.totals.evaluated(Best { step, nats: loss.nats });
         let bits_per_byte = self.start.measure.bits_per_byte(loss.nats);
         let seconds = self.seconds();
         self.metrics.write(&Record::Evaluation { step, loss, bits_per_byte, seconds })?;
-        if let Some(layers) = self.training.layers() {
+        let layers = self.training.layers();
+        let sparsity = layers.as_ref().map(|layers| layers.sparsity);
+        let is_best = self.watchers.evaluation(self.configuration, step, loss, sparsity);
+        if is_best && self.configuration.evaluation.keep_best && self.training.is_hard(step) {
+            interop::save(self.training.model(), &self.folder.best())?;
+        }
+        if let Some(layers) = layers {
             self.metrics.write(&Record::Layers { step, layers, seconds })?;
         }
         let seed = self.configuration.run.seed;
@@ -212,15 +236,14 @@ impl Running<'_> {
         Ok(loss)
     }
 
-    fn summary(&self, held_out: HeldOutLoss, model: std::path::PathBuf) -> Summary {
-        let steps = self.configuration.run.steps;
+    fn summary(&self, steps: u32, held_out: HeldOutLoss, model: PathBuf) -> Summary {
         Summary {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            stopped: Summary::FINISHED.to_owned(),
+            stopped: self.watchers.stopped().unwrap_or(Summary::FINISHED).to_owned(),
             steps,
             start: self.start,
             held_out,
-            best: self.totals.best.unwrap_or(Best { step: steps, nats: held_out.nats }),
+            best: self.watchers.best().unwrap_or(Best { step: steps, nats: held_out.nats }),
             seconds: self.seconds(),
             tokens_per_second: self.totals.rate(self.training.tokens_per_step() as f64),
             peak_memory: peak_memory(),

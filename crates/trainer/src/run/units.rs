@@ -118,7 +118,9 @@ impl Units {
 
     /// Takes gradients back that are not needed any more.
     pub(super) fn give(&self, gradients: Gradients<f32>) {
-        self.with_spare(|spare| spare.gradients.push(gradients));
+        if !gradients.values().is_empty() {
+            self.with_spare(|spare| spare.gradients.push(gradients));
+        }
     }
 
     /// What a step is minimised for, without its gradient: the mean loss and the losses of the routers.
