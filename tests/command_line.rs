@@ -12,7 +12,7 @@ const COMMANDS: [&str; 6] = ["train", "eval", "generate", "chat", "completions",
 
 /// A run of a moment.
 const SMALL: &str = "train --steps 2 --set model.width=32 --set model.feed_forward=32 --set model.layers=1 \
-                     --set batch.length=256 --set batch.windows=2 --set evaluation.windows=2";
+                     --set batch.windows=2 --set evaluation.windows=2";
 
 fn is_empty(folder: &Folder) -> bool {
     folder.path("").read_dir().unwrap().next().is_none()
@@ -135,7 +135,7 @@ fn a_failure_exits_with_1_names_the_cause_and_leaves_nothing() {
     fs::write(elsewhere.path("text"), "some text").unwrap();
     for (arguments, said) in [
         ("train --data no-such.txt", "no-such.txt"),
-        ("train --data .", "the text .: expected at least one file"),
+        ("train --data .", "the text .: expected at least one file in it"),
         ("eval --model no-such --data ../failures-text/text", "no-such"),
         ("eval --model no-such --data no-such.txt", "no-such.txt"),
         ("generate --model no-such --prompt a", "no-such"),

@@ -9,9 +9,9 @@ use std::path::Path;
 use serde_json::Value;
 use ternary::{Done, Folder};
 
-/// A run of a few seconds.
-const SMALL: &str = "train --set model.width=64 --set model.heads=2 --set model.key_value_heads=1 \
-                     --set model.feed_forward=96 --set batch.windows=1 --set batch.length=256 \
+/// A run of a few seconds, on the text of [`with_text`].
+const SMALL: &str = "train --data text --set model.width=64 --set model.heads=2 --set model.key_value_heads=1 \
+                     --set model.feed_forward=96 --set batch.windows=4 --set batch.length=64 \
                      --set evaluation.windows=8";
 
 /// Small models as Hugging Face's tools leave them.
@@ -27,6 +27,15 @@ const TOKENIZER: &str = r#"{
   "model": {"type": "WordLevel", "unk_token": "a",
             "vocab": {"a": 0, "cat": 1, "sat": 2, "on": 3, "the": 4, "mat": 5, "<end>": 39}}
 }"#;
+
+/// A folder with a text for windows that no story fits in.
+fn with_text(name: &str) -> Folder {
+    let folder = Folder::new(name);
+    let line =
+        |number| format!("Once there were {number} cats on the mat, and then {number} more.\n");
+    fs::write(folder.path("text"), (0..400).map(line).collect::<String>()).unwrap();
+    folder
+}
 
 fn last_json(done: &Done) -> Value {
     assert_eq!(done.code, Some(0), "{done:?}");
@@ -44,7 +53,7 @@ fn copy_model(name: &str, folder: &Folder, to: &str) {
 
 #[test]
 fn a_trained_model_goes_on_with_a_text_the_same_for_the_same_seed() {
-    let folder = Folder::new("generates");
+    let folder = with_text("generates");
     for (out, flags) in [("tiny", ""), ("hybrid", "--preset hybrid --set delta.attention_every=2")]
     {
         let done = folder.ternary(&format!("{SMALL} --steps 8 --out {out} {flags}"));
@@ -84,7 +93,7 @@ fn ids(text: &str) -> Vec<u64> {
 
 #[test]
 fn a_conversation_goes_on_where_it_was_and_only_forgets_what_has_no_room() {
-    let folder = Folder::new("conversation");
+    let folder = with_text("conversation");
     let done = folder.ternary(&format!("{SMALL} --steps 8 --out run"));
     assert_eq!(done.code, Some(0), "{done:?}");
     let chat = |flags: &str, input: &str| {
@@ -141,7 +150,7 @@ fn a_conversation_goes_on_where_it_was_and_only_forgets_what_has_no_room() {
 
 #[test]
 fn nothing_is_said_when_the_reader_of_answers_has_gone() {
-    let folder = Folder::new("gone");
+    let folder = with_text("gone");
     let done = folder.ternary(&format!("{SMALL} --steps 1 --out run"));
     assert_eq!(done.code, Some(0), "{done:?}");
     let mut child = folder.begin("chat --model run --tokens 5");

@@ -33,8 +33,8 @@ pub use layers::Layers;
 pub use preset::Preset;
 pub use setting::Setting;
 pub use settings::{
-    Batch, Configuration, Delta, Evaluation, Fogzo, Guard, Log, Mining, Mixture, Model, Optimiser,
-    Run, SETTINGS, Schedule, Teacher, Ternary,
+    Batch, Configuration, Delta, Distillation, Evaluation, Fogzo, Guard, Log, Mining, Mixture,
+    Model, Optimiser, Run, SETTINGS, Schedule, Ternary,
 };
 
 impl Configuration {
@@ -44,8 +44,7 @@ impl Configuration {
     pub fn to_toml(&self) -> String {
         let mut text = String::new();
         let mut section = "";
-        let is_kept = |setting: &&Setting| !matches!(&*setting.key(), "out" | "force");
-        for setting in SETTINGS.iter().filter(is_kept) {
+        for setting in SETTINGS.iter().filter(|setting| setting.is_kept()) {
             if setting.section != section {
                 section = setting.section;
                 text.push_str(&format!("\n[{section}]\n"));

@@ -59,6 +59,12 @@ impl Setting {
         self.is_list
     }
 
+    /// Whether the configuration of a run keeps it. Where the run goes, and whether it replaces one, is for that run
+    /// alone.
+    pub fn is_kept(&self) -> bool {
+        !matches!((self.section, self.name), ("", "out" | "force"))
+    }
+
     /// Whether it is either on or off.
     pub fn is_switch(&self) -> bool {
         matches!(self.value(&Configuration::default()), Some(Value::Boolean(_)))

@@ -268,7 +268,7 @@ settings! {
         noise: f64 = 1.0, in 0.0..=1e6;
     }
     /// A finished run that this one learns from, beside the text.
-    teacher: Teacher "teacher" {
+    distillation: Distillation "distillation" {
         /// The share of what is minimised that is the divergence from the teacher
         share: f64 = 0.5, in (Bound::Excluded(0.0), Bound::Included(1.0));
         /// By which the scores of both models are divided

@@ -55,7 +55,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Chosen>> {
     let preset = given.iter().find(|(key, _)| key == "preset");
     let preset = preset.and_then(|(_, name)| named(name)).unwrap_or_default();
     let mut chosen: Vec<Chosen> = Vec::with_capacity(SETTINGS.len());
-    for setting in SETTINGS.iter().filter(|setting| setting.key() != "out") {
+    for setting in SETTINGS.iter().filter(|setting| setting.is_kept()) {
         let key = setting.key();
         let place = given.iter().position(|(given, _)| *given == key);
         chosen.push(Chosen {

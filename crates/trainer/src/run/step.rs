@@ -88,6 +88,22 @@ pub(super) struct Skipped {
     pub(super) value: f64,
 }
 
+impl Skipped {
+    /// What an error says of a number that is not finite; none for any other error.
+    fn from(error: &models::Error) -> Option<Self> {
+        let models::Error::Layer(error) = error else { return None };
+        let (tensor, what, value) = match error {
+            nn::Error::NonFinite { layer, what, value, .. } => (layer, what, value),
+            nn::Error::Core { layer, source } => match source {
+                ternary_core::Error::NonFinite { what, value, .. } => (layer, what, value),
+                _ => return None,
+            },
+            _ => return None,
+        };
+        Some(Self { tensor: tensor.clone(), what, value: *value })
+    }
+}
+
 /// What a step learnt, before the weights change.
 struct Lesson {
     sums: Sums,
@@ -164,11 +180,12 @@ impl<'a> Training<'a> {
             Ok((lesson, applied))
         });
         let (lesson, applied) = match taken {
-            Err(models::Error::Layer(nn::Error::NonFinite { layer, what, value, .. })) => {
+            Ok(taken) => taken,
+            Err(error) => {
+                let skipped = Skipped::from(&error).ok_or(error)?;
                 self.requantize(step + 1)?;
-                return Ok(Step::Skipped(Skipped { tensor: layer, what, value }));
+                return Ok(Step::Skipped(skipped));
             }
-            taken => taken?,
         };
         self.requantize(step + 1)?;
         let Applied { learning_rate, weight_decay, gradient_norm } = applied;

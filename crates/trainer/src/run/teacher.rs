@@ -36,7 +36,7 @@ impl Teaching {
         if positions < length {
             return Err(unfit("positions", format!("at least {length}"), positions));
         }
-        let config::Teacher { share, temperature } = configuration.teacher;
+        let config::Distillation { share, temperature } = configuration.distillation;
         Ok(Some(Self { model, share, temperature }))
     }
 
