@@ -35,12 +35,13 @@ pub(super) fn train_with(
     interrupt: &Interrupt,
     storage: &dyn Storage,
 ) -> Result<Summary> {
+    // As a run that is resumed reads them.
+    let configuration = &for_another_folder(configuration)?;
     let given = Given::new(configuration, progress, interrupt, storage);
     let corpus = open_corpus(given)?;
     let ready = Ready::new(given, &corpus, configuration.run.from.as_deref())?;
-    let written = for_another_folder(configuration)?.to_toml();
     let folder = RunFolder::choose(&configuration.run)?;
-    let records = folder.begin(&written)?;
+    let records = folder.begin(&configuration.to_toml())?;
     Running::begin(given, ready, &folder, records)
 }
 
