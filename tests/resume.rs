@@ -93,7 +93,7 @@ fn settings_that_were_edited_are_named_unless_no_number_depends_on_them() {
     assert!(done.code == Some(2) && done.stderr.contains("optimiser.beta1"), "{}", done.stderr);
     edit(&folder, "run/config.toml", "beta1 = \"x\"", "beta1 = 0.9");
     edit(&folder, "run/config.toml", "keep_last = 9", "keep_last = 3");
-    edit(&folder, "run/config.toml", "accumulation = 1", "accumulation = 2");
+    edit(&folder, "run/config.toml", "recompute = false", "recompute = true");
     assert_eq!(resume(&folder).code, Some(0));
 }
 

@@ -190,3 +190,6 @@ pub(super) fn settings_of(configuration: &Configuration) -> BTreeMap<String, Str
         kept.filter_map(|setting| Some((setting.key(), setting.value(configuration)?.to_string())));
     values.collect()
 }
+
+#[cfg(test)]
+mod tests;
