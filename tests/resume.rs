@@ -97,6 +97,7 @@ fn settings_that_were_edited_are_named_unless_no_number_depends_on_them() {
     assert_eq!(resume(&folder).code, Some(0));
 }
 
+#[cfg(unix)]
 #[test]
 fn another_text_is_refused_and_the_same_one_elsewhere_is_not() {
     let folder = killed_run("another-text");

@@ -32,7 +32,9 @@ pub fn model_folder(path: &Path) -> Result<PathBuf> {
     if model.is_dir() {
         return Ok(model);
     }
-    let found = names(path)?.join(", ");
+    let mut found = names(path)?;
+    found.retain(|name| name != LOCK);
+    let found = found.join(", ");
     Err(Error::NoModel { path: path.to_owned(), found })
 }
 

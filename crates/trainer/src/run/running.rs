@@ -17,6 +17,7 @@ use super::sample::Sample;
 use super::step::{Skipped, Step, Taken, Training};
 use super::summary::{Best, Summary};
 use super::totals::Totals;
+use super::train::for_another_folder;
 use super::watchers::Watchers;
 use crate::checkpoint::{Checkpoints, Snapshot};
 use crate::config::Configuration;
@@ -216,7 +217,7 @@ impl<'a> Running<'a> {
         self.events.sync()?;
         let mut snapshot = Snapshot {
             step,
-            configuration: settings_of(self.configuration),
+            configuration: settings_of(&for_another_folder(self.configuration)?),
             data: self.corpus.identity().to_owned(),
             seconds: self.seconds(),
             ..Snapshot::default()

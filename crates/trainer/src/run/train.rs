@@ -35,13 +35,12 @@ pub(super) fn train_with(
     interrupt: &Interrupt,
     storage: &dyn Storage,
 ) -> Result<Summary> {
-    // As a run that is resumed reads them.
-    let configuration = &for_another_folder(configuration)?;
     let given = Given::new(configuration, progress, interrupt, storage);
     let corpus = open_corpus(given)?;
     let ready = Ready::new(given, &corpus, configuration.run.from.as_deref())?;
+    let written = for_another_folder(configuration)?.to_toml();
     let folder = RunFolder::choose(&configuration.run)?;
-    let records = folder.begin(&configuration.to_toml())?;
+    let records = folder.begin(&written)?;
     Running::begin(given, ready, &folder, records)
 }
 
@@ -49,7 +48,7 @@ pub(super) fn train_with(
 ///
 /// # Errors
 /// [`Error::File`] for a path that no TOML can hold: left out, it would mean the stories.
-fn for_another_folder(configuration: &Configuration) -> Result<Configuration> {
+pub(super) fn for_another_folder(configuration: &Configuration) -> Result<Configuration> {
     let mut configuration = configuration.clone();
     let run = &mut configuration.run;
     let paths =
