@@ -21,6 +21,9 @@ use std::path::{Path, PathBuf};
 use crate::error::{Problem, Result, io_error};
 use crate::manifest::{Digest, Digester, MANIFEST, Manifest, NEW};
 
+/// The version of model directories.
+const VERSION: u32 = 1;
+
 /// Replaces the files of a directory, all or none. Dropped before it commits, it leaves none of its own.
 pub(crate) struct Writer {
     directory: PathBuf,
@@ -66,7 +69,7 @@ impl Writer {
 
     /// Makes the files that were written the files of the directory.
     pub(crate) fn commit(mut self) -> Result<()> {
-        let json = self.manifest.to_json();
+        let json = self.manifest.to_json(VERSION);
         let path = new_name(&self.directory, MANIFEST);
         let write = || {
             let mut file = File::create(&path)?;
@@ -148,7 +151,7 @@ impl Reader {
 fn read_manifest(directory: &Path) -> Result<Option<Manifest>> {
     let path = directory.join(MANIFEST);
     let json = read_if_there(&path)?;
-    let manifest = json.map(|json| Manifest::from_json(&json)).transpose();
+    let manifest = json.map(|json| Manifest::from_json(&json, VERSION)).transpose();
     manifest.map_err(|problem| problem.in_file(&path))
 }
 

@@ -47,6 +47,14 @@ pub enum Problem {
         /// What there is.
         found: String,
     },
+    /// A directory of another version of this software.
+    #[error("version of the manifest: expected {expected}, found {found}")]
+    Version {
+        /// The one that is read and written.
+        expected: u32,
+        /// The one that is there.
+        found: u32,
+    },
     /// Text that is no JSON, or JSON of another structure.
     #[error("{what}: {source}")]
     Json {

@@ -38,6 +38,7 @@
 //! | [`hugging_face`] | decoders out of directories that transformers wrote |
 //! | [`open`], [`Kind`] | a decoder out of a directory of either kind |
 //! | [`tokenizer`] | texts to tokens and back |
+//! | [`safetensors`], [`manifest`] | named arrays one at a time, and the hashes of files, for directories of other kinds |
 //! | [`Tensors`], [`Tensor`] | named tensors, real and ternary, and their file |
 //! | [`Error`], [`Problem`] | what can go wrong with files, and what can be wrong inside one |
 //!
@@ -64,9 +65,9 @@ mod error;
 pub mod hugging_face;
 mod json;
 mod kind;
-mod manifest;
+pub mod manifest;
 mod pairs;
-mod safetensors;
+pub mod safetensors;
 mod tensors;
 mod text;
 pub mod tokenizer;

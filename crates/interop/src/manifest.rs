@@ -9,6 +9,8 @@
 //!   }
 //! }
 //! ```
+//!
+//! Whoever keeps files of its own kind in a directory has a version of its own.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -22,21 +24,21 @@ use crate::error::Problem;
 use crate::pairs::Pairs;
 
 /// The name of the manifest's own file.
-pub(crate) const MANIFEST: &str = "manifest.json";
-/// What a file is called until it takes its place.
-pub(crate) const NEW: &str = ".new";
-const VERSION: u32 = 1;
+pub const MANIFEST: &str = "manifest.json";
+/// What the name of a file ends in until it takes its place.
+pub const NEW: &str = ".new";
 
 /// What the bytes of a file are known by.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Digest {
+pub struct Digest {
     bytes: u64,
     sha256: String,
 }
 
 impl Digest {
-    pub(crate) fn of(bytes: &[u8]) -> Self {
+    /// That of some bytes.
+    pub fn of(bytes: &[u8]) -> Self {
         let mut digester = Digester::new(io::sink());
         digester.write_all(bytes).expect("a sink takes everything");
         digester.finish().0
@@ -44,30 +46,40 @@ impl Digest {
 
     /// Checks that these are the bytes.
     pub(crate) fn check(&self, bytes: &[u8]) -> Result<(), Problem> {
-        let found = Self::of(bytes);
+        self.check_digest(&Self::of(bytes))
+    }
+
+    /// Checks that the bytes with this digest are the ones.
+    ///
+    /// # Errors
+    /// [`Problem::Mismatch`] of their number, or else of their hash.
+    pub fn check_digest(&self, found: &Self) -> Result<(), Problem> {
         if found.bytes != self.bytes {
             return Err(Problem::mismatch("bytes by the manifest", self.bytes, found.bytes));
         }
         if found.sha256 != self.sha256 {
-            return Err(Problem::mismatch("SHA-256 by the manifest", &self.sha256, found.sha256));
+            return Err(Problem::mismatch("SHA-256 by the manifest", &self.sha256, &found.sha256));
         }
         Ok(())
     }
 }
 
 /// A writer that knows the digest of what went through it.
-pub(crate) struct Digester<W> {
+#[derive(Debug)]
+pub struct Digester<W> {
     out: W,
     bytes: u64,
     sha256: Sha256,
 }
 
 impl<W: Write> Digester<W> {
-    pub(crate) fn new(out: W) -> Self {
+    /// Passes everything on to `out`.
+    pub fn new(out: W) -> Self {
         Self { out, bytes: 0, sha256: Sha256::new() }
     }
 
-    pub(crate) fn finish(self) -> (Digest, W) {
+    /// The digest, and what it was passed on to.
+    pub fn finish(self) -> (Digest, W) {
         let hash = self.sha256.finalize();
         let sha256 = hash.iter().map(|byte| format!("{byte:02x}")).collect();
         (Digest { bytes: self.bytes, sha256 }, self.out)
@@ -89,8 +101,9 @@ impl<W: Write> Write for Digester<W> {
 
 /// What the files of a directory hold.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Manifest {
-    pub(crate) files: BTreeMap<String, Digest>,
+pub struct Manifest {
+    /// Each by its name, which is one of the directory itself.
+    pub files: BTreeMap<String, Digest>,
 }
 
 #[derive(Serialize)]
@@ -107,18 +120,23 @@ struct Read {
 }
 
 impl Manifest {
-    pub(crate) fn to_json(&self) -> Vec<u8> {
-        let written = Written { version: VERSION, files: &self.files };
+    /// The text of the manifest, for a kind of directory of this version.
+    pub fn to_json(&self, version: u32) -> Vec<u8> {
+        let written = Written { version, files: &self.files };
         let mut json = serde_json::to_vec_pretty(&written).expect("names and numbers are JSON");
         json.push(b'\n');
         json
     }
 
-    pub(crate) fn from_json(json: &[u8]) -> Result<Self, Problem> {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// [`Problem::Version`] for another version, and the first thing else that is wrong.
+    pub fn from_json(json: &[u8], version: u32) -> Result<Self, Problem> {
         let read: Read = serde_json::from_slice(json)
             .map_err(|source| Problem::Json { what: "manifest", source })?;
-        if read.version != VERSION {
-            return Err(Problem::mismatch("version of the manifest", VERSION, read.version));
+        if read.version != version {
+            return Err(Problem::Version { expected: version, found: read.version });
         }
         let files = read.files.unique("file")?;
         match files.keys().find(|name| !is_plain(name)) {
@@ -159,7 +177,7 @@ mod tests {
     fn a_manifest_is_read_as_it_was_written() {
         let files = ["a", "b.json"].map(|name| (name.to_owned(), Digest::of(name.as_bytes())));
         let manifest = Manifest { files: files.into() };
-        assert_eq!(Manifest::from_json(&manifest.to_json()).unwrap(), manifest);
+        assert_eq!(Manifest::from_json(&manifest.to_json(1), 1).unwrap(), manifest);
     }
 
     #[test]
@@ -167,13 +185,13 @@ mod tests {
         let digest = r#"{"bytes": 0, "sha256": ""}"#;
         for name in ["../a", "a/b", "/a", "", ".", "..", "a/", "manifest.json", "a.new"] {
             let json = format!(r#"{{"version": 1, "files": {{"{name}": {digest}}}}}"#);
-            let error = Manifest::from_json(json.as_bytes()).unwrap_err().to_string();
+            let error = Manifest::from_json(json.as_bytes(), 1).unwrap_err().to_string();
             assert_eq!(error, format!("file: expected a name in this directory, found {name}"));
         }
-        let error = Manifest::from_json(br#"{"version": 2, "files": {}}"#).unwrap_err();
+        let error = Manifest::from_json(br#"{"version": 2, "files": {}}"#, 1).unwrap_err();
         assert_eq!(error.to_string(), "version of the manifest: expected 1, found 2");
         let json = format!(r#"{{"version": 1, "files": {{"a": {digest}, "a": {digest}}}}}"#);
-        let error = Manifest::from_json(json.as_bytes()).unwrap_err();
+        let error = Manifest::from_json(json.as_bytes(), 1).unwrap_err();
         assert_eq!(error.to_string(), "file \"a\" is there twice");
     }
 }

@@ -267,6 +267,28 @@ pub enum Error {
         /// What the model has.
         found: String,
     },
+    /// A checkpoint that another version of this software wrote.
+    #[error(
+        "{}: the version of the checkpoint: expected {expected}, found {found}; resume with the ternary that wrote it, \
+         or remove this folder to use an older checkpoint",
+        path.display()
+    )]
+    CheckpointVersion {
+        /// Its folder.
+        path: PathBuf,
+        /// The version that is read and written.
+        expected: u32,
+        /// The version that is there.
+        found: u32,
+    },
+    /// A part of a run's state that cannot be kept or restored.
+    #[error("the state of the run: {part}: {source}")]
+    State {
+        /// The part.
+        part: String,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
     /// A model that cannot be learnt from.
     #[error("cannot learn from {}: {what}: expected {expected}, found {found}", path.display())]
     Teacher {
@@ -282,6 +304,12 @@ pub enum Error {
     /// A model that cannot be read or written.
     #[error(transparent)]
     ModelFolder(#[from] interop::Error),
+}
+
+impl From<nn::Error> for Error {
+    fn from(error: nn::Error) -> Self {
+        Self::Model(error.into())
+    }
 }
 
 impl Error {

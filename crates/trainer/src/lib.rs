@@ -10,8 +10,12 @@
 //! | [`optimiser`] | AdamW, SGD, LAMB and Muon, the rates of each tensor, the clip |
 //! | [`schedule`] | the learning rate and the weight decay of a step |
 //! | [`guards`] | what watches over a run and stops it |
+//! | [`checkpoint`], [`storage`] | what a run goes on from, whenever it is killed; the file system as saving needs it |
 //! | [`run`] | a run from its configuration to the saved model; evaluation |
 //! | [`plan`] | what a run takes, before it begins |
+//! | [`events`] | the curves of a run in a file for TensorBoard |
+//! | [`inspect`] | what is inside a model |
+//! | [`report`] | the page of a run, and runs beside each other |
 //! | [`generate`] | texts that a model goes on with |
 //! | [`chat`] | a conversation with a model |
 //! | [`command`] | what `ternary` does with its arguments |
@@ -29,19 +33,24 @@
 //! ```
 
 pub mod chat;
+pub mod checkpoint;
 pub mod command;
 pub mod config;
 pub mod data;
 mod error;
+pub mod events;
 pub mod generate;
 pub mod guards;
+pub mod inspect;
 pub mod measure;
 pub mod mining;
 pub mod optimiser;
 pub mod plan;
 mod randomness;
+pub mod report;
 pub mod run;
 pub mod schedule;
+pub mod storage;
 #[cfg(test)]
 mod temporary;
 mod vocabulary;

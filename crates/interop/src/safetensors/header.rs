@@ -14,21 +14,36 @@ pub(super) const HEADER_ALIGNMENT: usize = 8;
 
 /// A type of numbers. The larger ones come first in a file that is written, so that all are aligned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Dtype {
+pub enum Dtype {
+    /// 64-bit floats.
     F64,
+    /// 64-bit integers.
     I64,
+    /// 64-bit integers of at least 0.
     U64,
+    /// 32-bit floats.
     F32,
+    /// 32-bit integers.
     I32,
+    /// 32-bit integers of at least 0.
     U32,
+    /// IEEE half precision.
     F16,
+    /// bfloat16.
     Bf16,
+    /// 16-bit integers.
     I16,
+    /// 16-bit integers of at least 0.
     U16,
+    /// 8-bit floats, five bits of them exponent.
     F8E5M2,
+    /// 8-bit floats, four bits of them exponent.
     F8E4M3,
+    /// 8-bit integers.
     I8,
+    /// Bytes.
     U8,
+    /// Truth values.
     Bool,
 }
 
@@ -52,7 +67,7 @@ impl Dtype {
     ];
 
     /// Its name in the header.
-    pub(crate) const fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::F64 => "F64",
             Self::I64 => "I64",
@@ -73,7 +88,7 @@ impl Dtype {
     }
 
     /// Bytes of a number.
-    pub(crate) const fn bytes(self) -> usize {
+    pub const fn bytes(self) -> usize {
         match self {
             Self::F64 | Self::I64 | Self::U64 => 8,
             Self::F32 | Self::I32 | Self::U32 => 4,

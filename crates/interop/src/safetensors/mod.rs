@@ -11,13 +11,20 @@
 //! Offsets count from the end of the JSON. This is a reader and writer of its own, because names that
 //! are there twice must be refused (the format's own crate keeps the last), and an error must name the
 //! tensor with what was expected and found. The tests compare it with that crate.
+//!
+//! What is public here is for arrays that are too large to be in memory twice: [`write_header`], after which the
+//! bytes are written as they come, and [`Arrays`], which are read one at a time.
 
 mod header;
 mod mapped;
+mod one_by_one;
 mod read;
 mod write;
 
-pub(crate) use header::{Dtype, METADATA};
+pub use header::Dtype;
+pub(crate) use header::METADATA;
 pub use mapped::MappedFile;
+pub use one_by_one::Arrays;
 pub(crate) use read::{Array, Container};
+pub use write::write_header;
 pub(crate) use write::{Part, write};

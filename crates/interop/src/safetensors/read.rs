@@ -16,7 +16,7 @@ use crate::pairs::Pairs;
 pub(crate) struct Array {
     pub(crate) dtype: Dtype,
     pub(crate) shape: Vec<usize>,
-    range: Range<usize>,
+    pub(super) range: Range<usize>,
 }
 
 /// The metadata and the arrays of a file, which is in memory or mapped into it. Only the header has been
@@ -35,22 +35,7 @@ impl<F: AsRef<[u8]>> Container<F> {
         let start = file.as_ref().len() - data.len();
         // A copy: text that was found to be UTF-8 must stay so, and a mapped file may change.
         let header = header.to_vec();
-        let header: Header = serde_json::from_slice(&header)
-            .map_err(|source| Problem::Json { what: "header", source })?;
-        let metadata = header.metadata.unique("entry of the metadata")?;
-        let entries = header.entries.unique("tensor")?;
-        let mut in_order: Vec<_> = entries.into_iter().collect();
-        in_order.sort_by_key(|(_, entry)| entry.data_offsets);
-        let mut arrays = BTreeMap::new();
-        let mut end = 0;
-        for (name, entry) in in_order {
-            let array = array(&name, &entry, start, end, data.len())?;
-            end = array.range.end - start;
-            arrays.insert(name, array);
-        }
-        if end != data.len() {
-            return Err(Problem::mismatch("bytes of all tensors", end, data.len()));
-        }
+        let Contents { metadata, arrays } = Contents::parse(&header, start, data.len())?;
         Ok(Self { file, metadata, arrays })
     }
 
@@ -60,27 +45,58 @@ impl<F: AsRef<[u8]>> Container<F> {
     }
 }
 
+/// What a header says.
+pub(super) struct Contents {
+    pub(super) metadata: BTreeMap<String, String>,
+    pub(super) arrays: BTreeMap<String, Array>,
+}
+
+impl Contents {
+    /// Reads a header, which `length` bytes follow from `origin` on.
+    pub(super) fn parse(header: &[u8], origin: usize, length: usize) -> Result<Self, Problem> {
+        if header.first() != Some(&b'{') {
+            let found = header.first().map_or("nothing".into(), |byte| format!("{byte:#04x}"));
+            return Err(Problem::mismatch("first byte of the header", "'{'", found));
+        }
+        let header: Header = serde_json::from_slice(header)
+            .map_err(|source| Problem::Json { what: "header", source })?;
+        let metadata = header.metadata.unique("entry of the metadata")?;
+        let entries = header.entries.unique("tensor")?;
+        let mut in_order: Vec<_> = entries.into_iter().collect();
+        in_order.sort_by_key(|(_, entry)| entry.data_offsets);
+        let mut arrays = BTreeMap::new();
+        let mut end = 0;
+        for (name, entry) in in_order {
+            let array = array(&name, &entry, origin, end, length)?;
+            end = array.range.end - origin;
+            arrays.insert(name, array);
+        }
+        if end != length {
+            return Err(Problem::mismatch("bytes of all tensors", end, length));
+        }
+        Ok(Self { metadata, arrays })
+    }
+}
+
 /// The JSON of the header, and what follows it.
 fn split(file: &[u8]) -> Result<(&[u8], &[u8]), Problem> {
-    let wrong = |expected: String, found: String| {
-        Err(Problem::Mismatch { what: "length of the header".into(), expected, found })
-    };
     let Some((length, rest)) = file.split_first_chunk::<8>() else {
-        return wrong("eight bytes".into(), file.len().to_string());
+        return Err(wrong_length("eight bytes", file.len()));
     };
-    let length = u64::from_le_bytes(*length);
-    let limit = rest.len().min(MAX_HEADER_BYTES);
+    Ok(rest.split_at(header_length(*length, rest.len())?))
+}
+
+/// The length of the header by the first bytes of a file, which `rest` bytes follow.
+pub(super) fn header_length(length: [u8; 8], rest: usize) -> Result<usize, Problem> {
+    let (length, limit) = (u64::from_le_bytes(length), rest.min(MAX_HEADER_BYTES));
     match usize::try_from(length) {
-        Ok(length) if length <= limit => {
-            let (header, data) = rest.split_at(length);
-            if header.first() != Some(&b'{') {
-                let found = header.first().map_or("nothing".into(), |byte| format!("{byte:#04x}"));
-                return Err(Problem::mismatch("first byte of the header", "'{'", found));
-            }
-            Ok((header, data))
-        }
-        _ => wrong(format!("at most {limit}"), length.to_string()),
+        Ok(length) if length <= limit => Ok(length),
+        _ => Err(wrong_length(format!("at most {limit}"), length)),
     }
+}
+
+pub(super) fn wrong_length(expected: impl ToString, found: impl ToString) -> Problem {
+    Problem::mismatch("length of the header", expected, found)
 }
 
 /// Checks an entry against the bytes there are: `length` of them from `origin` on. The arrays before it

@@ -1,7 +1,7 @@
 //! Writing a container.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 use serde::Serializer;
@@ -30,16 +30,8 @@ pub(crate) fn write(
     mut parts: Vec<Part<'_>>,
 ) -> io::Result<()> {
     parts.sort_by(|a, b| a.dtype.cmp(&b.dtype).then_with(|| a.name.cmp(&b.name)));
-    let mut header = header(metadata, &parts)?;
-    header.resize(header.len().next_multiple_of(HEADER_ALIGNMENT), b' ');
-    if header.len() > MAX_HEADER_BYTES {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "the header is too long to be read",
-        ));
-    }
-    out.write_all(&(header.len() as u64).to_le_bytes())?;
-    out.write_all(&header)?;
+    let entries = parts.iter().map(|part| (part.name.as_str(), part.dtype, &part.shape[..]));
+    write_header(out, metadata, entries)?;
     for part in &parts {
         let bytes = (part.bytes)();
         debug_assert_eq!(bytes.len() as u64, part.size(), "{}", part.name);
@@ -48,19 +40,36 @@ pub(crate) fn write(
     Ok(())
 }
 
-fn header(metadata: &BTreeMap<String, String>, parts: &[Part<'_>]) -> io::Result<Vec<u8>> {
-    let mut json = Vec::new();
+/// Writes the part of a file that is before the arrays, with names, types and shapes of them. Their bytes are
+/// to follow in the order of `arrays`, little-endian and without gaps.
+///
+/// # Errors
+/// Those of the writer; names that are there twice, and more of them than a reader takes.
+pub fn write_header<'a>(
+    out: &mut dyn Write,
+    metadata: &BTreeMap<String, String>,
+    arrays: impl IntoIterator<Item = (&'a str, Dtype, &'a [usize])>,
+) -> io::Result<()> {
+    let refused = |what: String| Err(io::Error::new(io::ErrorKind::InvalidInput, what));
+    let (mut json, mut names, mut start) = (Vec::new(), BTreeSet::from([METADATA]), 0);
     let mut serializer = serde_json::Serializer::new(&mut json);
     let mut map = serializer.serialize_map(None)?;
     map.serialize_entry(METADATA, metadata)?;
-    let mut start = 0;
-    for part in parts {
-        let end = start + part.size();
-        let shape = part.shape.iter().map(|&n| n as u64).collect();
-        let dtype = part.dtype.name().to_owned();
-        map.serialize_entry(&part.name, &Entry { dtype, shape, data_offsets: [start, end] })?;
+    for (name, dtype, shape) in arrays {
+        if !names.insert(name) {
+            return refused(format!("the array {name:?} is there twice"));
+        }
+        let shape: Vec<u64> = shape.iter().map(|&n| n as u64).collect();
+        let end = start + shape.iter().product::<u64>() * dtype.bytes() as u64;
+        let dtype = dtype.name().to_owned();
+        map.serialize_entry(name, &Entry { dtype, shape, data_offsets: [start, end] })?;
         start = end;
     }
     map.end()?;
-    Ok(json)
+    json.resize(json.len().next_multiple_of(HEADER_ALIGNMENT), b' ');
+    if json.len() > MAX_HEADER_BYTES {
+        return refused("the header is too long to be read".to_owned());
+    }
+    out.write_all(&(json.len() as u64).to_le_bytes())?;
+    out.write_all(&json)
 }

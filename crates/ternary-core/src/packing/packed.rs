@@ -122,7 +122,9 @@ impl PackedTrits {
             for (start, line) in (origin..origin + segment).step_by(columns).zip(lines) {
                 let lane = [0, 1, 2, 3].map(|byte| line.0[lane + byte]);
                 let digits = layout.packing().lane_digits(lane);
-                for (col, digit) in (start..origin + segment).zip(digits) {
+                // Two bits fill fewer digits than five trits do.
+                let end = (start + columns).min(origin + segment);
+                for (col, digit) in (start..end).zip(digits) {
                     visit(col, digit as i8 - 1);
                 }
             }
@@ -250,6 +252,10 @@ mod tests {
                 prop_assert_eq!(whole.to_trits(), &trits[..]);
             }
             for row in 0..layout.rows() {
+                let mut visited = Vec::new();
+                packed.visit_row(row, |col, trit| visited.push((col, trit))).unwrap();
+                let own = &trits[row * layout.cols()..(row + 1) * layout.cols()];
+                prop_assert_eq!(visited, own.iter().copied().enumerate().collect::<Vec<_>>());
                 for col in 0..layout.cols() {
                     prop_assert_eq!(packed.get(row, col), trits[row * layout.cols() + col]);
                 }

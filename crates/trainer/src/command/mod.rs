@@ -6,9 +6,11 @@
 
 mod arguments;
 mod chat;
+mod compare;
 mod completions;
 mod eval;
 mod generate;
+mod inspect;
 mod train;
 
 use std::ffi::OsString;
@@ -42,11 +44,13 @@ struct Subcommand {
     needs_kernels: bool,
 }
 
-const SUBCOMMANDS: [Subcommand; 6] = [
+const SUBCOMMANDS: [Subcommand; 8] = [
     Subcommand { command: train::command, run: train::run, needs_kernels: true },
     Subcommand { command: eval::command, run: eval::run, needs_kernels: true },
     Subcommand { command: generate::command, run: generate::run, needs_kernels: true },
     Subcommand { command: chat::command, run: chat::run, needs_kernels: true },
+    Subcommand { command: inspect::command, run: inspect::run, needs_kernels: true },
+    Subcommand { command: compare::command, run: compare::run, needs_kernels: false },
     Subcommand {
         command: completions::completions_command,
         run: completions::complete,

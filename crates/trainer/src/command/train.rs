@@ -1,6 +1,7 @@
 //! `ternary train`.
 
 use std::fmt::Write as _;
+use std::io::{Write as _, stderr};
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -54,7 +55,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<()> {
     let configuration = configuration(matches)?;
     let is_json = matches.get_flag("json");
     if matches.get_flag("plan") {
-        let plan = plan(&configuration)?;
+        let plan = plan(&configuration, &mut |line| drop(writeln!(stderr(), "{line}")))?;
         if is_json {
             print_summary(&plan.to_json())?;
         } else {

@@ -175,11 +175,20 @@ fn setting(key: &str) -> Option<&'static Setting> {
 
 /// The key that takes the fewest edits to come from `key`, if they are few.
 fn closest(key: &str) -> Option<String> {
-    let keys = SETTINGS.iter().map(Setting::key);
     let name = |key: &str| key.rsplit('.').next().unwrap_or_default().to_owned();
-    // A name that is right in the wrong section is as good as two wrong letters.
-    let distance = |known: &str| if name(known) == name(key) { 2 } else { edits(known, key) };
-    keys.map(|known| (distance(&known), known))
+    let distance = |setting: &Setting| {
+        let known = setting.key();
+        match () {
+            // The flag of a setting in a section.
+            () if setting.is_flag() && setting.flag() == key => 0,
+            // A name that is right in the wrong section is as good as two wrong letters.
+            () if name(&known) == name(key) => 2,
+            () => edits(&known, key),
+        }
+    };
+    SETTINGS
+        .iter()
+        .map(|setting| (distance(setting), setting.key()))
         .filter(|(edits, known)| *edits <= 1 + known.len() / 4)
         .min()
         .map(|(_, known)| known)

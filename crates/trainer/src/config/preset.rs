@@ -11,7 +11,7 @@ pub enum Preset {
     Tiny,
     /// Twice as wide, with half as many layers more: some five million parameters, and twice the text a step.
     Small,
-    /// Four times as wide, with twice the layers and twice the window: some 24 million parameters.
+    /// Four times as wide, with twice the layers and twice the window: some 25 million parameters.
     Base,
     /// Tiny with a mixture of experts in each block, of half the inner width: two of four, and a shared one.
     Moe,
@@ -71,7 +71,7 @@ impl Preset {
                     feed_forward: 768,
                     ..Model::default()
                 },
-                batch: Batch { windows: 16, length: 256, ..Batch::default() },
+                batch: Batch { windows: 16, ..Batch::default() },
                 optimiser: Optimiser { learning_rate: 3e-3, ..Optimiser::default() },
                 ..default
             },
@@ -84,7 +84,7 @@ impl Preset {
                     feed_forward: 1536,
                     ..Model::default()
                 },
-                batch: Batch { windows: 8, length: 512, ..Batch::default() },
+                batch: Batch { length: 512, ..Batch::default() },
                 optimiser: Optimiser { learning_rate: 1.5e-3, ..Optimiser::default() },
                 ..default
             },

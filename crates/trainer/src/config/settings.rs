@@ -42,6 +42,8 @@ settings! {
         out: Option<PathBuf> = None;
         /// Replace the run in that folder, if there is one; nothing but a run is ever replaced
         force: bool = false;
+        /// Checkpoints that stay, the newest ones
+        keep_last: usize = 2, in 1..=1_000_000;
         /// Start from the float weights of a saved model of the same shape (train --float leaves one; a ternary
         /// one is refused); experts start as copies of its feed-forward nets if it has no experts
         from: Option<PathBuf> = None;
@@ -59,8 +61,7 @@ settings! {
         fogzo_from: f64 = 1.0, in 0.0..=1.0;
         /// The share of tokens (or windows), those of the highest loss, that a step learns from
         ohem: f64 = 1.0, in (Bound::Excluded(0.0), Bound::Included(1.0));
-        /// Stop when a number crosses a line, as ppl>400@2000 from step 2000 on; may be repeated. Of ppl, loss,
-        /// train-loss, norm, flips and sparsity
+        /// Stop when a number crosses a line, as ppl>400@2000 from step 2000 on; may be repeated
         stop_if: Vec<StopCondition> = Vec::new();
         /// Stop after so long, as 90s, 20m or 2h
         time_budget: Option<Span> = None;

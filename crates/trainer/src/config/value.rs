@@ -11,7 +11,7 @@ use ternary_core::{Granularity, Packing, Rule};
 use toml::Value;
 
 use super::preset::Preset;
-use crate::guards::{Span, StopCondition};
+use crate::guards::{Metric, Span, StopCondition};
 use crate::mining::Items;
 use crate::optimiser::{Group, Method};
 use crate::schedule::{Fall, Shape};
@@ -155,12 +155,16 @@ impl<T: SettingValue> SettingValue for Vec<T> {
     }
 }
 
-/// Types that are read from a text and written as one.
+/// Types that are read from a text and written as one, with the names that a help lists.
 macro_rules! texts {
-    ($($kind:ty),*) => {$(
+    ($($kind:ty => $choices:expr;)*) => {$(
         impl SettingValue for $kind {
             fn expected() -> String {
                 <$kind>::EXPECTED.into()
+            }
+
+            fn choices() -> Option<String> {
+                $choices
             }
 
             fn from_toml(value: &Value) -> Option<Self> {
@@ -174,7 +178,11 @@ macro_rules! texts {
     )*};
 }
 
-texts!(Group, StopCondition, Span);
+texts! {
+    Group => None;
+    StopCondition => Some(Metric::ALL.map(Metric::name).join(", "));
+    Span => None;
+}
 
 fn rules() -> String {
     Rule::DEFAULTS.map(|rule| rule.to_string()).join(", ")

@@ -15,6 +15,9 @@ const FIRST: u32 = 20;
 /// Deviations by which a loss can move the mean at most.
 const CLIP: f64 = 3.0;
 
+/// The smallest deviation there, as a share of the mean.
+const SMALLEST: f64 = 0.01;
+
 /// Watches for a loss that is more than k deviations, and a tenth, above the running mean:
 ///
 /// ```text
@@ -23,8 +26,9 @@ const CLIP: f64 = 3.0;
 /// spike:  x > μ + k·σ  and  x > 1.1·μ
 /// ```
 ///
-/// A spike counts for no more than three deviations in the mean, so that many in a row are still told as such, and a
-/// loss that stays up becomes the usual one after a while.
+/// A spike counts for no more than three deviations (of at least 1% of μ here) in the mean, so that many in a row are
+/// still told as such, and a loss that stays up becomes the usual one after a while. Until fifty steps were seen, all
+/// of them count alike, and none of the first twenty is a spike.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SpikeWatch {
     deviations: f64,
@@ -59,8 +63,11 @@ impl SpikeWatch {
         let is_spike = is_known && loss > mean + deviations * deviation && loss > LEAST * mean;
         // While little is known, all that was seen counts alike.
         let memory = MEMORY.min(f64::from(seen) / f64::from(seen.saturating_add(1)));
-        let bounded =
-            if is_known { loss.min(mean + CLIP * deviation.max(0.01 * mean.abs())) } else { loss };
+        let bounded = if is_known {
+            loss.min(mean + CLIP * deviation.max(SMALLEST * mean.abs()))
+        } else {
+            loss
+        };
         let apart = bounded - mean;
         self.mean = mean + (1.0 - memory) * apart;
         self.variance = memory * (variance + (1.0 - memory) * apart * apart);
@@ -129,7 +136,9 @@ mod tests {
     #[test]
     fn a_restored_watch_goes_on_with_the_same_bits() {
         let mut watch = SpikeWatch::new(3.0);
-        losses(100).into_iter().for_each(|loss| drop(watch.observe(loss)));
+        for loss in losses(100) {
+            watch.observe(loss);
+        }
         let json = serde_json::to_string(&watch).unwrap();
         let mut restored: SpikeWatch = serde_json::from_str(&json).unwrap();
         for loss in losses(200) {

@@ -1,13 +1,12 @@
 //! The memory of a run, worked out from its configuration alone.
 
-use std::fs;
-
 use models::Shadow;
 use ste::Ramp;
 use ternary_core::Packing;
 
 use super::shape::Shape;
 use crate::config::{Batch, Configuration};
+use crate::optimiser::Method;
 
 /// What a run keeps in memory, in bytes.
 ///
@@ -15,13 +14,16 @@ use crate::config::{Batch, Configuration};
 /// packed       a quarter of a byte (two-bit) or a fifth (five-trits) for each ternary weight
 /// latent       4 or 2 bytes for each ternary weight, or none
 /// other        4 bytes for each number that is not ternary and each angle; 4 more for each ternary weight on a ramp
-/// gradients    4 bytes for each parameter, as often as sums of units exist at a time
-/// optimiser    8 bytes for each parameter: the two means of AdamW
-/// activations  rows × (4 · saved + b · inputs + 4 · working), b = 1 for int8 codes, 4 for real numbers,
+/// gradients    4 bytes for each parameter, as many times as units wait to be added
+/// optimiser    4 bytes for each array that it keeps of a parameter: two of adamw and lamb, one of sgd and of the
+///              matrices of muon
+/// activations  rows × (4 · saved + b · inputs + 4 · working), b = 1 for int8 codes, 4 for real numbers; rows are
+///              those of the units that run at the same time; with the scores of the rows that each of them scores,
 ///              and 4 · working for each row of the one window that an evaluation runs at a time
-/// text         what is trained on, and held out
-/// program      the code, its threads, the first pages of everything
+/// program      the code, its threads, what the corpus is counted with
 /// ```
+///
+/// A text in files is mapped, and its pages are the system's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub struct PlannedMemory {
     /// Codes.
@@ -36,21 +38,27 @@ pub struct PlannedMemory {
     pub optimiser: u64,
     /// What a step saves for its backward, and works in.
     pub activations: u64,
-    /// The text.
-    pub text: u64,
     /// The program itself.
     pub program: u64,
 }
 
 /// Bytes of a number.
 const NUMBER: u128 = 4;
-/// Measured where a model is tiny: 11 MiB, of which most is code.
+/// Rows that a decoder scores at a time.
+const SCORED_ROWS: u128 = 512;
+/// Measured where a model is tiny: most of it is code.
 const PROGRAM: u64 = 11 << 20;
 
 impl PlannedMemory {
-    pub(super) fn of(configuration: &Configuration, shape: &Shape) -> Self {
+    /// Those of a run on this many threads.
+    pub(super) fn of(
+        configuration: &Configuration,
+        shape: &Shape,
+        vocabulary: usize,
+        threads: usize,
+    ) -> Self {
         let parameters = shape.parameters();
-        let (rows, sums) = at_a_time(configuration);
+        let units = Units::of(&configuration.batch, threads);
         let is_float = configuration.is_float();
         let is_ramped = configuration.ramp().is_ok_and(|ramp| ramp != Ramp::NONE);
         let (ternary, real) =
@@ -67,16 +75,27 @@ impl PlannedMemory {
         let soft = if is_ramped { NUMBER * ternary } else { 0 };
         let is_coded = !is_float && configuration.ternary.activations == nn::Activations::Int8;
         let input = if is_coded { 1 } else { NUMBER };
-        let row = NUMBER * (shape.saved + shape.working) + input * shape.inputs;
+        let (mut saved, mut inputs) = (shape.saved, shape.inputs);
+        if configuration.batch.recompute {
+            saved = saved / shape.layers + shape.layers * shape.width;
+            inputs /= shape.layers;
+        }
+        let row = NUMBER * (saved + shape.working) + input * inputs;
+        let scored = 2 * NUMBER * SCORED_ROWS.min(units.rows) * vocabulary as u128;
+        let kept = match configuration.optimiser.method {
+            Method::AdamW | Method::Lamb => 2 * parameters,
+            Method::Sgd if configuration.optimiser.momentum == 0.0 => 0,
+            Method::Sgd => parameters,
+            Method::Muon => shape.projected + 2 * shape.real,
+        };
         let evaluated = NUMBER * shape.working * configuration.batch.length as u128;
         Self {
             packed: bytes(packed),
             latent: bytes(latent * ternary),
             other: bytes(NUMBER * (real + shape.angles) + soft),
-            gradients: bytes(NUMBER * parameters * sums),
-            optimiser: bytes(2 * NUMBER * parameters),
-            activations: bytes(row * rows + evaluated),
-            text: text(configuration),
+            gradients: bytes(NUMBER * parameters * units.waiting),
+            optimiser: bytes(NUMBER * kept),
+            activations: bytes(units.together * (row * units.rows + scored) + evaluated),
             program: PROGRAM,
         }
     }
@@ -87,7 +106,7 @@ impl PlannedMemory {
     }
 
     /// Each part by its name.
-    pub(super) fn parts(&self) -> [(&'static str, u64); 8] {
+    pub(super) fn parts(&self) -> [(&'static str, u64); 7] {
         [
             ("packed codes", self.packed),
             ("latent weights", self.latent),
@@ -95,34 +114,56 @@ impl PlannedMemory {
             ("gradients", self.gradients),
             ("optimiser", self.optimiser),
             ("activations", self.activations),
-            ("text", self.text),
             ("program", self.program),
         ]
     }
 }
 
-/// Rows of the units that run at the same time, and sums of gradients that exist then: of u units on k threads
-/// each thread has those of a tree of u / k, a finished one for each level and one that is worked on.
-fn at_a_time(configuration: &Configuration) -> (u128, u128) {
-    let Batch { windows, length, unit, accumulation, .. } = configuration.batch;
-    let units = windows.div_ceil(unit);
-    let running = units.div_ceil(accumulation).min(rayon::current_num_threads()).max(1);
-    let levels = (units.div_ceil(running)).next_power_of_two().ilog2() as usize;
-    let rows = (running * unit).min(windows) as u128 * length as u128;
-    (rows, (running * (levels + 1)).min(units) as u128)
+/// The units of a step: windows whose gradients are computed alone and added by a tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Units {
+    /// Rows of one.
+    rows: u128,
+    /// Those that run at the same time.
+    together: u128,
+    /// Gradients that wait for others at the most: of each thread, one at each height of the tree that it adds up.
+    waiting: u128,
 }
 
-/// The length of a text in bytes, as far as it is known before it is read: it is mapped, and stories are told when
-/// they are needed.
-fn text(configuration: &Configuration) -> u64 {
-    configuration
-        .run
-        .data
-        .as_ref()
-        .map_or(0, |path| fs::metadata(path).map_or(0, |data| data.len()))
+impl Units {
+    fn of(batch: &Batch, threads: usize) -> Self {
+        let unit = batch.unit.min(batch.windows);
+        let count = batch.windows.div_ceil(batch.unit).max(1);
+        let together = threads.clamp(1, count.div_ceil(batch.accumulation));
+        let height = count.div_ceil(together).next_power_of_two().ilog2() as usize;
+        Self {
+            rows: unit as u128 * batch.length as u128,
+            together: together as u128,
+            waiting: (together * (1 + height)).min(count) as u128,
+        }
+    }
 }
 
 /// A number of bytes; one that no address space holds stays as large as can be.
 pub(super) fn bytes(bytes: u128) -> u64 {
     u64::try_from(bytes).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_share_a_step_and_wait_for_each_other() {
+        let of = |windows, unit, accumulation, threads| {
+            let batch = Batch { windows, unit, accumulation, length: 10, ..Batch::default() };
+            let Units { rows, together, waiting } = Units::of(&batch, threads);
+            [rows, together, waiting]
+        };
+        assert_eq!(of(8, 4, 1, 2), [40, 2, 2]);
+        assert_eq!(of(8, 4, 1, 1), [40, 1, 2]);
+        assert_eq!(of(3, 4, 1, 8), [30, 1, 1]);
+        assert_eq!(of(64, 4, 1, 2), [40, 2, 8]);
+        assert_eq!(of(64, 4, 16, 2), [40, 1, 5]);
+    }
 }

@@ -50,18 +50,22 @@ pub struct Plan {
     pub metrics: u64,
 }
 
-/// Plans a run: works out its sizes and, where it fits, times some of its steps. Nothing is written.
+/// Plans a run: works out its sizes and, where it fits, times some of its steps. Nothing is written but the tokens of
+/// a text with a tokenizer, in their cache; `tell` hears of that.
 ///
 /// # Errors
 /// A text or a model that the run could not begin with either.
-pub fn plan(configuration: &Configuration) -> Result<Plan> {
-    let corpus = Corpus::open(&CorpusRequest::of(configuration), &mut |_| {})?;
+pub fn plan(
+    configuration: &Configuration,
+    tell: &mut dyn FnMut(fmt::Arguments<'_>),
+) -> Result<Plan> {
+    let corpus = Corpus::open(&CorpusRequest::of(configuration), tell)?;
     let mut plan = sizes(configuration, corpus.vocabulary());
     if plan.check().is_err() {
         return Ok(plan);
     }
-    if let Some(Rehearsal { step_seconds, evaluation_seconds }) = rehearse(configuration, &corpus)?
-    {
+    let rehearsal = rehearse(configuration, &corpus)?;
+    if let Some(Rehearsal { step_seconds, evaluation_seconds }) = rehearsal {
         let steps = configuration.run.steps;
         let evaluations = steps.div_ceil(configuration.evaluation.every).max(1);
         plan.step_seconds = Some(step_seconds);
@@ -80,14 +84,14 @@ pub(crate) fn check_memory(configuration: &Configuration, vocabulary: usize) -> 
 }
 
 fn sizes(configuration: &Configuration, vocabulary: usize) -> Plan {
-    let shape = Shape::of(configuration, vocabulary);
-    let memory = memory::PlannedMemory::of(configuration, &shape);
+    let (shape, threads) = (Shape::of(configuration, vocabulary), rayon::current_num_threads());
+    let memory = PlannedMemory::of(configuration, &shape, vocabulary, threads);
     let weights = memory.packed.saturating_add(memory.other);
     Plan {
         parameters: memory::bytes(shape.parameters()),
         steps: configuration.run.steps,
         available: machine::available_memory(),
-        threads: rayon::current_num_threads(),
+        threads,
         step_seconds: None,
         seconds: None,
         model: weights,
@@ -202,12 +206,13 @@ pub(crate) fn in_words(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Layers;
+    use crate::config::{Layers, Preset};
+    use crate::data::VOCABULARY;
 
     fn planned(sets: &[&str]) -> Plan {
         let mut layers = Layers::default();
         layers.add_assignments(sets.iter().copied()).unwrap();
-        sizes(&layers.resolve().unwrap(), crate::data::VOCABULARY)
+        sizes(&layers.resolve().unwrap(), VOCABULARY)
     }
 
     #[test]
@@ -220,8 +225,12 @@ mod tests {
         let half = planned(&["ternary.latent=bf16"]);
         assert_eq!(2 * half.memory.latent, tiny.memory.latent);
         assert_eq!(planned(&["dqt=true"]).memory.latent, 0);
-        let long = planned(&["batch.windows=16"]);
-        assert_eq!(long.memory.activations, 2 * tiny.memory.activations);
+        let [short, long] = ["batch.unit=1", "batch.unit=2"].map(|set| planned(&[set]).memory);
+        assert!(long.activations > short.activations && long.gradients <= short.gradients);
+        let again = planned(&["batch.recompute=true"]);
+        assert!(2 * again.memory.activations < tiny.memory.activations);
+        let momentum = planned(&["optimiser.method=sgd"]).memory.optimiser;
+        assert_eq!(2 * momentum, tiny.memory.optimiser);
         assert!(planned(&["ste=progressive"]).memory.other > tiny.memory.latent);
     }
 
@@ -244,6 +253,15 @@ mod tests {
         assert!(plan.to_string().contains("fit"), "{plan}");
         let unknown = Plan { available: None, ..planned(&[]) };
         assert!(unknown.check().is_ok() && unknown.to_string().contains("may fit"), "{unknown}");
+    }
+
+    #[test]
+    fn presets_say_how_many_parameters_they_have() {
+        for preset in Preset::ALL {
+            let millions = sizes(&preset.configuration(), VOCABULARY).parameters as f64 / 1e6;
+            let said = format!(" {millions:.1} million parameters");
+            assert!(preset.about().contains(&said), "{}: {said}", preset.about());
+        }
     }
 
     #[test]

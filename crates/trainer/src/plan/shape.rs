@@ -20,6 +20,10 @@ pub(super) struct Shape {
     pub(super) inputs: u128,
     /// Numbers of a row that are in work at once, beside those.
     pub(super) working: u128,
+    /// Blocks, of which one at a time leaves all that where they run again in the backward.
+    pub(super) layers: u128,
+    /// Numbers of a row between blocks.
+    pub(super) width: u128,
 }
 
 /// Sums of one net: its weights, its gains, and what it leaves for each of its rows.
@@ -43,7 +47,7 @@ impl Shape {
         let vocabulary = vocabulary as u128;
         let every = configuration.delta.attention_every as u128;
         // The last of each so many layers keeps its attention.
-        let attentive = if every == 0 { layers } else { layers / every };
+        let attentive = layers.checked_div(every).unwrap_or(layers);
         let gates = if nonlinearity == Nonlinearity::Gelu { 1 } else { 2 };
         let net = Net {
             weights: (gates + 1) * inner * width,
@@ -53,7 +57,7 @@ impl Shape {
             inputs: width + inner,
         };
         let channels = experts(configuration, net, width);
-        let mut shape = Self { working: 4 * inner + 6 * width, ..Self::default() };
+        let mut shape = Self { working: 4 * inner + 6 * width, layers, width, ..Self::default() };
         let attention = attention(configuration, width);
         for (count, mixer) in
             [(attentive, attention), (layers - attentive, delta(&configuration.delta, width))]

@@ -84,7 +84,7 @@ pub enum Record {
 }
 
 /// What a run is.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Start {
     /// Steps that it is to take.
     pub steps: u32,

@@ -6,6 +6,7 @@ use models::{Decoder, DecoderConfig, DeltaNets, Initial, Mixture, Start, WeightK
 use nn::{BitLinearOptions, LearnedLevels, LearnedRule};
 use ternary_core::Rule;
 
+use super::replace::model_folder;
 use super::start::Saved;
 use crate::config::{self, Configuration, Model, Ternary};
 use crate::error::Result;
@@ -52,7 +53,7 @@ pub fn build(configuration: &Configuration, vocabulary: usize) -> Result<Decoder
         return Ok(Decoder::build(shape, &mut initial)?);
     };
     let copies = Purpose::Copies.seed(configuration.run.seed);
-    let mut saved = Saved::read(path, &shape, configuration.mixture.noise, copies)?;
+    let mut saved = Saved::read(&model_folder(path)?, &shape, configuration.mixture.noise, copies)?;
     let values = &mut |name: &str, _: &[usize]| saved.values(name);
     let model = Decoder::build(shape, &mut Start { initial, values })?;
     saved.finish()?;

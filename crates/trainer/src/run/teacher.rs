@@ -2,6 +2,7 @@
 
 use models::Decoder;
 
+use super::replace::model_folder;
 use crate::config::{self, Configuration};
 use crate::error::{Error, Result};
 
@@ -20,7 +21,7 @@ impl Teaching {
     /// A folder that holds neither a run nor a model, and a model of another vocabulary or of too few positions.
     pub(super) fn open(configuration: &Configuration, vocabulary: usize) -> Result<Option<Self>> {
         let Some(path) = &configuration.run.teacher else { return Ok(None) };
-        let model = interop::open(path)?;
+        let model = interop::open(&model_folder(path)?)?;
         let unfit = |what: &str, expected: String, found: usize| Error::Teacher {
             path: path.clone(),
             what: what.to_owned(),

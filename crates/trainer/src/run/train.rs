@@ -21,16 +21,22 @@ use super::watchers::Watchers;
 use crate::config::Configuration;
 use crate::data::{Corpus, CorpusRequest};
 use crate::error::{Error, Result};
+use crate::events::Events;
 use crate::guards::Spike;
 use crate::measure::HeldOutLoss;
 use crate::plan::check_memory;
+use crate::report;
+
+/// How many times longer than writing its page a run goes on before it does so again: the page of a long run is made
+/// of many records.
+const REPORT_SHARE: f64 = 50.0;
 
 /// Trains a model and leaves it in the folder of the run.
 ///
 /// Nothing is written before the configuration, the text and the model have proved sound.
 ///
 /// # Errors
-/// More memory than there is, a text that is missing or too short, a folder that is not empty, numbers that are no longer finite,
+/// A text that is missing or too short, more memory than there is, a folder that is not empty, numbers that are no longer finite,
 /// and files that cannot be written.
 pub fn train(configuration: &Configuration, progress: &Progress) -> Result<Summary> {
     let clock = Instant::now();
@@ -40,7 +46,8 @@ pub fn train(configuration: &Configuration, progress: &Progress) -> Result<Summa
     let teaching = Teaching::open(configuration, corpus.vocabulary())?;
     let written = for_another_folder(configuration)?.to_toml();
     let folder = RunFolder::choose(&configuration.run)?;
-    let mut metrics = folder.begin(&written)?;
+    let metrics = folder.begin(&written)?;
+    let events = Events::create(folder.path())?;
     let Memory { packed, latent, other } = model.memory();
     let start = Start {
         steps: configuration.run.steps,
@@ -53,7 +60,6 @@ pub fn train(configuration: &Configuration, progress: &Progress) -> Result<Summa
         other,
     };
     introduce(&start, &corpus, &folder, progress);
-    metrics.write(&Record::Start(start))?;
     let read_example = Box::new(|index, window: &mut Vec<u32>| corpus.example(index, window));
     let mut run = Running {
         configuration,
@@ -63,14 +69,18 @@ pub fn train(configuration: &Configuration, progress: &Progress) -> Result<Summa
         corpus: &corpus,
         start,
         metrics,
+        events,
         totals: Totals::default(),
         watchers: Watchers::new(configuration),
         folder: &folder,
+        next_report: 0.0,
     };
+    run.tell(&Record::Start(start))?;
     let (steps, held_out) = run.all_steps()?;
     let model = folder.model();
     interop::save(run.training.model(), &model)?;
     let summary = run.summary(steps, held_out, model);
+    report::write_ended(folder.path(), &summary)?;
     summary.write(folder.path())?;
     Ok(summary)
 }
@@ -129,9 +139,12 @@ struct Running<'a> {
     corpus: &'a Corpus,
     start: Start,
     metrics: Metrics,
+    events: Events,
     totals: Totals,
     watchers: Watchers,
     folder: &'a RunFolder,
+    /// Seconds of the run before which its page is not written again.
+    next_report: f64,
 }
 
 impl Running<'_> {
@@ -161,12 +174,17 @@ impl Running<'_> {
         self.clock.elapsed().as_secs_f64()
     }
 
+    fn tell(&mut self, record: &Record) -> Result<()> {
+        self.metrics.write(record)?;
+        self.events.record(record)
+    }
+
     fn tell_step(&mut self, step: u32, taken: Taken) -> Result<()> {
         self.totals.add(&taken);
         let Taken { loss, learning_rate, gradient_norm, time, .. } = taken;
         let spike = self.watchers.step(self.configuration, step, &taken);
         let tokens = self.training.tokens_per_step() as f64;
-        self.metrics.write(&Record::Step(StepRecord {
+        self.tell(&Record::Step(StepRecord {
             step,
             loss,
             learning_rate,
@@ -186,7 +204,7 @@ impl Running<'_> {
         self.progress.step(&news);
         if let Some(Spike { loss, usual }) = spike {
             let seconds = self.seconds();
-            self.metrics.write(&Record::Spike { step, loss, usual, seconds })?;
+            self.tell(&Record::Spike { step, loss, usual, seconds })?;
             self.progress
                 .line(format_args!("step {step}: the loss is {loss:.4}, usually {usual:.4}"));
         }
@@ -201,7 +219,7 @@ impl Running<'_> {
         let value = value.to_string();
         let seconds = self.seconds();
         let what = what.to_owned();
-        self.metrics.write(&Record::Skipped { step, tensor, what, value, seconds })?;
+        self.tell(&Record::Skipped { step, tensor, what, value, seconds })?;
         self.watchers.skipped().map_err(|source| Error::Diverged { step, source })
     }
 
@@ -211,7 +229,7 @@ impl Running<'_> {
         let loss = loss.map_err(failed)?;
         let bits_per_byte = self.start.measure.bits_per_byte(loss.nats);
         let seconds = self.seconds();
-        self.metrics.write(&Record::Evaluation { step, loss, bits_per_byte, seconds })?;
+        self.tell(&Record::Evaluation { step, loss, bits_per_byte, seconds })?;
         let layers = self.training.layers();
         let sparsity = layers.as_ref().map(|layers| layers.sparsity);
         let is_best = self.watchers.evaluation(self.configuration, step, loss, sparsity);
@@ -219,12 +237,12 @@ impl Running<'_> {
             interop::save(self.training.model(), &self.folder.best())?;
         }
         if let Some(layers) = layers {
-            self.metrics.write(&Record::Layers { step, layers, seconds })?;
+            self.tell(&Record::Layers { step, layers, seconds })?;
         }
         let seed = self.configuration.run.seed;
         if let Some(sample) = Sample::draw(self.training.model(), self.corpus, seed)? {
             let Sample { prompt, text } = sample;
-            self.metrics.write(&Record::Sample { step, prompt, text, seconds })?;
+            self.tell(&Record::Sample { step, prompt, text, seconds })?;
         }
         let above =
             self.start.floor.map(|floor| format!(", {:.4} above the floor", loss.nats - floor));
@@ -233,7 +251,19 @@ impl Running<'_> {
             loss.measured(self.start.measure),
             above.unwrap_or_default(),
         ));
+        self.report()?;
         Ok(loss)
+    }
+
+    /// Writes the page of the run so far, unless that takes more than a small share of the time.
+    fn report(&mut self) -> Result<()> {
+        let begun = self.seconds();
+        if begun >= self.next_report {
+            report::write(self.folder.path())?;
+            let taken = self.seconds() - begun;
+            self.next_report = begun + REPORT_SHARE * taken;
+        }
+        Ok(())
     }
 
     fn summary(&self, steps: u32, held_out: HeldOutLoss, model: PathBuf) -> Summary {

@@ -119,6 +119,7 @@ fn an_unknown_key_is_an_error_with_the_closest_one() {
         ("model.widht=1", "; did you mean \"model.width\"?"),
         ("stpes=1", "; did you mean \"steps\"?"),
         ("width=1", "; did you mean \"model.width\"?"),
+        ("optimiser=muon", "; did you mean \"optimiser.method\"?"),
         ("something.else=1", ""),
     ] {
         let key = set.split('=').next().unwrap();

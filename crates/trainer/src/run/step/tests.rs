@@ -1,5 +1,6 @@
 //! Tests of training, step by step.
 
+mod exact;
 mod fogzo;
 mod latent;
 mod mining;
@@ -11,7 +12,7 @@ use crate::config::Layers;
 use crate::data::VOCABULARY;
 use crate::data::{TrainingWindows, stories};
 use crate::run::model::build;
-use nn::{Tape, Values};
+use nn::{Tape, Values, ValuesMut};
 use ternary_core::{Granularity, Packing, TernaryMatrix, Weights};
 
 const LENGTH: usize = 32;
