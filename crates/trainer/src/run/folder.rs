@@ -16,7 +16,10 @@ const RUNS: &str = "runs";
 /// runs/tiny-0001/
 ///   config.toml      the settings in full: `ternary train --config` reads it
 ///   metrics.jsonl    an object for each step, each evaluation, and the matrices then
-///   model/           the trained model, written last
+///   events.out.…     the same curves for TensorBoard
+///   model/           the trained model
+///   summary.json     what came out, when the model is there
+///   report.html      all of it as a page
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunFolder(PathBuf);
