@@ -85,6 +85,8 @@ look() { # name, width, height of the screen, colour scheme (0 dark, 1 light)
     echo "$1: $2 wide, $height high, $(number charts) charts"
 }
 
+# The first start of a browser makes its profile, which takes longer than a page has.
+browser --dump-dom about:blank > /dev/null 2>&1
 look light 1280 900 1
 look dark 1280 900 0
 look phone 360 800 1

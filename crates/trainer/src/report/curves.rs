@@ -105,7 +105,11 @@ pub(super) fn of_runs(runs: &[&History], names: &[String]) -> Vec<Chart> {
     let mut charts = vec![
         Chart {
             title: "Held-out loss".into(),
-            about: format!("{} on text that is never trained on.", unit(runs[0])),
+            about: format!(
+                "{} on text that is never trained on; the axis is logarithmic.",
+                unit(runs[0])
+            ),
+            scale: Scale::Logarithmic,
             is_wide: true,
             series: series.collect(),
             levels: floors(runs),
@@ -113,7 +117,8 @@ pub(super) fn of_runs(runs: &[&History], names: &[String]) -> Vec<Chart> {
         },
         Chart {
             title: "Training loss".into(),
-            about: format!("{} of the batches, smoothed.", unit(runs[0])),
+            about: format!("{} of the batches, smoothed; the axis is logarithmic.", unit(runs[0])),
+            scale: Scale::Logarithmic,
             series: runs
                 .iter()
                 .zip(names)
@@ -181,9 +186,10 @@ fn loss(run: &History) -> Chart {
     Chart {
         title: "Loss".into(),
         about: format!(
-            "{}, on the text it trains on and on text that it never sees.{incidents}",
+            "{}, on the text it trains on and on text that it never sees; the axis is logarithmic.{incidents}",
             unit(run)
         ),
+        scale: Scale::Logarithmic,
         is_wide: true,
         series: vec![raw, smooth, held_out],
         levels,

@@ -18,6 +18,13 @@ const BOTTOM: f64 = 40.0;
 const LINE: f64 = 18.0;
 
 impl Chart {
+    /// A wide chart twice, of which a screen shows that which it has room for: small, a wide one would be flat.
+    pub(in super::super) fn to_html_for_any_screen(&self) -> String {
+        let narrow = Self { is_wide: false, ..self.clone() };
+        let (wide, narrow) = (self.to_html(), narrow.to_html());
+        format!("<div class=\"roomy\">{wide}</div><div class=\"narrow\">{narrow}</div>")
+    }
+
     /// The figure; nothing where there is nothing to draw.
     pub(in super::super) fn to_html(&self) -> String {
         if self.is_empty() {
