@@ -18,8 +18,10 @@ const RUNS: &str = "runs";
 /// runs/tiny-0001/
 ///   config.toml      the settings in full: `ternary train --config` reads it
 ///   metrics.jsonl    an object for each step, each evaluation, and the matrices then
+///   events.out.…     the same curves for TensorBoard
 ///   best/            the model of the best evaluation, if it is kept
 ///   model/           the trained model
+///   report.html      all of it as a page
 ///   summary.json     what came of it, written last
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
