@@ -59,8 +59,12 @@ failed=0
 look() { # name, width, height of the screen, colour scheme (0 dark, 1 light)
     local found height tall
     frame "$2" "$3"
-    found=$(browser --window-size="$(($2 > 520 ? $2 : 520)),$3" --virtual-time-budget=4000 --dump-dom \
-        "file://$work/frame.html" 2> "$work/log" | grep -o 'data-found="[^"]*"' | sed 's/&quot;/"/g') || true
+    # A browser that has just made its profile may end before the page has told anything.
+    for _ in 1 2 3; do
+        found=$(browser --window-size="$(($2 > 520 ? $2 : 520)),$3" --virtual-time-budget=4000 --dump-dom \
+            "file://$work/frame.html" 2> "$work/log" | grep -o 'data-found="[^"]*"' | sed 's/&quot;/"/g') || true
+        [ -z "$found" ] || break
+    done
     if grep -q 'CONSOLE' "$work/log"; then
         grep 'CONSOLE' "$work/log" >&2
         failed=1

@@ -212,22 +212,17 @@ impl Corpus {
                 (0..count).map(|number| stories.window(&stories.story(number))).collect()
             }
             Source::Text(text) if text.tokenizer.is_none() => {
-                // Spread evenly: a text may change on its way.
-                let length = text.training.min(BYTES / PARTS);
+                // A long text in parts, spread evenly: it may change on its way.
+                let count = if text.training <= BYTES { 1 } else { PARTS };
+                let length = text.training.min(BYTES) / count;
                 let last = (text.training - length) as u128;
-                let place = |part: usize| (part as u128 * last / (PARTS as u128 - 1)) as usize;
-                let parts = if text.training <= BYTES {
-                    vec![0..text.training]
-                } else {
-                    (0..PARTS).map(|part| place(part)..place(part) + length).collect()
-                };
-                let mut tokens = Vec::new();
-                let mut bytes = |part: Range<usize>| {
-                    tokens.clear();
-                    text.tokens.read(part, &mut tokens);
+                let part = |part: usize| {
+                    let start = (part as u128 * last / (count as u128 - 1).max(1)) as usize;
+                    let mut tokens = Vec::with_capacity(length);
+                    text.tokens.read(start..start + length, &mut tokens);
                     to_bytes(&tokens)
                 };
-                parts.into_iter().map(&mut bytes).collect()
+                (0..count).map(part).collect()
             }
             Source::Text(_) => return None,
         };

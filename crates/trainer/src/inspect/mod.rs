@@ -57,8 +57,8 @@ pub struct Trits {
     pub scales: MatrixScales,
     /// How many scaling groups there are.
     pub groups: usize,
-    /// How many scales lie where: [`Trits::BINS`] bins of one width from the smallest to the largest; none where all
-    /// are the same.
+    /// How many scales lie where: [`Trits::BINS`] bins of one width from the smallest to the largest; none for a
+    /// single group, or where all are the same.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub scale_histogram: Vec<usize>,
 }
@@ -98,7 +98,8 @@ impl Trits {
             effective_bits: counts.effective_bits(),
             scales: MatrixScales::of(scales),
             groups: scales.len(),
-            scale_histogram: histogram(&all),
+            // Two signs alone are not worth a histogram.
+            scale_histogram: if scales.len() > 1 { histogram(&all) } else { Vec::new() },
         }
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::curves;
 use super::history::History;
 use super::html::escape;
-use super::number::{bytes, count, percent, seconds};
+use super::number::{bytes, count, seconds, tenths};
 use super::page::{MARK, document};
 use crate::error::Result;
 use crate::run::write_whole;
@@ -54,7 +54,7 @@ const FIGURES: &[Figure] = &[
     ("peak memory", Better::Less, |run| Some(run.peak_memory()? as f64), |n| bytes(n)),
     ("packed weights", Better::Neither, |run| Some(run.start?.packed as f64), |n| bytes(n)),
     ("parameters", Better::Neither, |run| Some(run.start?.parameters as f64), |n| count(n)),
-    ("zeros", Better::Neither, History::sparsity, |n| percent(n)),
+    ("zeros", Better::Neither, History::sparsity, tenths),
 ];
 
 fn above_floor(run: &History) -> Option<f64> {
@@ -143,7 +143,7 @@ impl Comparison {
         body += "</tbody></table></div>";
         let charts = curves::of_runs(&runs, &self.names);
         let (wide, others): (Vec<_>, Vec<_>) = charts.iter().partition(|chart| chart.is_wide);
-        wide.iter().for_each(|chart| body += &chart.to_html());
+        wide.iter().for_each(|chart| body += &chart.to_html_for_any_screen());
         body += "<div class=\"charts\">";
         others.iter().for_each(|chart| body += &chart.to_html());
         body += "</div>";

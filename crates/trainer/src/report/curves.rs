@@ -90,7 +90,8 @@ pub(super) fn of_run(run: &History) -> (Chart, Vec<Chart>) {
         };
         let clip = (about.title == GRADIENT_NORM).then(|| run.setting("optimiser.clip")).flatten();
         let clip = clip.and_then(|clip| clip.parse().ok());
-        let levels = clip.map(|value| Level { name: "clip".into(), colour: LIMIT, value });
+        let levels =
+            clip.map(|value| Level { name: "clip".into(), colour: LIMIT, value, is_under: false });
         chart(about, series, levels.into_iter().collect())
     }));
     others.push(zeros(&[run], &[]));
@@ -105,7 +106,11 @@ pub(super) fn of_runs(runs: &[&History], names: &[String]) -> Vec<Chart> {
     let mut charts = vec![
         Chart {
             title: "Held-out loss".into(),
-            about: format!("{} on text that is never trained on.", unit(runs[0])),
+            about: format!(
+                "{} on text that is never trained on; the axis is logarithmic.",
+                unit(runs[0])
+            ),
+            scale: Scale::Logarithmic,
             is_wide: true,
             series: series.collect(),
             levels: floors(runs),
@@ -113,7 +118,8 @@ pub(super) fn of_runs(runs: &[&History], names: &[String]) -> Vec<Chart> {
         },
         Chart {
             title: "Training loss".into(),
-            about: format!("{} of the batches, smoothed.", unit(runs[0])),
+            about: format!("{} of the batches, smoothed; the axis is logarithmic.", unit(runs[0])),
+            scale: Scale::Logarithmic,
             series: runs
                 .iter()
                 .zip(names)
@@ -172,7 +178,12 @@ fn loss(run: &History) -> Chart {
         Series::new("held-out text", HELD_OUT, Look::Points, run.evaluations.iter().copied());
     let mut levels = floors(&[run]);
     let baseline = run.start.and_then(|start| start.baseline);
-    levels.extend(baseline.map(|value| Level { name: "baseline".into(), colour: LIMIT, value }));
+    levels.extend(baseline.map(|value| Level {
+        name: "baseline".into(),
+        colour: LIMIT,
+        value,
+        is_under: false,
+    }));
     let incidents = if run.incidents.is_empty() {
         ""
     } else {
@@ -181,9 +192,10 @@ fn loss(run: &History) -> Chart {
     Chart {
         title: "Loss".into(),
         about: format!(
-            "{}, on the text it trains on and on text that it never sees.{incidents}",
+            "{}, on the text it trains on and on text that it never sees; the axis is logarithmic.{incidents}",
             unit(run)
         ),
+        scale: Scale::Logarithmic,
         is_wide: true,
         series: vec![raw, smooth, held_out],
         levels,
@@ -195,7 +207,10 @@ fn loss(run: &History) -> Chart {
 /// The floor of the first run that has one: runs that are compared are of one text, or have different ones.
 fn floors(runs: &[&History]) -> Vec<Level> {
     let floor = runs.iter().find_map(|run| run.floor());
-    floor.map(|value| Level { name: "floor".into(), colour: FLOOR, value }).into_iter().collect()
+    floor
+        .map(|value| Level { name: "floor".into(), colour: FLOOR, value, is_under: true })
+        .into_iter()
+        .collect()
 }
 
 fn distance_to_floor(runs: &[&History], names: &[String]) -> Chart {

@@ -31,35 +31,33 @@ pub(super) fn headline(run: &History) -> String {
     }
     out += "<dl class=\"tiles\">";
     for (what, value) in tiles(run) {
-        let _ = write!(out, "<div><dt>{what}</dt><dd>{}</dd></div>", escape(&value));
+        let _ = write!(out, "<div><dt>{}</dt><dd>{}</dd></div>", escape(&what), escape(&value));
     }
     out + "</dl></section>"
 }
 
-fn tiles(run: &History) -> Vec<(&'static str, String)> {
-    let mut tiles = Vec::new();
-    if let Some(nats) = run.held_out() {
-        tiles.push(("perplexity", plain(nats.exp())));
-        tiles.extend(run.measure().bits_per_byte(nats).map(|bits| ("bits per byte", plain(bits))));
+fn tiles(run: &History) -> Vec<(String, String)> {
+    let mut tiles: Vec<(String, String)> = Vec::new();
+    let mut add = |what: &str, value: Option<String>| {
+        tiles.extend(value.map(|value| (what.to_owned(), value)));
+    };
+    let nats = run.held_out();
+    add("perplexity", nats.map(|nats| plain(nats.exp())));
+    add("bits per byte", nats.and_then(|nats| run.measure().bits_per_byte(nats)).map(plain));
+    if let Some((step, nats)) = run.best() {
+        add(&format!("best, at step {step}"), Some(format!("{nats:.4}")));
     }
-    tiles.extend(
-        run.best().map(|(step, nats)| ("best held-out loss", format!("{nats:.4}, step {step}"))),
-    );
-    tiles.push(("steps", grouped(run.steps_done().into())));
-    tiles.extend(run.seconds().map(|time| ("time", seconds(time))));
+    add("steps", Some(grouped(run.steps_done().into())));
+    add("time", run.seconds().map(seconds));
     let unit = run.measure().unit.name();
-    let speed = run.tokens_per_second().map(|rate| format!("{} {unit}s/s", count(rate)));
-    tiles.extend(speed.map(|speed| ("speed", speed)));
-    if let Some(start) = run.start {
-        tiles.push(("parameters", count(start.parameters as f64)));
-        if start.packed > 0 {
-            tiles.push(("packed weights", bytes(start.packed as f64)));
-            tiles.push(("latent weights", bytes(start.latent as f64)));
-        }
-    }
-    tiles.extend(run.peak_memory().map(|peak| ("peak memory", bytes(peak as f64))));
-    tiles.extend(run.sparsity().map(|share| ("zeros", percent(share))));
+    add(&format!("{unit}s a second"), run.tokens_per_second().map(count));
+    add("parameters", run.start.map(|start| count(start.parameters as f64)));
+    let ternary = run.start.filter(|start| start.packed > 0);
+    add("packed weights", ternary.map(|start| bytes(start.packed as f64)));
+    add("latent weights", ternary.map(|start| bytes(start.latent as f64)));
+    add("peak memory", run.peak_memory().map(|peak| bytes(peak as f64)));
+    add("zeros", run.sparsity().map(percent));
     let vitals = run.summary.as_ref().and_then(|summary| summary.vitals);
-    tiles.extend(vitals.map(|vitals| ("flips a step", percent(vitals.flips))));
+    add("flips a step", vitals.map(|vitals| percent(vitals.flips)));
     tiles
 }

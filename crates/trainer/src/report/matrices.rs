@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::history::History;
 use super::html::escape;
-use super::number::{grouped, percent, plain};
+use super::number::{grouped, percent, plain, tenths};
 use crate::run::{Histogram, Layers, Matrix, Spread};
 
 /// Columns of a strip at most.
@@ -19,7 +19,7 @@ pub(super) fn section(run: &History) -> String {
         "<section><h2>Ternary matrices</h2><p class=\"lead\">{} matrices after step {step}: {} of all weights are \
          zero.</p>",
         last.matrices.len(),
-        percent(last.sparsity),
+        tenths(last.sparsity),
     );
     out += &strips(&run.layers, last);
     out += "<h3>Latent weights</h3><p class=\"note\">How many latent weights lie where, in units of the scale α, \
@@ -67,6 +67,12 @@ fn within<'a>(name: &'a str, block: &str) -> &'a str {
     short.strip_prefix(block).and_then(|rest| rest.strip_prefix('.')).unwrap_or(short)
 }
 
+/// A name that still says which block: `3.mlp.up_proj`.
+fn short(name: &str) -> &str {
+    let name = name.strip_prefix("model.").unwrap_or(name);
+    name.strip_prefix("layers.").unwrap_or(name)
+}
+
 /// A row for each matrix: a strip whose colour is the share of zeros, over the run.
 fn strips(records: &[(u32, Layers)], last: &Layers) -> String {
     let shown: Vec<&(u32, Layers)> = if records.len() <= COLUMNS {
@@ -80,17 +86,17 @@ fn strips(records: &[(u32, Layers)], last: &Layers) -> String {
     let mut out = format!(
         "<h3>Zeros over the run</h3><p class=\"note\">A row for each matrix, a column for each evaluation, from \
          {} <span class=\"ramp\"></span> {}.</p><div class=\"strips\">",
-        percent(low),
-        percent(high),
+        tenths(low),
+        tenths(high),
     );
     for (row, matrix) in last.matrices.iter().enumerate() {
         let name = escape(matrix.name.strip_suffix(".weight").unwrap_or(&matrix.name));
-        let zeros = percent(matrix.sparsity);
+        let zeros = tenths(matrix.sparsity);
         let _ = write!(
             out,
-            "<b>{}</b><svg viewBox=\"0 0 {} 1\" preserveAspectRatio=\"none\" role=\"img\" aria-label=\"zeros of {name}: \
+            "<b>{}</b><svg viewBox=\"0 0 {} 1\" preserveAspectRatio=\"none\" shape-rendering=\"crispEdges\" role=\"img\" aria-label=\"zeros of {name}: \
              {zeros} at the end\">",
-            name.strip_prefix("model.").unwrap_or(&name),
+            short(&name),
             shown.len(),
         );
         for (column, (_, layers)) in shown.iter().enumerate() {
@@ -100,7 +106,7 @@ fn strips(records: &[(u32, Layers)], last: &Layers) -> String {
             let opacity = 0.08 + 0.92 * share.clamp(0.0, 1.0);
             let _ = write!(
                 out,
-                "<rect x=\"{column}\" width=\"1.02\" height=\"1\" fill-opacity=\"{opacity:.2}\"/>"
+                "<rect x=\"{column}\" width=\"1\" height=\"1\" fill-opacity=\"{opacity:.2}\"/>"
             );
         }
         let _ = write!(out, "</svg><span>{zeros}</span>");
@@ -116,7 +122,7 @@ fn card(out: &mut String, matrix: &Matrix, block: &str) {
     }
     let mut facts = vec![
         ("weights", grouped(matrix.weights as u64)),
-        ("zeros", percent(matrix.sparsity)),
+        ("zeros", tenths(matrix.sparsity)),
         ("bits each", plain(matrix.effective_bits)),
         ("flips a step", percent(matrix.flips)),
     ];
@@ -124,9 +130,9 @@ fn card(out: &mut String, matrix: &Matrix, block: &str) {
     let all = [("α", scales.scale), ("W−", scales.negative_scale), ("W+", scales.positive_scale)];
     facts.extend(all.into_iter().filter_map(|(name, spread)| Some((name, self::spread(spread?)))));
     facts.extend(
-        matrix.scale_drift.map(|drift| ("drift", format!("{}{}", sign(drift), percent(drift)))),
+        matrix.scale_drift.map(|drift| ("drift", format!("{}{}", sign(drift), tenths(drift)))),
     );
-    facts.extend(matrix.dead_zone.map(|share| ("dead zone", percent(share))));
+    facts.extend(matrix.dead_zone.map(|share| ("dead zone", tenths(share))));
     *out += "<dl>";
     for (what, value) in facts {
         let _ = write!(out, "<div><dt>{what}</dt><dd>{value}</dd></div>");

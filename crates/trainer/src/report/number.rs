@@ -29,6 +29,11 @@ pub(super) fn percent(share: f64) -> String {
     format!("{}%", plain(100.0 * share))
 }
 
+/// The same with one digit behind the point, for columns.
+pub(super) fn tenths(share: f64) -> String {
+    format!("{:.1}%", 100.0 * share)
+}
+
 /// A time: `8.3 s`, `2 min 5 s`, `3 h 12 min`.
 pub(super) fn seconds(seconds: f64) -> String {
     let whole = seconds.round() as u64;
@@ -103,6 +108,7 @@ mod tests {
             assert_eq!(plain(number), expected);
         }
         assert_eq!([percent(0.3127), percent(0.000_012_5)], ["31.27%", "0.00125%"]);
+        assert_eq!([tenths(0.32), tenths(-0.0006)], ["32.0%", "-0.1%"]);
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub(super) fn of_run(run: &History) -> String {
     );
     let (loss, others) = curves::of_run(run);
     body += &figures::headline(run);
-    body += &loss.to_html();
+    body += &loss.to_html_for_any_screen();
     body += &incidents(run);
     body += "<div class=\"charts\">";
     others.iter().for_each(|chart| body += &chart.to_html());

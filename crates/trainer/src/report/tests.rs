@@ -142,3 +142,13 @@ fn runs_are_compared_by_their_numbers_and_by_the_settings_that_differ() {
     let error = Comparison::read(&[one.path().to_owned(), "nowhere".into()]).unwrap_err();
     assert!(error.to_string().contains("nowhere"), "{error}");
 }
+
+/// Leaves a page of all kinds of records for a browser: `TERNARY_SYNTHETIC_RUN=FOLDER cargo test -p trainer --lib
+/// synthetic_run -- --ignored`, with a folder that is there and empty.
+#[test]
+#[ignore = "it writes into a folder of one's choice"]
+fn a_synthetic_run_is_left_to_be_looked_at() {
+    let folder = std::env::var_os("TERNARY_SYNTHETIC_RUN").map(PathBuf::from).unwrap();
+    run(&folder, 2000, 2000, &["model.width=96", "ste=progressive"]);
+    assert!(write(&folder).unwrap().is_file());
+}

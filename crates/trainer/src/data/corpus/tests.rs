@@ -117,6 +117,11 @@ fn the_baseline_of_a_text_learns_what_three_bytes_tell() {
     let corpus = open(&request(Some(folder.file("text", "abcabd".repeat(2000)))));
     // After "cab" comes d, after "dab" comes c, and nothing else ever.
     assert!(corpus.baseline().unwrap() < 0.2);
+    // Longer than what is counted: the parts reach the end, where the text is another.
+    let long = ["a".repeat(2_000_000), "abcabd".repeat(200_000)].concat();
+    let valid = Some(folder.file("valid", "abcabd".repeat(20)));
+    let corpus = open(&CorpusRequest { valid, ..request(Some(folder.file("long", long))) });
+    assert!(corpus.baseline().unwrap() < 0.2);
     let noise = ternary_core::noise::Noise::new(1, 2, 3);
     let random: Vec<u8> = (0..20_000).map(|index| noise.bits(index) as u8).collect();
     let baseline = open(&request(Some(folder.file("random", random)))).baseline().unwrap();

@@ -66,12 +66,14 @@ impl Axis {
         let power = 10_f64.powf(rough.log10().floor());
         let step = [1.0, 2.0, 5.0, 10.0].into_iter().find(|step| step * power >= rough * 0.999);
         let step = step.unwrap_or(10.0) * power;
-        let (first, last) = ((self.low / step).ceil(), (self.high / step).floor());
+        // An end that is round but for its last bit counts.
+        let first = (self.low / step - 1e-9).ceil();
+        let last = (self.high / step + 1e-9).floor();
         let count = (last - first).clamp(0.0, 100.0) as u32;
         (0..=count).map(|index| (first + f64::from(index)) * step).collect()
     }
 
-    /// Powers of ten, all or each second and so on; where they are few, 2 and 5 times them too.
+    /// Powers of ten, all or each second and so on; where they are few, 2 and 5 times them too, or equal steps.
     fn powers(&self, about: usize) -> Vec<f64> {
         let (first, last) = (self.low.floor() as i32, self.high.ceil() as i32);
         let every = ((last - first) as usize).div_ceil(about.max(1)).max(1);
@@ -81,7 +83,11 @@ impl Axis {
         let ticks: Vec<f64> = all
             .filter(|tick| (self.low - 1e-9..=self.high + 1e-9).contains(&tick.log10()))
             .collect();
-        if ticks.len() > 1 { ticks } else { vec![self.ends().0, self.ends().1] }
+        if ticks.len() > 2 {
+            return ticks;
+        }
+        let (low, high) = self.ends();
+        Self { scale: Scale::Linear, low, high, ..*self }.steps(about)
     }
 }
 
@@ -105,7 +111,7 @@ mod tests {
         };
         near(powers(0.3, 30.0), &[0.5, 1.0, 2.0, 5.0, 10.0, 20.0]);
         near(powers(1e-4, 1e4), &[1e-4, 1e-2, 1.0, 1e2, 1e4]);
-        near(powers(3.0, 4.0), &[3.0, 4.0]);
+        near(powers(3.0, 4.0), &[3.0, 3.2, 3.4, 3.6, 3.8, 4.0]);
     }
 
     #[test]

@@ -26,20 +26,18 @@ pub(super) fn thin(points: &[(f64, f64)], most: usize) -> Vec<(f64, f64)> {
     thinned
 }
 
-/// A running mean that forgets, without the bias towards its start:
+/// A running mean that forgets, the faster the nearer the start is, where losses fall most:
 ///
 /// ```text
-/// m_i = β m_{i−1} + (1 − β) y_i,   s_i = m_i / (1 − β^i),   β = 1 − 1/span
+/// s_i = s_{i−1} + (y_i − s_{i−1}) / min(span, 1 + i/4),   i = 0, 1, …
 /// ```
 pub(crate) fn smooth(points: &[(f64, f64)], span: f64) -> Vec<(f64, f64)> {
-    let beta = 1.0 - 1.0 / span.max(1.0);
-    let (mut mean, mut weight) = (0.0, 0.0);
-    let step = |&(x, y): &(f64, f64)| {
-        mean = beta * mean + (1.0 - beta) * y;
-        weight = beta * weight + (1.0 - beta);
-        (x, mean / weight)
+    let mut mean = 0.0;
+    let step = |(index, &(x, y)): (usize, &(f64, f64))| {
+        mean += (y - mean) / span.max(1.0).min(1.0 + index as f64 / 4.0);
+        (x, mean)
     };
-    points.iter().map(step).collect()
+    points.iter().enumerate().map(step).collect()
 }
 
 #[cfg(test)]

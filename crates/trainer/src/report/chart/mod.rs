@@ -45,6 +45,8 @@ pub(super) struct Level {
     pub(super) name: String,
     pub(super) colour: usize,
     pub(super) value: f64,
+    /// Whether its name stands below, because lines come down to it from above.
+    pub(super) is_under: bool,
 }
 
 /// How a series is drawn.

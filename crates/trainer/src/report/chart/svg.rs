@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::super::html::{escape, script_json};
 use super::super::number;
 use super::axis::{Axis, Scale};
-use super::{Chart, Look, Series};
+use super::{Chart, Format, Look, Series};
 
 /// Space around the lines: for the numbers at the left and below, and half a point at the other sides.
 const LEFT: f64 = 62.0;
@@ -18,6 +18,13 @@ const BOTTOM: f64 = 40.0;
 const LINE: f64 = 18.0;
 
 impl Chart {
+    /// A wide chart twice, of which a screen shows that which it has room for: small, a wide one would be flat.
+    pub(in super::super) fn to_html_for_any_screen(&self) -> String {
+        let narrow = Self { is_wide: false, ..self.clone() };
+        let (wide, narrow) = (self.to_html(), narrow.to_html());
+        format!("<div class=\"roomy\">{wide}</div><div class=\"narrow\">{narrow}</div>")
+    }
+
     /// The figure; nothing where there is nothing to draw.
     pub(in super::super) fn to_html(&self) -> String {
         if self.is_empty() {
@@ -44,7 +51,7 @@ impl Chart {
         for (series, points) in &drawable {
             draw(&mut out, series, points, &x, &y);
         }
-        self.levels(&mut out, &y, width);
+        self.levels(&mut out, &y, width, height);
         let data = self.data(&drawable, &x, &y, width, height);
         let _ = write!(
             out,
@@ -73,7 +80,7 @@ impl Chart {
                 let space = 0.04 * (high - low);
                 (low, high) = (low - space, high + space);
             }
-            Scale::Logarithmic => (low, high) = (low / 1.08, high * 1.08),
+            Scale::Logarithmic => (low, high) = (low / 1.2, high * 1.08),
         }
         let x = Axis::new(Scale::Linear, 0.0, last, LEFT, width - RIGHT);
         (x, Axis::new(self.scale, low, high, height - BOTTOM, TOP))
@@ -81,7 +88,7 @@ impl Chart {
 
     fn grid(&self, out: &mut String, x: &Axis, y: &Axis, width: f64, height: f64) {
         let (right, bottom) = (width - RIGHT, height - BOTTOM);
-        for tick in y.ticks(5) {
+        for tick in self.value_ticks(y) {
             let (place, label) = (y.place(tick), self.format.write(rounded(tick)));
             *out += &format!(
                 "<path class=\"grid\" d=\"M{LEFT} {place:.1}H{right}\"/><text class=\"tick end\" x=\"{:.1}\" \
@@ -105,8 +112,19 @@ impl Chart {
         *out += &format!("<path class=\"axis\" d=\"M{LEFT} {bottom}H{right}\"/>");
     }
 
+    /// Round numbers on the axis of values; bytes are round in powers of 1024.
+    fn value_ticks(&self, y: &Axis) -> Vec<f64> {
+        let (low, high) = y.ends();
+        if self.format != Format::Bytes || high < 1.0 {
+            return y.ticks(5);
+        }
+        let unit = 1024_f64.powf(high.log(1024.0).floor());
+        let ticks = Axis::new(self.scale, low / unit, high / unit, 0.0, 1.0).ticks(5);
+        ticks.into_iter().map(|tick| tick * unit).collect()
+    }
+
     /// Lines across, each with its name at the right end, above it or, below another one, under it.
-    fn levels(&self, out: &mut String, y: &Axis, width: f64) {
+    fn levels(&self, out: &mut String, y: &Axis, width: f64, height: f64) {
         let right = width - RIGHT;
         let is_drawn = |value| self.has_place(value);
         for level in self.levels.iter().filter(|level| is_drawn(level.value)) {
@@ -116,7 +134,9 @@ impl Chart {
             };
             let is_under =
                 self.levels.iter().any(|other| is_drawn(other.value) && is_close(other.value));
-            let base = if is_under || place < TOP + LINE { place + 15.0 } else { place - 6.0 };
+            let has_room = place + LINE < height - BOTTOM;
+            let is_under = is_under || place < TOP + LINE || level.is_under && has_room;
+            let base = if is_under { place + 15.0 } else { place - 6.0 };
             *out += &format!(
                 "<path class=\"level c{}\" d=\"M{LEFT} {place:.1}H{right}\"/><text class=\"name end c{0}\" \
                  x=\"{right}\" y=\"{base:.1}\">{} {}</text>",
@@ -238,7 +258,12 @@ mod tests {
     #[test]
     fn text_is_escaped_wherever_it_stands() {
         let mut chart = chart(Scale::Linear, &[(1, 2.0), (2, 3.0)]);
-        chart.levels.push(Level { name: "</script>".into(), colour: 2, value: 1.0 });
+        chart.levels.push(Level {
+            name: "</script>".into(),
+            colour: 2,
+            value: 1.0,
+            is_under: false,
+        });
         chart.about = "<i>".into();
         let html = chart.to_html();
         assert!(html.contains("Loss &amp; more") && html.contains("&lt;/script&gt;"), "{html}");
