@@ -143,6 +143,18 @@ fn a_saved_model_has_the_loss_that_its_run_reported() {
         let bytes = text.len() - 1;
         assert!(summary.contains(&format!("over {bytes} bytes of text")), "{summary}");
     }
+    let slide = |arguments: &str| {
+        let done =
+            folder.ternary(&format!("eval --model float --data held-out --json {arguments}"));
+        let found: Value = serde_json::from_str(&done.stdout).unwrap_or_default();
+        (done.code, found["predictions"].as_u64(), found["nats_per_byte"].as_f64(), done.stderr)
+    };
+    let (whole, sliding) = (slide(""), slide("--stride 64"));
+    assert_eq!((whole.0, whole.1), (Some(0), Some(held_out.len() as u64 - 1)));
+    assert!(sliding.1 == whole.1 && sliding.2 != whole.2, "{sliding:?}");
+    for stride in ["257", "0"] {
+        assert_eq!(slide(&format!("--stride {stride}")).0, Some(2), "{stride}");
+    }
 }
 
 #[test]

@@ -165,6 +165,16 @@ pub enum Error {
         /// Tokens asked for.
         length: usize,
     },
+    /// Windows that would leave tokens out.
+    #[error(
+        "--stride: expected from 1 to the {length} tokens that a window predicts, found {stride}"
+    )]
+    Stride {
+        /// Predictions of a window.
+        length: usize,
+        /// Tokens to the next one.
+        stride: usize,
+    },
     /// Nothing to go on with.
     #[error("the prompt is empty: expected at least one token")]
     EmptyPrompt,

@@ -82,6 +82,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
                 Error::Configuration(_)
                 | Error::InstructionSet { .. }
                 | Error::Sampling { .. }
+                | Error::Stride { .. }
                 | Error::Ids { .. } => WRONG_USAGE.into(),
                 _ => ExitCode::FAILURE,
             }

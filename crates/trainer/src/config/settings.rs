@@ -35,7 +35,7 @@ settings! {
         /// The tokenizer.json that makes tokens of the text [default: a byte is a token]
         tokenizer: Option<PathBuf> = None;
         /// Steps of the optimiser
-        steps: u32 = 500, in 1..=1_000_000_000;
+        steps: u32 = 1000, in 1..=1_000_000_000;
         /// Where all randomness comes from: the first weights and the order of the data
         seed: u64 = 0, in 0..=i64::MAX as u64;
         /// The folder of the run, new or empty [default: the next free runs/PRESET-0001]
