@@ -37,12 +37,12 @@ impl Folder {
     }
 
     pub(crate) fn ternary_on_threads(&self, threads: usize, arguments: &str) -> Done {
-        Done::from(self.command(threads, arguments).output().unwrap())
+        Done::from(self.command(threads, arguments.split_whitespace()).output().unwrap())
     }
 
-    fn command(&self, threads: usize, arguments: &str) -> Command {
+    fn command<'a>(&self, threads: usize, words: impl IntoIterator<Item = &'a str>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ternary"));
-        command.args(arguments.split_whitespace()).current_dir(&self.0);
+        command.args(words).current_dir(&self.0);
         command.env("RAYON_NUM_THREADS", threads.to_string());
         command
     }
@@ -50,7 +50,12 @@ impl Folder {
     /// Begins `ternary` with pipes to all its streams.
     #[allow(dead_code, reason = "not every test talks with the command")]
     pub(crate) fn begin(&self, arguments: &str) -> Child {
-        let mut command = self.command(2, arguments);
+        self.begin_words(arguments.split_whitespace())
+    }
+
+    #[allow(dead_code, reason = "not every test talks with the command")]
+    fn begin_words<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Child {
+        let mut command = self.command(2, words);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.spawn().unwrap()
     }
@@ -58,10 +63,21 @@ impl Folder {
     /// Runs `ternary` with a text on standard input.
     #[allow(dead_code, reason = "not every test talks with the command")]
     pub(crate) fn ternary_on_input(&self, arguments: &str, input: &str) -> Done {
-        let mut child = self.begin(arguments);
-        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        Done::from(child.wait_with_output().unwrap())
+        finish(self.begin(arguments), input)
     }
+
+    /// The same with arguments that may have spaces.
+    #[allow(dead_code, reason = "not every test has such arguments")]
+    pub(crate) fn ternary_words(&self, words: &[String], input: &str) -> Done {
+        finish(self.begin_words(words.iter().map(|word| &**word)), input)
+    }
+}
+
+#[allow(dead_code, reason = "not every test talks with the command")]
+fn finish(mut child: Child, input: &str) -> Done {
+    // A command that reads nothing may have ended.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    Done::from(child.wait_with_output().unwrap())
 }
 
 /// A text of words that a model learns something of.
