@@ -155,6 +155,14 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// A run to be replaced that the next one reads.
+    #[error("the run {} is not replaced: --{flag} reads from it; choose another folder with --out", path.display())]
+    Needed {
+        /// The folder of the run.
+        path: PathBuf,
+        /// What reads from it.
+        flag: &'static str,
+    },
     /// Windows of more tokens than the model has positions.
     #[error(
         "windows: expected at most {positions} tokens, which the model has positions for, found {length}"

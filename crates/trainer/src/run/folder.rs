@@ -39,10 +39,15 @@ impl RunFolder {
     /// The folder that was asked for, or a new one under `runs` that begins with the name of the preset.
     ///
     /// # Errors
-    /// As [`RunFolder::create`].
+    /// As [`RunFolder::create`]; [`Error::Needed`] for a folder to replace that the run reads from.
     pub fn choose(settings: &Run) -> Result<Self> {
         match &settings.out {
-            Some(path) => Self::create(path, settings.force),
+            Some(path) => {
+                if settings.force {
+                    check_unneeded(path, settings)?;
+                }
+                Self::create(path, settings.force)
+            }
             None => Self::next(Path::new(RUNS), settings.preset.name()),
         }
     }
@@ -193,6 +198,25 @@ pub(crate) fn cut(path: &Path, length: u64) -> Result<File> {
     Ok(file)
 }
 
+/// Checks that a run to be replaced is not what the next one begins with.
+fn check_unneeded(folder: &Path, settings: &Run) -> Result<()> {
+    let Ok(replaced) = folder.canonicalize() else { return Ok(()) };
+    let Run { data, valid, tokenizer, from, teacher, .. } = settings;
+    for (flag, read) in [
+        ("data", data),
+        ("valid", valid),
+        ("tokenizer", tokenizer),
+        ("from", from),
+        ("teacher", teacher),
+    ] {
+        let read = read.as_ref().and_then(|read| read.canonicalize().ok());
+        if read.is_some_and(|read| read.starts_with(&replaced)) {
+            return Err(Error::Needed { path: folder.to_owned(), flag });
+        }
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -285,5 +309,22 @@ mod tests {
         assert!(RunFolder::open(folder.path()).is_err());
         assert!(RunFolder::create(folder.path(), false).is_ok());
         assert_eq!(names(&folder)[..1], [LOCK]);
+    }
+
+    #[test]
+    fn a_run_that_the_next_one_reads_is_not_replaced() {
+        let folder = TemporaryFolder::new();
+        let path = folder.path().join("run");
+        fs::create_dir_all(path.join("model")).unwrap();
+        for name in [SETTINGS, Record::FILE] {
+            fs::write(path.join(name), "").unwrap();
+        }
+        let mut settings = Run { out: Some(path.clone()), force: true, ..Run::default() };
+        settings.teacher = Some(path.join("model"));
+        let error = RunFolder::choose(&settings).unwrap_err().to_string();
+        assert!(error.contains("--teacher") && path.join("model").is_dir(), "{error}");
+        settings.teacher = Some(folder.path().to_owned());
+        RunFolder::choose(&settings).unwrap();
+        assert!(!path.join("model").exists());
     }
 }

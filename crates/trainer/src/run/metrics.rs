@@ -191,8 +191,15 @@ impl Record {
     /// # Errors
     /// [`Error::File`]; [`Error::Metrics`] for a line that is no record.
     pub fn read(path: &Path) -> Result<Vec<Self>> {
-        let bytes = fs::read(path).map_err(Error::file("read", path))?;
-        let text = String::from_utf8_lossy(&bytes);
+        Self::parse_all(path, &fs::read(path).map_err(Error::file("read", path))?)
+    }
+
+    /// Every record of the content of a file.
+    ///
+    /// # Errors
+    /// As [`Record::read`].
+    pub(super) fn parse_all(path: &Path, bytes: &[u8]) -> Result<Vec<Self>> {
+        let text = String::from_utf8_lossy(bytes);
         let mut records = Vec::new();
         for (index, line) in text.split_inclusive('\n').enumerate() {
             match Self::parse(line) {

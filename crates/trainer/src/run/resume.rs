@@ -173,9 +173,22 @@ impl Unfinished {
             let found = format!("{found} event files");
             return Err(self.unfit(Events::KIND, "the event file of the run".to_owned(), found));
         }
-        let metrics = Metrics::resume(path.clone(), metrics)?;
-        let events = Events::resume(self.folder.path(), events, &Record::read(&path)?)?;
-        Ok((metrics, events))
+        let records = self.records(&path, metrics)?;
+        let events = Events::resume(self.folder.path(), events, &records)?;
+        Ok((Metrics::resume(path, metrics)?, events))
+    }
+
+    /// The records of the first `length` bytes of the metrics, whole lines as they were written.
+    fn records(&self, path: &Path, length: u64) -> Result<Vec<Record>> {
+        let bytes = std::fs::read(path).map_err(Error::file("read", path))?;
+        let kept = usize::try_from(length).ok().and_then(|length| bytes.get(..length));
+        let is_whole = |kept: &&[u8]| kept.last().is_none_or(|&last| last == b'\n');
+        let Some(kept) = kept.filter(is_whole) else {
+            let expected = format!("{length} bytes of whole lines, as at the last checkpoint");
+            let found = format!("another text of {} bytes; put it back", bytes.len());
+            return Err(self.unfit(Record::FILE, expected, found));
+        };
+        Record::parse_all(path, kept)
     }
 
     fn unfit(&self, what: &str, expected: String, found: String) -> Error {
