@@ -32,10 +32,12 @@ impl Folder {
     }
 
     /// Runs `ternary` with arguments separated by spaces.
+    #[allow(dead_code, reason = "some tests have arguments with spaces")]
     pub(crate) fn ternary(&self, arguments: &str) -> Done {
         self.ternary_on_threads(2, arguments)
     }
 
+    #[allow(dead_code, reason = "not every test counts threads")]
     pub(crate) fn ternary_on_threads(&self, threads: usize, arguments: &str) -> Done {
         Done::from(self.command(threads, arguments.split_whitespace()).output().unwrap())
     }

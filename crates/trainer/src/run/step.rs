@@ -94,10 +94,10 @@ impl Skipped {
         let models::Error::Layer(error) = error else { return None };
         let (tensor, what, value) = match error {
             nn::Error::NonFinite { layer, what, value, .. } => (layer, what, value),
-            nn::Error::Core { layer, source } => match source {
-                ternary_core::Error::NonFinite { what, value, .. } => (layer, what, value),
-                _ => return None,
-            },
+            nn::Error::Core {
+                layer,
+                source: ternary_core::Error::NonFinite { what, value, .. },
+            } => (layer, what, value),
             _ => return None,
         };
         Some(Self { tensor: tensor.clone(), what, value: *value })
