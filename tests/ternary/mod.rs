@@ -82,6 +82,26 @@ fn finish(mut child: Child, input: &str) -> Done {
     Done::from(child.wait_with_output().unwrap())
 }
 
+/// A text of words that a model learns something of.
+#[allow(dead_code, reason = "not every test needs a text")]
+pub(crate) fn words() -> String {
+    let words = ["cat", "on", "the", "mat", "dog", "ran", "far", "away", "again", "and"];
+    let index = |i: u32| (i.wrapping_mul(0x9e37_79b9) >> 16) as usize;
+    (0..2000).map(|i| format!("{} ", words[index(i) % words.len()])).collect()
+}
+
+/// The lines of a file of metrics without the times, which no two runs share.
+#[allow(dead_code, reason = "not every test compares runs")]
+pub(crate) fn untimed(metrics: &Path) -> Vec<serde_json::Value> {
+    let is_time = |key: &str| key.ends_with("seconds") || key == "tokens_per_second";
+    let untimed = |line: &str| {
+        let mut line: serde_json::Value = serde_json::from_str(line).unwrap();
+        line.as_object_mut().unwrap().retain(|key, _| !is_time(key) && key != "peak_memory");
+        line
+    };
+    fs::read_to_string(metrics).unwrap().lines().map(untimed).collect()
+}
+
 impl Drop for Folder {
     fn drop(&mut self) {
         // What is left of a test that failed is worth a look.

@@ -42,6 +42,8 @@ settings! {
         out: Option<PathBuf> = None;
         /// Replace the run in that folder, if there is one; nothing but a run is ever replaced
         force: bool = false;
+        /// Steps between checkpoints, for --resume; 0 for none but at Ctrl-C [default: at each evaluation]
+        checkpoint_every: Option<u32> = None;
         /// Checkpoints that stay, the newest ones
         keep_last: usize = 2, in 1..=1_000_000;
         /// Start from the float weights of a saved model of the same shape (train --float leaves one; a ternary

@@ -282,6 +282,7 @@ impl<'a> Training<'a> {
     }
 }
 
+mod kept;
 #[cfg(test)]
 mod mixture_tests;
 #[cfg(test)]
