@@ -121,7 +121,7 @@ fn a_run_that_is_resumed_at_any_checkpoint_ends_as_the_straight_one() {
     let learned = "--set model.layers=1 --optimiser lamb --set ternary.quantiser=ttq --set ternary.threshold_learned=true \
                    --set ternary.scale_sync=per-expert --set mixture.experts=2 --set batch.recompute=true";
     let dqt = "--set model.layers=1 --dqt --optimiser lamb --set batch.accumulation=2";
-    let taught = "--set model.layers=1 --teacher teacher --ste tequila --set evaluation.patience=2 --set evaluation.least_improvement=9";
+    let taught = "--set model.layers=1 --teacher teacher --ste tequila --set evaluation.patience=1 --set evaluation.least_improvement=9";
     let folder = folder_with_text("any-checkpoint");
     train(&folder, "--steps 4 --float --set model.layers=1 --out teacher");
     for (index, settings) in

@@ -97,7 +97,7 @@ impl State {
     pub fn restore<E: From<StateError>>(
         &mut self,
         times: &[u32],
-        read: &mut dyn FnMut(&str, &mut [f32]) -> Result<(), E>,
+        read: &mut impl FnMut(&str, &mut [f32]) -> Result<(), E>,
     ) -> Result<(), E> {
         let (expected, found) = (self.tensors.len(), times.len());
         if found != expected {

@@ -27,9 +27,9 @@ pub enum Record {
     Skipped {
         /// The step, counted from 1.
         step: u32,
-        /// The first tensor with such a number; empty for the loss.
+        /// The first tensor or layer with such a number, on the way back from the loss where it is a gradient.
         tensor: String,
-        /// What of it: `gradient` or `loss`.
+        /// What of it: `gradient`, `activations` or `loss`.
         what: String,
         /// The number: `NaN`, `inf` or `-inf`, which JSON has no numbers for.
         value: String,

@@ -15,7 +15,7 @@ use super::teacher::Teaching;
 use crate::checkpoint::Checkpoints;
 use crate::config::Configuration;
 use crate::data::{Corpus, CorpusRequest};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::plan::check_memory;
 use crate::storage::Storage;
 
@@ -35,6 +35,8 @@ pub(super) struct Ready<'a> {
     pub(super) corpus: &'a Corpus,
     pub(super) training: Training<'a>,
     pub(super) start: Start,
+    /// The `tokenizer.json` that the text was read with.
+    pub(super) tokenizer: Option<Vec<u8>>,
 }
 
 impl<'a> Given<'a> {
@@ -65,6 +67,15 @@ pub(super) fn open_corpus(given: Given<'_>) -> Result<Corpus> {
     Ok(corpus)
 }
 
+/// The `tokenizer.json` of a text, if it has one.
+///
+/// # Errors
+/// [`Error::File`].
+pub(super) fn tokenizer_of(corpus: &Corpus) -> Result<Option<Vec<u8>>> {
+    let read = |path| std::fs::read(path).map_err(Error::file("read the tokenizer", path));
+    corpus.tokenizer().map(read).transpose()
+}
+
 impl<'a> Ready<'a> {
     /// A model with its first weights, those of a saved one or random ones.
     ///
@@ -74,7 +85,9 @@ impl<'a> Ready<'a> {
         let mut configuration = given.configuration.clone();
         configuration.run.from = from.map(Path::to_owned);
         let model = build(&configuration, corpus.vocabulary())?;
-        let teaching = Teaching::open(&configuration, corpus.vocabulary())?;
+        let tokenizer = tokenizer_of(corpus)?;
+        let vocabulary = corpus.vocabulary();
+        let teaching = Teaching::open(&configuration, vocabulary, tokenizer.as_deref())?;
         let Memory { packed, latent, other } = model.memory();
         let start = Start {
             steps: configuration.run.steps,
@@ -88,6 +101,6 @@ impl<'a> Ready<'a> {
         };
         let read_example = Box::new(|index, window: &mut Vec<u32>| corpus.example(index, window));
         let training = Training::new(&configuration, model, read_example, teaching)?;
-        Ok(Self { corpus, training, start })
+        Ok(Self { corpus, training, start, tokenizer })
     }
 }

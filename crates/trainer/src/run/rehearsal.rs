@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::model::build;
+use super::ready::tokenizer_of;
 use super::step::Training;
 use super::teacher::Teaching;
 use crate::config::Configuration;
@@ -37,7 +38,8 @@ pub(crate) fn rehearse(
 ) -> Result<Option<Rehearsal>> {
     let length = configuration.batch.length;
     let model = build(configuration, corpus.vocabulary())?;
-    let teaching = Teaching::open(configuration, corpus.vocabulary())?;
+    let tokenizer = tokenizer_of(corpus)?;
+    let teaching = Teaching::open(configuration, corpus.vocabulary(), tokenizer.as_deref())?;
     // Each number is multiplied once in the forward, and twice in the backward.
     let window = 3 * model.parameters().numbers() as u128 * length as u128;
     if window > LARGEST_WINDOW * LARGEST {

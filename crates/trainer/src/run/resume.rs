@@ -39,7 +39,7 @@ pub enum Resumed {
     /// It ended, with this summary.
     Ended(Box<Summary>),
     /// It did not.
-    Unfinished(Unfinished),
+    Unfinished(Box<Unfinished>),
 }
 
 /// A run to go on with; no other process can as long as this lives.
@@ -66,7 +66,8 @@ impl Resumed {
         }
         let mut layers = Layers::default();
         layers.add_file(&path.join(SETTINGS))?;
-        Ok(Self::Unfinished(Unfinished { folder, configuration: layers.resolve()? }))
+        let configuration = layers.resolve()?;
+        Ok(Self::Unfinished(Box::new(Unfinished { folder, configuration })))
     }
 }
 

@@ -18,7 +18,7 @@ use super::step::{Skipped, Step, Taken, Training};
 use super::summary::{Best, Summary};
 use super::totals::Totals;
 use super::train::for_another_folder;
-use super::watchers::Watchers;
+use super::watchers::{Evaluated, Watchers};
 use crate::checkpoint::{Checkpoints, Snapshot};
 use crate::config::Configuration;
 use crate::data::Corpus;
@@ -67,6 +67,8 @@ pub(super) struct Running<'a> {
     clock: Clock,
     training: Training<'a>,
     corpus: &'a Corpus,
+    /// The `tokenizer.json`, which goes with the model.
+    tokenizer: Option<Vec<u8>>,
     start: Start,
     folder: &'a RunFolder,
     metrics: Metrics,
@@ -106,7 +108,9 @@ impl<'a> Running<'a> {
         snapshot: &Snapshot,
         cut_records: impl FnOnce() -> Result<(Metrics, Events)>,
     ) -> Result<Summary> {
-        let (totals, watchers) = (snapshot.part(TOTALS)?, snapshot.part(WATCHERS)?);
+        let (totals, mut watchers): (_, Watchers) =
+            (snapshot.part(TOTALS)?, snapshot.part(WATCHERS)?);
+        watchers.forget_time();
         let clock = given.clock.after(snapshot.seconds);
         let run = Self::new(given, ready, folder, cut_records()?);
         let run = Self { totals, watchers, clock, ..run };
@@ -123,7 +127,7 @@ impl<'a> Running<'a> {
         (metrics, events): (Metrics, Events),
     ) -> Self {
         let Given { configuration, progress, interrupt, clock, .. } = given;
-        let Ready { corpus, training, start } = ready;
+        let Ready { corpus, training, start, tokenizer } = ready;
         Self {
             configuration,
             progress,
@@ -131,6 +135,7 @@ impl<'a> Running<'a> {
             clock,
             training,
             corpus,
+            tokenizer,
             start,
             folder,
             metrics,
@@ -159,7 +164,7 @@ impl<'a> Running<'a> {
             start.memory().total(),
         ));
         if let Some(floor) = start.floor {
-            progress.line(format_args!("no model can be below {floor:.4} nats/{unit}"));
+            progress.line(format_args!("what wrote it has {floor:.4} nats/{unit}: the floor"));
         }
         if let Some(baseline) = start.baseline {
             progress.line(format_args!(
@@ -175,11 +180,19 @@ impl<'a> Running<'a> {
             let decided = self.training.finish();
             decided.map_err(|source| Error::Step { step: steps, source })?;
         }
-        let held_out = self.evaluate(steps)?;
+        // Codes that were hard, and decided without noise, are what they were.
+        let is_steady = self.configuration.ternary.boundary_noise == 0.0;
+        let is_same = |last: &Evaluated| last.step == steps && last.is_hard && is_steady;
+        let held_out = match self.watchers.last().filter(is_same) {
+            Some(last) => last.loss,
+            None => self.evaluate(steps, true)?,
+        };
         let model = self.folder.model();
-        interop::save(self.training.model(), &model)?;
+        interop::save_with(self.training.model(), &model, self.tokenizer.as_deref())?;
         let summary = self.summary(steps, held_out, model);
-        report::write_ended(self.folder.path(), &summary)?;
+        if let Err(error) = report::write_ended(self.folder.path(), &summary) {
+            self.progress.line(format_args!("the page of the run is not written: {error}"));
+        }
         summary.write(self.folder.path())?;
         Ok(summary)
     }
@@ -196,7 +209,7 @@ impl<'a> Running<'a> {
                 Step::Skipped(skipped) => self.tell_skipped(step, skipped)?,
             }
             if step.is_multiple_of(evaluation.every) && step < run.steps {
-                self.evaluate(step)?;
+                self.try_evaluate(step)?;
             }
             self.watchers.time(self.configuration, self.seconds());
             let is_asked = listening.is_asked();
@@ -284,7 +297,19 @@ impl<'a> Running<'a> {
         self.watchers.skipped().map_err(|source| Error::Diverged { step, source })
     }
 
-    fn evaluate(&mut self, step: u32) -> Result<HeldOutLoss> {
+    /// Evaluates between two steps: a loss that is not finite is told, and counts as a bad step does.
+    fn try_evaluate(&mut self, step: u32) -> Result<()> {
+        match self.evaluate(step, false) {
+            Ok(_) => Ok(()),
+            Err(Error::Step { source, .. }) => match Skipped::from(&source) {
+                Some(skipped) => self.tell_skipped(step, skipped),
+                None => Err(Error::Step { step, source }),
+            },
+            Err(error) => Err(error),
+        }
+    }
+
+    fn evaluate(&mut self, step: u32, is_last: bool) -> Result<HeldOutLoss> {
         let failed = |source| Error::Step { step, source };
         let loss = evaluate(self.training.model(), self.corpus.held_out(), &mut |_| {});
         let loss = loss.map_err(failed)?;
@@ -293,17 +318,23 @@ impl<'a> Running<'a> {
         self.tell(&Record::Evaluation { step, loss, bits_per_byte, seconds })?;
         let layers = self.training.layers();
         let sparsity = layers.as_ref().map(|layers| layers.sparsity);
-        let is_best = self.watchers.evaluation(self.configuration, step, loss, sparsity);
-        if is_best && self.configuration.evaluation.keep_best && self.training.is_hard(step) {
-            interop::save(self.training.model(), &self.folder.best())?;
+        let is_hard = is_last || self.training.is_hard(step);
+        let evaluated = Evaluated { step, loss, is_hard };
+        let is_best = self.watchers.evaluation(self.configuration, evaluated, sparsity);
+        if is_best && self.configuration.evaluation.keep_best {
+            let best = self.folder.best();
+            interop::save_with(self.training.model(), &best, self.tokenizer.as_deref())?;
         }
         if let Some(layers) = layers {
             self.tell(&Record::Layers { step, layers, seconds })?;
         }
         let seed = self.configuration.run.seed;
-        if let Some(sample) = Sample::draw(self.training.model(), self.corpus, seed)? {
-            let Sample { prompt, text } = sample;
-            self.tell(&Record::Sample { step, prompt, text, seconds })?;
+        match Sample::draw(self.training.model(), self.corpus, seed) {
+            Ok(Some(Sample { prompt, text })) => {
+                self.tell(&Record::Sample { step, prompt, text, seconds })?;
+            }
+            Ok(None) => {}
+            Err(error) => self.progress.line(format_args!("there is no sample: {error}")),
         }
         let above =
             self.start.floor.map(|floor| format!(", {:.4} above the floor", loss.nats - floor));
@@ -312,25 +343,29 @@ impl<'a> Running<'a> {
             loss.measured(self.start.measure),
             above.unwrap_or_default(),
         ));
-        self.report()?;
+        self.report();
         Ok(loss)
     }
 
-    /// Writes the page of the run so far, unless that takes more than a small share of the time.
-    fn report(&mut self) -> Result<()> {
+    /// Writes the page of the run so far, unless that takes more than a small share of the time. A run does not end
+    /// for want of a page.
+    fn report(&mut self) {
         let begun = self.seconds();
         if begun >= self.next_report {
-            report::write(self.folder.path())?;
+            if let Err(error) = report::write(self.folder.path()) {
+                self.progress.line(format_args!("the page of the run is not written: {error}"));
+            }
             let taken = self.seconds() - begun;
             self.next_report = begun + REPORT_SHARE * taken;
         }
-        Ok(())
     }
 
     fn summary(&self, steps: u32, held_out: HeldOutLoss, model: PathBuf) -> Summary {
+        let is_short = steps < self.configuration.run.steps;
+        let stopped = self.watchers.stopped().filter(|_| is_short);
         Summary {
             version: env!("CARGO_PKG_VERSION").to_owned(),
-            stopped: self.watchers.stopped().unwrap_or(Summary::FINISHED).to_owned(),
+            stopped: stopped.unwrap_or(Summary::FINISHED).to_owned(),
             steps,
             start: self.start,
             held_out,
