@@ -60,7 +60,7 @@ fn words(line: &str) -> Vec<String> {
 /// The words of a command, with a run that takes a moment.
 fn shrunk(line: &str) -> Vec<String> {
     let mut words = words(line);
-    if words[0] != "train" {
+    if words[0] != "train" || words[1..].iter().any(|word| word == "--resume") {
         return words;
     }
     if let Some(steps) = words.iter().position(|word| word == "--steps") {
@@ -123,6 +123,10 @@ fn follow(page: &Path) -> usize {
             continue;
         }
         let words = shrunk(line.strip_prefix(RUN).unwrap_or_else(|| panic!("{line}")));
+        if let Some(resume) = words.iter().position(|word| word == "--resume") {
+            // As if it had been killed after its last checkpoint.
+            fs::remove_file(folder.path(&words[resume + 1]).join("summary.json")).unwrap();
+        }
         let done = folder.ternary_words(&words, "The cat\n");
         check(&folder, &words, &done);
         run += 1;
