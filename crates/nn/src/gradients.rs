@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 use ternary_core::Real;
+use ternary_core::profile::span;
 
 use crate::error::{Error, Result};
 use crate::parameters::{ParameterId, Parameters};
@@ -37,6 +38,7 @@ impl<T: Real> Gradients<T> {
 
     /// Sets every number to zero; no parameter is touched then.
     pub fn clear(&mut self) {
+        let _span = span("zeros");
         self.values.fill(T::ZERO);
         self.is_touched.fill(false);
     }
@@ -78,6 +80,7 @@ impl<T: Real> Gradients<T> {
     /// # Panics
     /// For gradients of other parameters.
     pub fn add(&mut self, other: &Self) {
+        let _span = span("add units");
         assert_eq!(self.ranges, other.ranges, "gradients of the same parameters");
         self.values
             .par_chunks_mut(RUN)
@@ -90,6 +93,7 @@ impl<T: Real> Gradients<T> {
 
     /// √Σg² over all parameters, by [`sum_of_squares`].
     pub fn norm(&self) -> f64 {
+        let _span = span("norm of gradients");
         sum_of_squares(&self.values).sqrt()
     }
 
@@ -98,6 +102,7 @@ impl<T: Real> Gradients<T> {
     /// # Errors
     /// [`Error::NonFinite`] naming the first parameter that has a NaN or an infinity.
     pub fn check_finite(&self, parameters: &Parameters) -> Result<()> {
+        let _span = span("finite gradients");
         let Some(index) = self.values.iter().position(|g| !g.is_finite()) else {
             return Ok(());
         };

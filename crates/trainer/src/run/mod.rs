@@ -33,6 +33,7 @@ pub use hard::Mined;
 pub use metrics::{Metrics, Record, Start, StepRecord};
 pub use model::build;
 pub use progress::{Progress, StepNews};
+pub use rehearsal::Trial;
 pub(crate) use rehearsal::{Rehearsal, rehearse};
 pub use replace::model_folder;
 pub use summary::{Best, Summary};
