@@ -14,7 +14,7 @@
 #[derive(Debug)]
 pub struct Span {
     #[cfg(feature = "profile")]
-    timed: timed::Timed,
+    _timed: timed::Timed,
 }
 
 /// Begins a span.
@@ -24,7 +24,7 @@ pub fn span(name: &'static str) -> Span {
     let _ = name;
     Span {
         #[cfg(feature = "profile")]
-        timed: timed::Timed::begin(name),
+        _timed: timed::Timed::begin(name),
     }
 }
 

@@ -64,16 +64,23 @@ impl Task {
     /// products forward and four backward.
     fn step_macs(self) -> u64 {
         let configuration = self.size.preset().configuration();
-        let Model { width, layers, heads, key_value_heads, feed_forward, .. } = configuration.model;
+        let Model { width, layers, .. } = configuration.model;
         let (windows, length) = (configuration.batch.windows, configuration.batch.length);
-        let keys = width / heads * key_value_heads;
-        let block = 2 * width * width + 2 * width * keys + 3 * width * feed_forward;
-        let each = 2 * layers * block + 3 * width * VOCABULARY;
+        let each = 2 * self.ternary_weights() + 3 * width * VOCABULARY;
         let pairs = length * (length + 1) / 2;
         (windows * (length * each + 6 * layers * pairs * width)) as u64
     }
 
-    /// What a call has to do at least, and the limit that bounds it.
+    /// Numbers in all ternary matrices.
+    fn ternary_weights(self) -> usize {
+        let Model { width, layers, heads, key_value_heads, feed_forward, .. } =
+            self.size.preset().configuration().model;
+        let keys = width / heads * key_value_heads;
+        layers * (2 * width * width + 2 * width * keys + 3 * width * feed_forward)
+    }
+
+    /// What a call has to do at least, and the limit that bounds it. A token that is decoded reads so many `bytes`
+    /// and takes a product of bytes with each ternary weight; the later of the two bounds it.
     pub(crate) fn bound(self, isa: Isa, bytes: u64) -> (Work, Roof) {
         let threads = self.threads;
         match self.part {
@@ -82,8 +89,9 @@ impl Task {
                 (work, Roof { threads, memory_bytes: None, peak: Peak::of_floats(isa) })
             }
             Part::Decode => {
-                let memory_bytes = Some(bytes as usize);
-                (Work { macs: 0, bytes }, Roof { threads, memory_bytes, peak: None })
+                let (memory_bytes, peak) = (Some(bytes as usize), Peak::of_bytes(isa));
+                let macs = self.ternary_weights() as u64;
+                (Work { macs, bytes }, Roof { threads, memory_bytes, peak })
             }
         }
     }
