@@ -2,6 +2,7 @@
 
 use ste::{AnyEstimator, Progress};
 use ternary_core::kernels::{DenseOperand, Kernels, QuantizedRows, Store};
+use ternary_core::profile::span;
 use ternary_core::{Error, Levels, Real, Result, TernaryMatrix};
 
 use crate::ops::{AttentionKernel, Rowwise};
@@ -74,10 +75,12 @@ impl Compute for f32 {
     }
 
     fn quantize_rows(x: &[f32], rows: usize, out: &mut QuantizedRows) -> Result<()> {
+        let _span = span("quantise activations");
         Kernels::detect()?.quantize_rows(x, rows, out)
     }
 
     fn ternary_product_i8(x: &QuantizedRows, w: &TernaryMatrix, y: &mut [f32]) -> Result<()> {
+        let _span = span("ternary forward");
         Kernels::detect()?.matmul_i8(x, w, y)
     }
 
@@ -102,6 +105,7 @@ impl Compute for f32 {
         dx: &mut [f32],
         store: Store,
     ) -> Result<()> {
+        let _span = span("ternary dX");
         Kernels::detect()?.matmul_f32_transposed(dy, rows, w, dx, store)
     }
 }
@@ -172,6 +176,7 @@ impl Compute for f64 {
 
 /// x̂ = code · scale.
 pub(crate) fn dequantize_rows<T: Real>(rows: &QuantizedRows, out: &mut [T]) {
+    let _span = span("dequantise activations");
     let cols = rows.cols().max(1);
     let rows = rows.codes().chunks_exact(cols).zip(rows.scales());
     for ((codes, &scale), out) in rows.zip(out.chunks_exact_mut(cols)) {

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 use ternary_core::Real;
+use ternary_core::profile::span;
 
 use crate::error::{Error, Result};
 use crate::parameters::{ParameterId, Parameters};
@@ -37,6 +38,7 @@ impl<T: Real> Gradients<T> {
 
     /// Sets every number to zero; no parameter is touched then.
     pub fn clear(&mut self) {
+        let _span = span("zeros");
         self.values.fill(T::ZERO);
         self.is_touched.fill(false);
     }
@@ -78,6 +80,7 @@ impl<T: Real> Gradients<T> {
     /// # Panics
     /// For gradients of other parameters.
     pub fn add(&mut self, other: &Self) {
+        let _span = span("add units");
         assert_eq!(self.ranges, other.ranges, "gradients of the same parameters");
         self.values
             .par_chunks_mut(RUN)
@@ -90,6 +93,7 @@ impl<T: Real> Gradients<T> {
 
     /// √Σg² over all parameters, by [`sum_of_squares`].
     pub fn norm(&self) -> f64 {
+        let _span = span("norm of gradients");
         sum_of_squares(&self.values).sqrt()
     }
 
@@ -99,6 +103,7 @@ impl<T: Real> Gradients<T> {
     /// [`Error::NonFinite`] naming the last parameter that has a NaN or an infinity, the first that a backward reaches:
     /// from there they spread to all before it.
     pub fn check_finite(&self, parameters: &Parameters) -> Result<()> {
+        let _span = span("finite gradients");
         let Some(last) = self.values.iter().rposition(|g| !g.is_finite()) else {
             return Ok(());
         };

@@ -4,6 +4,7 @@ use std::fmt;
 
 use ternary_core::Real;
 use ternary_core::kernels::QuantizedRows;
+use ternary_core::profile::span;
 
 use crate::error::{Error, Result};
 use crate::input::Input;
@@ -146,6 +147,7 @@ impl<T: Real> Tape<T> {
 
     /// A buffer of `len` zeros.
     pub fn zeros(&mut self, len: usize) -> Vec<T> {
+        let _span = span("zeros");
         let mut buffer = self.take(len);
         buffer.fill(T::ZERO);
         buffer

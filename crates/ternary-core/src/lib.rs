@@ -35,6 +35,7 @@
 //! | [`statistics`] | sparsity, entropy, fidelity to the latent weights, codes that flipped |
 //! | [`foreign`] | the bytes that other runtimes keep ternary weights in |
 //! | [`noise`] | random numbers that are functions of seed, parameter, step and index |
+//! | [`profile`] | where time goes; nothing in a normal build |
 //! | [`mutants`] | wrong formulas planted for the gradient check; nothing in a normal build |
 
 mod error;
@@ -44,6 +45,7 @@ mod matrix;
 pub mod mutants;
 pub mod noise;
 pub mod packing;
+pub mod profile;
 pub mod quantize;
 mod real;
 mod scales;

@@ -36,6 +36,11 @@ impl<S: Spec + Copy> Measuring<S> {
         self.roofs.dram_bytes()
     }
 
+    /// What a limit of the machine is now.
+    pub(crate) fn roof(&mut self, roof: Roof) -> Rates {
+        self.roofs.measure(roof, TURN)
+    }
+
     fn measure_roofs(&mut self, threads: &[usize]) {
         let [dram, cached] = [self.roofs.dram_bytes(), cache::last_level_bytes() / 4];
         for &threads in threads {

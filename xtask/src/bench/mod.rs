@@ -14,6 +14,7 @@ mod report;
 mod roofs;
 mod rounds;
 mod shape;
+mod train;
 
 use std::error::Error;
 
@@ -36,6 +37,8 @@ enum Bench {
     Layers(layers::Args),
     /// The gated delta net: speed, memory and decoding, beside the roofs.
     Gdn(gdn::Args),
+    /// Training steps and decoding of a whole model, beside the roofs: speed and peak memory.
+    Train(train::Args),
 }
 
 /// Runs one bench.
@@ -44,5 +47,6 @@ pub(crate) fn run(args: Args) -> Result {
         Bench::Kernels(args) => kernels::run(args),
         Bench::Layers(args) => layers::run(args),
         Bench::Gdn(args) => gdn::run(args),
+        Bench::Train(args) => train::run(args),
     }
 }

@@ -96,7 +96,7 @@ pub(crate) struct Measured {
 
 impl Measured {
     /// Draws the conclusion from at least one round.
-    fn of(work: Work, rounds: &[Round]) -> Self {
+    pub(crate) fn of(work: Work, rounds: &[Round]) -> Self {
         let kept = kept(work, rounds);
         let used = if kept.is_empty() { rounds } else { &kept };
         let median_of = |number: &dyn Fn(&Round) -> Option<f64>| {

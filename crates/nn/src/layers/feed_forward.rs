@@ -214,8 +214,8 @@ impl<T: Compute> Layer<T> for FeedForward<T> {
         let FeedForwardProjections { gate, up, down } = &self.projections;
         let (rows, inner) = (context.sequences.rows(), up.outputs());
         let input = tape.restore_input(&self.name)?;
-        let mut d_hidden = tape.zeros(rows * inner);
-        down.backward(&input, &dy, Some(&mut d_hidden), tape, gradients)?;
+        let mut d_hidden = tape.take(rows * inner);
+        down.backward_setting(&input, &dy, &mut d_hidden, tape, gradients)?;
         tape.recycle(input);
         tape.give(dy);
         if let Some(norm) = &self.sub_norm {
@@ -231,9 +231,9 @@ impl<T: Compute> Layer<T> for FeedForward<T> {
         self.apply_backward(pair, saved, &d_hidden, &mut d_upper)?;
 
         let input = tape.restore_input(&self.name)?;
-        let mut dx = tape.zeros(rows * self.width());
-        let up_dx = mutant!("FeedForward/up left out of dx", Some(&mut dx[..]), None);
-        up.backward(&input, &d_upper, up_dx, tape, gradients)?;
+        let mut dx = tape.take(rows * self.width());
+        up.backward_setting(&input, &d_upper, &mut dx, tape, gradients)?;
+        mutant!("FeedForward/up left out of dx", { dx.fill(T::ZERO) });
         if let (Some(gate), Some(d_gated)) = (gate, &d_gated) {
             let d_gated =
                 mutant!("FeedForward/gradients of gate and up swapped", d_gated, &d_upper);

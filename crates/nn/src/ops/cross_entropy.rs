@@ -7,6 +7,7 @@ use super::Rowwise;
 use super::blocks::rows_per_block;
 use super::softmax::row_maximum;
 use crate::error::{Error, Result, check_size};
+use ternary_core::profile::span;
 
 const OP: &str = "cross_entropy";
 
@@ -55,6 +56,7 @@ pub fn cross_entropy_rows<T: Rowwise>(
     losses: &mut [f64],
     d_logits: Option<&mut [T]>,
 ) -> Result<()> {
+    let _span = span("cross-entropy");
     let vocabulary = check(logits.len(), targets, smoothing)?;
     check_size(OP, "losses", targets.len(), losses.len())?;
     if let Some(d_logits) = &d_logits {
@@ -110,6 +112,7 @@ pub fn cross_entropy_backward<T: Rowwise>(
     d_loss: T,
     d_logits: &mut [T],
 ) -> Result<()> {
+    let _span = span("cross-entropy");
     let vocabulary = check(logits.len(), targets, smoothing)?;
     check_size(OP, "gradient of the logits", logits.len(), d_logits.len())?;
     let count = count_targets(targets);

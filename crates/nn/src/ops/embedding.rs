@@ -5,6 +5,7 @@ use ternary_core::{Real, mutant};
 
 use super::blocks::{count_rows, rows_per_block};
 use crate::error::{Error, Result, check_size};
+use ternary_core::profile::span;
 
 const OP: &str = "embedding";
 
@@ -13,6 +14,7 @@ const OP: &str = "embedding";
 /// # Errors
 /// [`Error::Token`] where the table has no such row, [`Error::Shape`] where the sizes do not fit.
 pub fn embedding<T: Real>(table: &[T], width: usize, tokens: &[u32], y: &mut [T]) -> Result<()> {
+    let _span = span("embedding");
     check(table.len(), width, tokens, "output", y.len())?;
     let block = rows_per_block(tokens.len(), width);
     y.par_chunks_mut((block * width).max(1)).zip(tokens.par_chunks(block)).for_each(
@@ -35,6 +37,7 @@ pub fn embedding_backward<T: Real>(
     dy: &[T],
     d_table: &mut [T],
 ) -> Result<()> {
+    let _span = span("embedding");
     let vocabulary = check(d_table.len(), width, tokens, "gradient of the output", dy.len())?;
     // Each thread takes a range of the table's rows and reads all tokens, so that a row that occurs
     // more than once is summed in the order of the tokens.

@@ -2,6 +2,7 @@
 
 use ternary_core::kernels::{DenseOperand, Store};
 use ternary_core::mutant;
+use ternary_core::profile::span;
 
 use crate::compute::Compute;
 use crate::error::{InLayer, Result, check_size};
@@ -22,6 +23,7 @@ pub struct LinearShape {
 /// # Errors
 /// [`Error::Core`](crate::Error::Core) when a slice does not have the size of its shape.
 pub fn linear<T: Compute>(shape: LinearShape, x: &[T], w: &[T], y: &mut [T]) -> Result<()> {
+    let _span = span("dense forward");
     let mut product = || {
         let x = DenseOperand::new(x, shape.rows, shape.inputs)?;
         let w = DenseOperand::new(w, shape.outputs, shape.inputs)?;
@@ -66,6 +68,7 @@ pub fn linear_input_gradient<T: Compute>(
     dy: &[T],
     dx: &mut [T],
 ) -> Result<()> {
+    let _span = span("dense dX");
     let mut product = || {
         let dy = DenseOperand::new(dy, shape.rows, shape.outputs)?;
         let w = DenseOperand::new(w, shape.outputs, shape.inputs)?;
@@ -84,6 +87,7 @@ pub fn linear_weight_gradient<T: Compute>(
     dy: &[T],
     dw: &mut [T],
 ) -> Result<()> {
+    let _span = span("dW");
     let mut product = || {
         let dy = DenseOperand::new(dy, shape.rows, shape.outputs)?;
         let x = DenseOperand::new(x, shape.rows, shape.inputs)?;

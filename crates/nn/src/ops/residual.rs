@@ -5,6 +5,7 @@ use ternary_core::{Real, mutant};
 
 use super::blocks::numbers_per_block;
 use crate::error::{Result, check_size};
+use ternary_core::profile::span;
 
 const OP: &str = "residual";
 
@@ -13,6 +14,7 @@ const OP: &str = "residual";
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) where the sizes differ.
 pub fn residual<T: Real>(x: &[T], y: &[T], z: &mut [T]) -> Result<()> {
+    let _span = span("residual");
     check_size(OP, "second input", x.len(), y.len())?;
     check_size(OP, "output", x.len(), z.len())?;
     let block = numbers_per_block(x.len());
@@ -31,6 +33,7 @@ pub fn residual<T: Real>(x: &[T], y: &[T], z: &mut [T]) -> Result<()> {
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) where the sizes differ.
 pub fn residual_backward<T: Real>(dz: &[T], dx: &mut [T], dy: &mut [T]) -> Result<()> {
+    let _span = span("residual");
     check_size(OP, "gradient of the first input", dz.len(), dx.len())?;
     check_size(OP, "gradient of the second input", dz.len(), dy.len())?;
     let block = numbers_per_block(dz.len());

@@ -6,6 +6,7 @@ use ternary_core::{Real, mutant};
 use super::Rowwise;
 use super::blocks::{columns_per_block, count_rows, rows_per_block};
 use crate::error::{Result, check_size};
+use ternary_core::profile::span;
 
 const OP: &str = "rms_norm";
 
@@ -49,6 +50,7 @@ pub fn rms_norm<T: Rowwise>(
     y: &mut [T],
     inverse_rms: &mut [T],
 ) -> Result<()> {
+    let _span = span("norms");
     let width = gain.values().len();
     let rows = count_rows(OP, "input", x.len(), width)?;
     check_size(OP, "output", x.len(), y.len())?;
@@ -74,6 +76,7 @@ pub fn rms_norm_backward<T: Rowwise>(
     dx: &mut [T],
     d_gain: Option<&mut [T]>,
 ) -> Result<()> {
+    let _span = span("norms");
     let width = gain.values().len();
     let rows = count_rows(OP, "input", x.len(), width)?;
     check_size(OP, "inverse_rms", rows, inverse_rms.len())?;

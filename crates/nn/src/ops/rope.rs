@@ -9,6 +9,7 @@ use ternary_core::{Real, mutant};
 use super::Rowwise;
 use super::blocks::{count_rows, rows_per_block};
 use crate::error::{Error, Result, check_size};
+use ternary_core::profile::span;
 
 const OP: &str = "rope";
 
@@ -157,6 +158,7 @@ pub fn rope<T: Rowwise>(
     x: &[T],
     y: &mut [T],
 ) -> Result<()> {
+    let _span = span("rotations");
     let rows = table.check(heads, start, x.len())?;
     check_size(OP, "output", x.len(), y.len())?;
     let width = heads * table.head_width;
@@ -180,6 +182,7 @@ pub fn rope_backward<T: Rowwise>(
     dy: &[T],
     dx: &mut [T],
 ) -> Result<()> {
+    let _span = span("rotations");
     let rows = table.check(heads, start, dy.len())?;
     check_size(OP, "gradient of the input", dy.len(), dx.len())?;
     let width = heads * table.head_width;

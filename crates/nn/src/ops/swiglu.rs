@@ -5,6 +5,7 @@ use ternary_core::{Real, mutant};
 use super::Rowwise;
 use super::pairwise::Pairwise;
 use crate::error::Result;
+use ternary_core::profile::span;
 
 const OP: Pairwise = Pairwise {
     op: "swiglu",
@@ -18,6 +19,7 @@ const OP: Pairwise = Pairwise {
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) where the sizes differ.
 pub fn swiglu<T: Rowwise>(gate: &[T], up: &[T], y: &mut [T]) -> Result<()> {
+    let _span = span("SwiGLU");
     OP.forward([gate, up], y, T::swiglu_numbers)
 }
 
@@ -33,6 +35,7 @@ pub fn swiglu_backward<T: Rowwise>(
     d_gate: &mut [T],
     d_up: &mut [T],
 ) -> Result<()> {
+    let _span = span("SwiGLU");
     OP.backward([gate, up, dy], [d_gate, d_up], T::swiglu_numbers_backward)
 }
 

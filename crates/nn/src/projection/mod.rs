@@ -69,6 +69,23 @@ pub trait Projection<T: Compute>: Module<T> + Debug + Send + Sync {
         tape: &mut Tape<T>,
         gradients: &mut Gradients<T>,
     ) -> Result<()>;
+
+    /// As [`Projection::backward`], but writes the gradient of the inputs over whatever `dx` held: one pass less
+    /// over it than zeros that are added to.
+    ///
+    /// # Errors
+    /// As [`Projection::backward`].
+    fn backward_setting(
+        &self,
+        input: &Input<T>,
+        dy: &[T],
+        dx: &mut [T],
+        tape: &mut Tape<T>,
+        gradients: &mut Gradients<T>,
+    ) -> Result<()> {
+        dx.fill(T::ZERO);
+        self.backward(input, dy, Some(dx), tape, gradients)
+    }
 }
 
 /// A projection whose rows of weights can be looked up: an embedding, and the head that is tied to it.

@@ -9,7 +9,7 @@ mod packing;
 mod single_row;
 
 pub use operand::{DenseOperand, Store};
-pub(crate) use packing::{SQUARE, transpose_square};
+pub(crate) use packing::{SQUARE, transpose_square, transpose_tile};
 pub(crate) use single_row::add_rows;
 
 use std::ops::Range;

@@ -129,9 +129,11 @@ pub(crate) unsafe fn matmul_f32<A: Arch>(
     let scales = BlockScales::new(w.scales(), source);
     let product = FloatProduct { walk: OverColumns { source }, scales, outputs, store };
     // SAFETY: passed on from the caller.
-    with_tiles::<A, _, _>(&column_rows(x, rows, &source, 1), |tiles| unsafe {
-        product::run::<A, _>(&product, rows, tiles);
-    });
+    unsafe {
+        with_tiles::<A, _, _>(&column_rows(x, rows, &source, 1), |tiles| {
+            product::run::<A, _>(&product, rows, tiles)
+        });
+    }
 }
 
 /// # Safety
@@ -148,7 +150,9 @@ pub(crate) unsafe fn matmul_f32_transposed<A: Arch>(
     let scales = BlockScales::new(w.scales(), source);
     let product = FloatProductTransposed { walk: OverRows { source }, scales, outputs, store };
     // SAFETY: passed on from the caller.
-    with_tiles::<A, _, _>(&row_rows(dy, rows, &source, 1), |tiles| unsafe {
-        product::run::<A, _>(&product, rows, tiles);
-    });
+    unsafe {
+        with_tiles::<A, _, _>(&row_rows(dy, rows, &source, 1), |tiles| {
+            product::run::<A, _>(&product, rows, tiles)
+        });
+    }
 }

@@ -128,9 +128,11 @@ unsafe fn scaled_bytes<A: Arch, const ASYMMETRIC: bool, const PLANES: usize>(
                 outputs,
             };
             // SAFETY: passed on from the caller.
-            with_tiles::<A, _, _>(&padded, |tiles| unsafe {
-                product::run::<A, _>(&product, rows, tiles);
-            });
+            unsafe {
+                with_tiles::<A, _, _>(&padded, |tiles| {
+                    product::run::<A, _>(&product, rows, tiles);
+                });
+            }
         }
     });
 }
@@ -162,9 +164,11 @@ pub(crate) unsafe fn sums_i8<A: Arch>(x: &[i8], rows: usize, w: &PackedTrits, su
             let padded = byte_rows(x, rows, &source, Packing::TwoBit);
             let product = ByteSums { walk: Segments { source }, activation_sums, sums };
             // SAFETY: passed on from the caller.
-            with_tiles::<A, _, _>(&padded, |tiles| unsafe {
-                product::run::<A, _>(&product, rows, tiles);
-            });
+            unsafe {
+                with_tiles::<A, _, _>(&padded, |tiles| {
+                    product::run::<A, _>(&product, rows, tiles);
+                });
+            }
         }
     });
 }

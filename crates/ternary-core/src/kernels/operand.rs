@@ -1,6 +1,7 @@
 //! Activations as the words that meet panels: padded like the weights, and packed into tiles.
 
 use super::arch::Arch;
+use super::dense::{SQUARE, transpose_tile};
 use super::parallel::{self, SharedSlice};
 use super::scratch::{self, Purpose, Words};
 use super::source::Source;
@@ -110,7 +111,10 @@ impl TokenTile {
 
 /// Calls `work` with all rows packed into tiles, one after the other: for each step, a word of each
 /// token of the tile, zeros where the tile is wider than its tokens.
-pub(crate) fn with_tiles<A: Arch, T: bytemuck::Pod + Sync, R>(
+///
+/// # Safety
+/// The processor has `A`.
+pub(crate) unsafe fn with_tiles<A: Arch, T: bytemuck::Pod + Sync, R>(
     rows: &Rows<'_, T>,
     work: impl FnOnce(&[u32]) -> R,
 ) -> R {
@@ -131,19 +135,24 @@ pub(crate) fn with_tiles<A: Arch, T: bytemuck::Pod + Sync, R>(
             let tile = TokenTile::nth::<A>(index, rows.rows);
             // SAFETY: tiles lie one after the other.
             let out = unsafe { shared.range(tile.first * steps, tile.width * steps) };
-            pack_tile(rows, tile, out);
+            // SAFETY: passed on from the caller.
+            unsafe { pack_tile::<A, T>(rows, tile, out) }
         });
         work(packed)
     })
 }
 
-/// Steps that are transposed at once: a line of the cache of every token.
-const STEPS_AT_ONCE: usize = LANES;
-
-fn pack_tile<T: bytemuck::Pod>(rows: &Rows<'_, T>, tile: TokenTile, out: &mut [u32]) {
+/// # Safety
+/// The processor has `A`.
+unsafe fn pack_tile<A: Arch, T: bytemuck::Pod>(
+    rows: &Rows<'_, T>,
+    tile: TokenTile,
+    out: &mut [u32],
+) {
     let steps = rows.words();
     let stride = steps.next_multiple_of(LANES);
-    scratch::with(Purpose::Rows, tile.width * stride, |padded: &mut [Words]| {
+    // Squares reach beyond the rows of a narrow tile.
+    scratch::with(Purpose::Rows, tile.width.max(SQUARE) * stride, |padded: &mut [Words]| {
         let padded: &mut [u32] = bytemuck::cast_slice_mut(padded);
         for token in 0..tile.width {
             let row = &mut padded[token * stride..token * stride + steps];
@@ -153,14 +162,8 @@ fn pack_tile<T: bytemuck::Pod>(rows: &Rows<'_, T>, tile: TokenTile, out: &mut [u
                 row.fill(0);
             }
         }
-        for (block, out) in out.chunks_mut(STEPS_AT_ONCE * tile.width).enumerate() {
-            for token in 0..tile.width {
-                let words = &padded[token * stride + block * STEPS_AT_ONCE..][..STEPS_AT_ONCE];
-                for (out, &word) in out[token..].iter_mut().step_by(tile.width).zip(words) {
-                    *out = word;
-                }
-            }
-        }
+        // SAFETY: passed on from the caller.
+        unsafe { transpose_tile::<A>(padded, stride, tile.width, steps, out) }
     });
 }
 
@@ -175,7 +178,7 @@ mod tests {
         let values: Vec<i8> = (1..=42).collect();
         let rows =
             Rows { values: &values, rows: 7, cols: 6, segment: 3, segment_words: 1, segments: 2 };
-        with_tiles::<Portable, _, _>(&rows, |packed| {
+        let see = |packed: &[u32]| {
             assert_eq!(packed.len(), 8 * 2);
             for token in 0..8 {
                 for step in 0..2 {
@@ -187,6 +190,8 @@ mod tests {
                     assert_eq!(word, expected, "token {token}, step {step}");
                 }
             }
-        });
+        };
+        // SAFETY: the portable code needs no processor feature.
+        unsafe { with_tiles::<Portable, _, _>(&rows, see) }
     }
 }

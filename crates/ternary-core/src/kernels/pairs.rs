@@ -119,9 +119,11 @@ pub(crate) unsafe fn sums_i16<A: Arch>(x: &[i16], rows: usize, w: &PackedTrits, 
     let product =
         PairSums { walk: OverColumns { source }, sums: Outputs::new(sums, w.layout().rows()) };
     // SAFETY: passed on from the caller.
-    with_tiles::<A, _, _>(&column_rows(x, rows, &source, 2), |tiles| unsafe {
-        product::run::<A, _>(&product, rows, tiles);
-    });
+    unsafe {
+        with_tiles::<A, _, _>(&column_rows(x, rows, &source, 2), |tiles| {
+            product::run::<A, _>(&product, rows, tiles)
+        });
+    }
 }
 
 /// # Safety
@@ -138,7 +140,9 @@ pub(crate) unsafe fn sums_i16_transposed<A: Arch>(
         sums: Outputs::new(sums, w.layout().cols()),
     };
     // SAFETY: passed on from the caller.
-    with_tiles::<A, _, _>(&row_rows(x, rows, &source, 2), |tiles| unsafe {
-        product::run::<A, _>(&product, rows, tiles);
-    });
+    unsafe {
+        with_tiles::<A, _, _>(&row_rows(x, rows, &source, 2), |tiles| {
+            product::run::<A, _>(&product, rows, tiles)
+        });
+    }
 }

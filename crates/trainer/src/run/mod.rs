@@ -38,6 +38,7 @@ pub use interrupt::Interrupt;
 pub use metrics::{Metrics, Record, Start, StepRecord};
 pub use model::build;
 pub use progress::{Progress, StepNews};
+pub use rehearsal::Trial;
 pub(crate) use rehearsal::{Rehearsal, rehearse};
 pub use replace::model_folder;
 pub use resume::{Resumed, Unfinished};

@@ -2,12 +2,14 @@
 
 use std::time::Instant;
 
+use models::Decoder;
+
 use super::model::build;
 use super::ready::tokenizer_of;
-use super::step::Training;
+use super::step::{Step, Training};
 use super::teacher::Teaching;
 use crate::config::Configuration;
-use crate::data::Corpus;
+use crate::data::{Corpus, CorpusRequest};
 use crate::error::{Error, Result};
 
 /// How long parts of a run take.
@@ -68,4 +70,67 @@ pub(crate) fn rehearse(
         step_seconds: window_seconds * wanted as f64,
         evaluation_seconds: window_seconds / 3.0 * evaluated as f64,
     }))
+}
+
+/// The steps of a run one by one, for whoever measures them: nothing is written, evaluated or watched.
+pub struct Trial {
+    training: Training<'static>,
+    next: u32,
+}
+
+impl Trial {
+    /// Before the first step of the run that a configuration asks for.
+    ///
+    /// # Errors
+    /// As [`train`](super::train) before its first step.
+    pub fn new(configuration: &Configuration) -> Result<Self> {
+        let corpus = Corpus::open(&CorpusRequest::of(configuration), &mut |_| ())?;
+        let model = build(configuration, corpus.vocabulary())?;
+        let teaching = Teaching::open(configuration, corpus.vocabulary())?;
+        let read_example =
+            Box::new(move |index, window: &mut Vec<u32>| corpus.example(index, window));
+        let training = Training::new(configuration, model, read_example, teaching)?;
+        Ok(Self { training, next: 0 })
+    }
+
+    /// Runs the next step: forward, backward, clip, update and new codes. Whether it was taken: a step that meets a
+    /// number that is not finite is not.
+    ///
+    /// # Errors
+    /// An error of the model.
+    pub fn step(&mut self) -> Result<bool> {
+        let step = self.next;
+        self.next += 1;
+        let taken = self.training.step(step);
+        let taken = taken.map_err(|source| Error::Step { step: step + 1, source })?;
+        Ok(matches!(taken, Step::Taken(_)))
+    }
+
+    /// Tokens that a step predicts.
+    pub fn tokens(&self) -> usize {
+        self.training.tokens_per_step()
+    }
+
+    /// The model as it is.
+    pub fn model(&self) -> &Decoder<f32> {
+        self.training.model()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_trial_takes_the_steps_of_its_run() {
+        let mut configuration = Configuration::default();
+        configuration.batch.windows = 2;
+        let mut trial = Trial::new(&configuration).unwrap();
+        assert_eq!(trial.tokens(), 2 * configuration.batch.length);
+        assert!(trial.step().unwrap() && trial.step().unwrap());
+        let mut training_too = Trial::new(&configuration).unwrap();
+        assert!(training_too.step().unwrap());
+        let first = training_too.model().parameters().numbers();
+        assert_eq!(first, trial.model().parameters().numbers());
+    }
 }

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use models::Decoder;
 use nn::{Gradients, Module, Parameters, Sequences, Update};
 use ste::{Estimator, Progress, Ramp};
+use ternary_core::profile::span;
 
 use super::examples::Examples;
 use super::fogzo::{Probed, Probing};
@@ -170,6 +171,7 @@ impl<'a> Training<'a> {
     /// # Errors
     /// An error of the model; latent weights that the update made infinite.
     pub(super) fn step(&mut self, step: u32) -> models::Result<Step> {
+        let _span = span("other");
         let start = Instant::now();
         if step == 0 {
             self.requantize(0)?;
@@ -231,7 +233,9 @@ impl<'a> Training<'a> {
         units.give(std::mem::replace(&mut self.gradients, Gradients::zeros(&Parameters::new())));
         let (gradients, sums) = units.learn(model, examples)?;
         self.gradients = gradients;
+        let estimator = span("estimator");
         self.model.finish_gradients(&mut self.gradients)?;
+        drop(estimator);
         self.gradients.check_finite(self.model.parameters())?;
         let value = sums.mean() + sums.router + sums.divergence;
         if !value.is_finite() {
@@ -256,6 +260,7 @@ impl<'a> Training<'a> {
     /// Decides the codes after `updates` of them. The last codes, which are saved, are decided without
     /// noise, and nothing softer stands in for them: there every ramp and every estimator has arrived.
     fn requantize(&mut self, updates: u32) -> models::Result<()> {
+        let _span = span("requantise");
         let update = self.moment(updates);
         Ok(self.model.requantize(update)?)
     }
@@ -268,6 +273,7 @@ impl<'a> Training<'a> {
     }
 
     fn read_batch(&mut self, step: u32) {
+        let _span = span("read batch");
         let Examples { sequences, tokens, targets } = &mut self.examples;
         *sequences = self.sequences;
         tokens.clear();

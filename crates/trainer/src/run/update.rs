@@ -3,6 +3,7 @@
 use models::Decoder;
 use nn::{Draw, Gradients, Module, Parameters, Rounding, ValuesMut};
 use ste::{Progress, Pull};
+use ternary_core::profile::span;
 
 use super::pull::Targets;
 use crate::config::{self, Configuration};
@@ -115,6 +116,7 @@ impl Updating {
         updates: u32,
         applied: Applied,
     ) {
+        let _span = span("optimiser");
         let progress = Progress { step: updates, total: self.steps };
         let targets = Targets::new(self.pull, model, progress);
         let gradient_factor = clip_factor(applied.gradient_norm, self.clip);

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use nn::{Module, Tensor, Values};
 use serde::{Deserialize, Serialize};
+use ternary_core::profile::span;
 use ternary_core::statistics::{TritCounts, code_flips};
 use ternary_core::{PackedTrits, TernaryMatrix, Weights};
 
@@ -77,6 +78,7 @@ impl Watch {
     /// Once after each update: the share of all codes that it changed; none in a model without ternary
     /// weights that train.
     pub fn flips(&mut self, model: &dyn Module<f32>) -> Option<f64> {
+        let _span = span("flips");
         self.updates += 1;
         let (mut flips, mut weights) = (0, 0);
         let mut watched = self.matrices.iter_mut();

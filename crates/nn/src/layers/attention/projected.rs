@@ -77,7 +77,8 @@ impl<T: Compute> Attention<T> {
         let d_k = self.prepare_backward(1, d_k, sequences, tape, gradients)?;
         let mut d_q = self.prepare_backward(0, d_q, sequences, tape, gradients)?;
         let input = tape.restore_input(&self.name)?;
-        let mut dx = tape.zeros(sequences.rows() * query.inputs());
+        let mut dx = tape.take(sequences.rows() * query.inputs());
+        value.backward_setting(&input, &d_v, &mut dx, tape, gradients)?;
         if let Some(d_gates) = d_gates {
             match gate {
                 AttentionGate::Own(gate) => {
@@ -91,7 +92,6 @@ impl<T: Compute> Attention<T> {
             }
             tape.give(d_gates);
         }
-        value.backward(&input, &d_v, Some(&mut dx), tape, gradients)?;
         let key_dx = mutant!("Attention/keys left out of dx", Some(&mut dx[..]), None);
         key.backward(&input, &d_k, key_dx, tape, gradients)?;
         query.backward(&input, &d_q, Some(&mut dx), tape, gradients)?;
@@ -137,8 +137,8 @@ impl<T: Compute> Attention<T> {
     ) -> Result<Mixed<T>> {
         let AttentionProjections { gate, output, .. } = &self.projections;
         let input = tape.restore_input(&self.name)?;
-        let mut d_mixed = tape.zeros(input.rows() * output.inputs());
-        output.backward(&input, &dy, Some(&mut d_mixed), tape, gradients)?;
+        let mut d_mixed = tape.take(input.rows() * output.inputs());
+        output.backward_setting(&input, &dy, &mut d_mixed, tape, gradients)?;
         tape.recycle(input);
         tape.give(dy);
         if let Some(norm) = &self.options.sub_norm {

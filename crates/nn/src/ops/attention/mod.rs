@@ -34,6 +34,7 @@ use shape::{InputGradients, Inputs, Saved};
 use ternary_core::Real;
 
 use crate::error::Result;
+use ternary_core::profile::span;
 
 /// Attention in a floating type: the fast code for `f32`, plain code for `f64`.
 pub trait AttentionKernel: Real {
@@ -84,6 +85,7 @@ pub fn attention<T: AttentionKernel>(
     out: &mut [T],
     log_sums: &mut [T],
 ) -> Result<()> {
+    let _span = span("attention forward");
     let (inputs, lengths) = Inputs::new(shape, scale, [q, k, v])?;
     lengths.check_queries("outputs", out)?;
     lengths.check_log_sums(log_sums)?;
@@ -107,6 +109,7 @@ pub fn attention_backward<T: AttentionKernel>(
     [out, log_sums, d_out]: [&[T]; 3],
     [dq, dk, dv]: [&mut [T]; 3],
 ) -> Result<()> {
+    let _span = span("attention backward");
     let (inputs, lengths) = Inputs::new(shape, scale, [q, k, v])?;
     lengths.check_queries("outputs", out)?;
     lengths.check_log_sums(log_sums)?;

@@ -161,15 +161,15 @@ impl<P: ShadowPrecision> BitLinear<P> {
         result
     }
 
-    /// dx += dy · (the weights of the forward).
+    /// dx += dy · (the weights of the forward); with [`Store::Set`] dx is overwritten.
     fn input_gradient<T: Compute>(
         &self,
         rows: usize,
         dy: &[T],
         dx: &mut [T],
+        store: Store,
         tape: &mut Tape<T>,
     ) -> Result<()> {
-        let store = mutant!("BitLinear/dx overwritten", Store::Add, Store::Set);
         if self.is_hard() {
             let product = self.product();
             return mutant!(
@@ -231,8 +231,35 @@ impl<T: Compute, P: ShadowPrecision> Projection<T> for BitLinear<P> {
     ) -> Result<()> {
         check_backward(self, input, dy, dx.as_deref())?;
         if let Some(dx) = mutant!("BitLinear/dx left out", dx, None) {
-            self.input_gradient(input.rows(), dy, dx, tape)?;
+            let store = mutant!("BitLinear/dx overwritten", Store::Add, Store::Set);
+            self.input_gradient(input.rows(), dy, dx, store, tape)?;
         }
+        self.parameter_gradients(input, dy, tape, gradients)
+    }
+
+    fn backward_setting(
+        &self,
+        input: &Input<T>,
+        dy: &[T],
+        dx: &mut [T],
+        tape: &mut Tape<T>,
+        gradients: &mut Gradients<T>,
+    ) -> Result<()> {
+        check_backward(self, input, dy, Some(dx))?;
+        self.input_gradient(input.rows(), dy, dx, Store::Set, tape)?;
+        self.parameter_gradients(input, dy, tape, gradients)
+    }
+}
+
+impl<P: ShadowPrecision> BitLinear<P> {
+    /// Adds the gradients of the weights and of what is added to the outputs.
+    fn parameter_gradients<T: Compute>(
+        &self,
+        input: &Input<T>,
+        dy: &[T],
+        tape: &mut Tape<T>,
+        gradients: &mut Gradients<T>,
+    ) -> Result<()> {
         if let Some(dw) = self.shadow.as_ref().and_then(|_| gradients.get_mut(self.id)) {
             self.product().weight_gradient(input, dy, dw, tape)?;
             if let Some(dead) = &self.dead {

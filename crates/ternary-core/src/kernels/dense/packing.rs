@@ -18,6 +18,22 @@ const TILES_TOGETHER: usize = 8;
 /// few lines of the first-level cache.
 const TERMS_TOGETHER: usize = 8;
 
+/// An expression for the width of a tile as a constant.
+macro_rules! of_width {
+    ($width:expr, |$constant:ident| $call:expr) => {
+        of_width!(@ $width, $constant, $call, [16, 12, 8, 6, 4, 2, 1])
+    };
+    (@ $width:expr, $constant:ident, $call:expr, [$($known:literal),*]) => {
+        match $width {
+            $($known => {
+                const $constant: usize = $known;
+                $call
+            })*
+            width => unreachable!("no tile is {width} wide"),
+        }
+    };
+}
+
 impl DenseOperand<'_> {
     /// Calls `work` with the columns `terms` of all rows, packed into tiles one after the other: for
     /// each term, a word of each row of the tile, zeros where the tile is wider than its rows.
@@ -73,18 +89,7 @@ impl DenseOperand<'_> {
         out: &mut [u32],
     ) {
         // SAFETY: passed on from the caller.
-        unsafe {
-            match width {
-                16 => self.pack_wide::<A, 16>(rows, terms, out),
-                12 => self.pack_wide::<A, 12>(rows, terms, out),
-                8 => self.pack_wide::<A, 8>(rows, terms, out),
-                6 => self.pack_wide::<A, 6>(rows, terms, out),
-                4 => self.pack_wide::<A, 4>(rows, terms, out),
-                2 => self.pack_wide::<A, 2>(rows, terms, out),
-                1 => self.pack_wide::<A, 1>(rows, terms, out),
-                _ => unreachable!("no tile is {width} wide"),
-            }
-        }
+        unsafe { of_width!(width, |WIDTH| self.pack_wide::<A, WIDTH>(rows, terms, out)) }
     }
 
     unsafe fn pack_wide<A: Arch, const WIDTH: usize>(
@@ -100,6 +105,30 @@ impl DenseOperand<'_> {
             // SAFETY: passed on from the caller.
             unsafe { transpose_rows::<A, WIDTH>(values, self.cols(), rows, terms, out) }
         }
+    }
+}
+
+/// For each of `steps` columns, writes a word of each of `width` rows that lie `stride` apart. Behind them there are
+/// as many as a square has: the words are read, and count for nothing.
+///
+/// # Safety
+/// The processor has `A`.
+pub(crate) unsafe fn transpose_tile<A: Arch>(
+    values: &[u32],
+    stride: usize,
+    width: usize,
+    steps: usize,
+    out: &mut [u32],
+) {
+    // SAFETY: passed on from the caller.
+    unsafe {
+        of_width!(width, |WIDTH| transpose_rows::<A, WIDTH>(
+            values,
+            stride,
+            0..WIDTH,
+            0..steps,
+            out
+        ))
     }
 }
 
