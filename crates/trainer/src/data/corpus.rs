@@ -148,9 +148,7 @@ impl Corpus {
     /// Tokens that are held out.
     pub fn held_out_tokens(&self) -> u64 {
         match &self.source {
-            Source::Stories(stories) => {
-                stories.held_out_count() as u64 * stories.length() as u64
-            }
+            Source::Stories(stories) => stories.held_out_count() as u64 * stories.length() as u64,
             Source::Text(text) => text.held_out.len() as u64,
         }
     }

@@ -140,9 +140,7 @@ pub(super) fn of_runs(runs: &[&History], names: &[String]) -> Vec<Chart> {
         },
         Chart {
             title: "Training loss".into(),
-            about: format!(
-                "{unit} of the batches, smoothed; the axis is logarithmic.{warning}"
-            ),
+            about: format!("{unit} of the batches, smoothed; the axis is logarithmic.{warning}"),
             scale: Scale::Logarithmic,
             series: runs
                 .iter()

@@ -40,7 +40,10 @@ fn a_file_that_names_a_preset_is_not_given_another() {
     let written = Preset::Tiny.configuration().to_toml();
     let said = preset(&written, "small").unwrap_err().to_string();
     assert!(said.contains("found tiny in ") && said.contains("saved.toml"), "{said}");
-    assert!(said.contains("and small by command line") && said.contains("out of the file"), "{said}");
+    assert!(
+        said.contains("and small by command line") && said.contains("out of the file"),
+        "{said}"
+    );
     assert_eq!(preset(&written, "tiny").unwrap(), Preset::Tiny.configuration());
     let changed = preset("[model]\nlayers = 3\n", "small").unwrap();
     assert_eq!((changed.model.layers, changed.model.width), (3, 256));

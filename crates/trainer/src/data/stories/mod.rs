@@ -53,7 +53,8 @@ impl Stories {
             return Err(Error::NoRoomForStories { smallest, window });
         }
         let held_out = held_out as u64;
-        let hashes = (0..held_out).into_par_iter().map(|number| hash(&held_out_story(number, window)));
+        let hashes =
+            (0..held_out).into_par_iter().map(|number| hash(&held_out_story(number, window)));
         let mut forbidden: Vec<u64> = hashes.collect();
         forbidden.sort_unstable();
         Ok(Self { seed: Purpose::Text.seed(seed), window, held_out, forbidden })

@@ -144,7 +144,8 @@ mod tests {
 
     #[test]
     fn numbers_too_large_for_their_differences_have_places_too() {
-        for (low, high) in [(-1e308, 1e308), (f64::MIN, f64::MAX), (1e308, 1e308), (-f64::MAX, 0.0)] {
+        for (low, high) in [(-1e308, 1e308), (f64::MIN, f64::MAX), (1e308, 1e308), (-f64::MAX, 0.0)]
+        {
             let axis = Axis::new(Scale::Linear, low, high, 10.0, 20.0);
             for number in [low, 0.0, high].into_iter().chain(axis.ticks(5)) {
                 assert!((10.0..=20.0).contains(&axis.place(number)), "{low} {high} {number}");
