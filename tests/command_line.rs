@@ -147,7 +147,7 @@ fn a_failure_exits_with_1_names_the_cause_and_leaves_nothing() {
         ("eval --model no-such --data no-such.txt", "no-such.txt"),
         ("generate --model no-such --prompt a", "no-such"),
         ("chat --model no-such", "no-such"),
-        ("inspect no-such", "no-such: expected the folder of a model"),
+        ("inspect no-such", "no-such"),
         ("compare no-such .", "no-such: expected the folder of a run"),
     ] {
         let done = folder.ternary(arguments);

@@ -73,12 +73,9 @@ fn what_cannot_be_looked_into_is_named_with_what_is_missing() {
     let folder = Folder::new("not-looked-into");
     fs::create_dir(folder.path("empty")).unwrap();
     fs::write(folder.path("file"), "text").unwrap();
-    fails(
-        &folder.ternary("inspect empty"),
-        "empty: expected the folder of a model, with config.json",
-    );
-    fails(&folder.ternary("inspect no-such"), "found no folder");
-    fails(&folder.ternary("inspect file"), "found no folder");
+    fails(&folder.ternary("inspect empty"), "empty/config.json");
+    fails(&folder.ternary("inspect no-such"), "no-such/config.json");
+    fails(&folder.ternary("inspect file"), "file/config.json");
     succeeds(&folder, &format!("{SMALL} --out run"));
     let weights = folder.path("run/model/model.safetensors");
     let mut bytes = fs::read(&weights).unwrap();
@@ -86,7 +83,7 @@ fn what_cannot_be_looked_into_is_named_with_what_is_missing() {
     fs::write(&weights, bytes).unwrap();
     fails(&folder.ternary("inspect run"), "model.safetensors: ");
     cut_short(&folder.path("run"));
-    fails(&folder.ternary("inspect run"), "is the run finished?");
+    fails(&folder.ternary("inspect run"), "run has no model/ yet, which is written when it ends");
 }
 
 #[test]
@@ -138,6 +135,8 @@ fn the_same_run_twice_is_no_better_than_itself_and_has_no_settings_that_differ()
     let folder = Folder::new("twice");
     succeeds(&folder, &format!("{SMALL} --out run"));
     let told = json(&folder, "compare run ./run --out page.html");
+    fails(&folder.ternary("compare run run --out page.html"), "page.html is there already");
+    succeeds(&folder, "compare run run --out page.html --force");
     assert_eq!(told[0]["figures"], told[1]["figures"]);
     assert_eq!(told[0]["settings"], serde_json::json!({}));
     let page = fs::read_to_string(folder.path("page.html")).unwrap();

@@ -93,7 +93,7 @@ pub struct Start {
     /// The unit of its losses.
     #[serde(flatten)]
     pub measure: Measure,
-    /// The least loss that any model can have on the held-out text, where it is known.
+    /// The generator's own loss on the held-out text, where there is one: no model is below it on average.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub floor: Option<f64>,
     /// The loss of a simple model of the same text, where there is one.

@@ -1,6 +1,7 @@
 //! From a configuration to a trained model.
 
 use std::io;
+use std::path::{Path, PathBuf};
 
 use super::folder::RunFolder;
 use super::interrupt::Interrupt;
@@ -50,9 +51,22 @@ pub(super) fn train_with(
 /// [`Error::File`] for a path that no TOML can hold: left out, it would mean the stories.
 pub(super) fn for_another_folder(configuration: &Configuration) -> Result<Configuration> {
     let mut configuration = configuration.clone();
+    // Where there is no such folder any more, a relative path is the error.
+    let here = std::env::current_dir().unwrap_or_default();
     let run = &mut configuration.run;
-    let paths =
-        [&mut run.data, &mut run.valid, &mut run.tokenizer, &mut run.from, &mut run.teacher];
+    for path in [&mut run.data, &mut run.valid].into_iter().flatten() {
+        if let Some(pattern) = pattern_from(&here, path) {
+            *path = pattern;
+        }
+    }
+    let paths = [
+        &mut run.data,
+        &mut run.valid,
+        &mut run.tokenizer,
+        &mut run.from,
+        &mut run.teacher,
+        &mut configuration.data.cache,
+    ];
     for path in paths.into_iter().flatten() {
         let whole = std::path::absolute(&path).map_err(Error::file("find", path))?;
         if whole.to_str().is_none() {
@@ -62,6 +76,15 @@ pub(super) fn for_another_folder(configuration: &Configuration) -> Result<Config
         *path = whole;
     }
     Ok(configuration)
+}
+
+/// A pattern in the folder `here` as it finds the same from anywhere; none for what is no pattern there. The folder's
+/// own name is no pattern, whatever is in it.
+fn pattern_from(here: &Path, path: &Path) -> Option<PathBuf> {
+    let is_pattern = path.to_str().is_some_and(|path| path.contains(['*', '?', '[']));
+    let is_relative = path.is_relative() && !here.join(path).exists();
+    let here = here.to_str().filter(|_| is_pattern && is_relative)?;
+    Some(Path::new(&glob::Pattern::escape(here)).join(path))
 }
 
 #[cfg(all(test, unix))]
@@ -77,5 +100,27 @@ mod tests {
         configuration.run.data = Some(OsStr::from_bytes(b"/folder/\xff/text").into());
         let error = for_another_folder(&configuration).unwrap_err().to_string();
         assert!(error.contains("config.toml") && error.contains("not Unicode"), "{error}");
+    }
+
+    #[test]
+    fn a_pattern_finds_the_same_from_another_folder_whatever_the_name_of_the_first() {
+        let folder = crate::temporary::TemporaryFolder::new();
+        let here = folder.path().join("it[s] *?");
+        std::fs::create_dir(&here).unwrap();
+        std::fs::write(here.join("[a].txt"), "").unwrap();
+        let whole = pattern_from(&here, "*.txt".as_ref()).unwrap();
+        assert!(whole.ends_with("it[[]s[]] [*][?]/*.txt"), "{}", whole.display());
+        for plain in ["[a].txt", "text", "/texts/*.txt"] {
+            assert_eq!(pattern_from(&here, plain.as_ref()), None, "{plain}");
+        }
+    }
+
+    #[test]
+    fn every_path_that_a_run_reads_from_is_whole() {
+        let mut configuration = Configuration::default();
+        configuration.run.data = Some("texts/*.none".into());
+        configuration.data.cache = Some("cache".into());
+        let found = for_another_folder(&configuration).unwrap();
+        assert!(found.run.data.unwrap().is_absolute() && found.data.cache.unwrap().is_absolute());
     }
 }
