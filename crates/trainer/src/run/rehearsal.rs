@@ -86,7 +86,9 @@ impl Trial {
     pub fn new(configuration: &Configuration) -> Result<Self> {
         let corpus = Corpus::open(&CorpusRequest::of(configuration), &mut |_| ())?;
         let model = build(configuration, corpus.vocabulary())?;
-        let teaching = Teaching::open(configuration, corpus.vocabulary())?;
+        let tokenizer = tokenizer_of(&corpus)?;
+        let vocabulary = corpus.vocabulary();
+        let teaching = Teaching::open(configuration, vocabulary, tokenizer.as_deref())?;
         let read_example =
             Box::new(move |index, window: &mut Vec<u32>| corpus.example(index, window));
         let training = Training::new(configuration, model, read_example, teaching)?;
