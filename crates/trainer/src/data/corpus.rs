@@ -65,7 +65,7 @@ pub struct Corpus {
 #[derive(Debug)]
 enum Source {
     Stories(Stories),
-    Text(Text),
+    Text(Box<Text>),
 }
 
 /// A text in files.
@@ -93,7 +93,7 @@ impl Corpus {
     pub fn open(request: &CorpusRequest, tell: &mut dyn FnMut(fmt::Arguments<'_>)) -> Result<Self> {
         let source = match &request.data {
             None => Source::Stories(Stories::new(request.seed, request.length, request.windows)?),
-            Some(data) => Source::Text(Text::open(data, request, tell)?),
+            Some(data) => Source::Text(Box::new(Text::open(data, request, tell)?)),
         };
         let mut hash = Sha256::new();
         match &source {

@@ -70,9 +70,11 @@ fn matching(data: &Path, pattern: &str) -> Result<Vec<PathBuf>> {
     let names: Vec<Pattern> =
         names.iter().map(|name| Pattern::new(name).map_err(wrong)).collect::<Result<_>>()?;
     let from = if folder.as_os_str().is_empty() { Path::new(".") } else { &*folder };
-    match fs::metadata(from) {
-        Err(problem) if problem.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        found => drop(found.map_err(Error::file("read the folder", from))?),
+    if let Err(problem) = fs::metadata(from) {
+        return match problem.kind() {
+            io::ErrorKind::NotFound => Ok(Vec::new()),
+            _ => Err(Error::file("read the folder", from)(problem)),
+        };
     }
     let within = |path: &Path| path.strip_prefix(from).unwrap_or(path).to_owned();
     // Other folders need not be readable, nor small.

@@ -106,7 +106,7 @@ mod tests {
         assert_eq!(keys, ["steps", "ternary.ramp"]);
         assert_eq!(
             (changed[0].value.as_deref(), changed[0].preset.as_deref()),
-            (Some("7"), Some("500"))
+            (Some("7"), Some("1000"))
         );
         assert_eq!(
             (changed[1].value.as_deref(), changed[1].preset.as_deref()),

@@ -220,6 +220,7 @@ fn settings_that_do_not_go_together_are_refused() {
         (&["fogzo_from=0.7", "ternary.scale_average=0.9"], "fogzo_from, ternary.scale_average"),
         (&["ohem=0.3"], "ohem, mining.minimum"),
         (&["batch.windows=65536", "batch.length=1000"], "batch.windows, batch.length"),
+        (&["evaluation.windows=1048576", "batch.length=257"], "evaluation.windows, batch.length"),
     ] {
         let error = resolve(sets, &[]).unwrap_err();
         assert!(matches!(&error, Error::Contradiction { .. }), "{error}");
