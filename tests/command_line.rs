@@ -8,7 +8,8 @@ use serde_json::Value;
 use ternary::Folder;
 use trainer::config::{Preset, SETTINGS};
 
-const COMMANDS: [&str; 6] = ["train", "eval", "generate", "chat", "completions", "man"];
+const COMMANDS: [&str; 8] =
+    ["train", "eval", "generate", "chat", "inspect", "compare", "completions", "man"];
 
 /// A run of a moment.
 const SMALL: &str = "train --steps 2 --set model.width=32 --set model.feed_forward=32 --set model.layers=1 \
@@ -101,6 +102,12 @@ fn wrong_usage_exits_with_2_says_what_was_wrong_and_leaves_nothing() {
         ("chat --model m --plain --system a", "--system"),
         ("chat --model m --temperature=-1", "temperature: expected a finite number of"),
         ("chat --model m --prompt a", "--prompt"),
+        ("inspect", "<RUN|MODEL>"),
+        ("inspect a b", "unexpected argument 'b'"),
+        ("inspect a --out b", "--out"),
+        ("compare", "<RUN>"),
+        ("compare a", "2 values"),
+        ("compare a b --jsno", "--json"),
         ("completions", "<SHELL>"),
         ("completions tcsh", "bash"),
         ("man --force", "--out"),
@@ -140,6 +147,8 @@ fn a_failure_exits_with_1_names_the_cause_and_leaves_nothing() {
         ("eval --model no-such --data no-such.txt", "no-such.txt"),
         ("generate --model no-such --prompt a", "no-such"),
         ("chat --model no-such", "no-such"),
+        ("inspect no-such", "no-such"),
+        ("compare no-such .", "no-such: expected the folder of a run"),
     ] {
         let done = folder.ternary(arguments);
         assert_eq!(done.code, Some(1), "{arguments}: {done:?}");

@@ -143,6 +143,18 @@ fn a_saved_model_has_the_loss_that_its_run_reported() {
         let bytes = text.len() - 1;
         assert!(summary.contains(&format!("over {bytes} bytes of text")), "{summary}");
     }
+    let slide = |arguments: &str| {
+        let done =
+            folder.ternary(&format!("eval --model float --data held-out --json {arguments}"));
+        let found: Value = serde_json::from_str(&done.stdout).unwrap_or_default();
+        (done.code, found["predictions"].as_u64(), found["nats_per_byte"].as_f64(), done.stderr)
+    };
+    let (whole, sliding) = (slide(""), slide("--stride 64"));
+    assert_eq!((whole.0, whole.1), (Some(0), Some(held_out.len() as u64 - 1)));
+    assert!(sliding.1 == whole.1 && sliding.2 != whole.2, "{sliding:?}");
+    for stride in ["257", "0"] {
+        assert_eq!(slide(&format!("--stride {stride}")).0, Some(2), "{stride}");
+    }
 }
 
 #[test]
@@ -286,4 +298,41 @@ fn the_channels_of_a_block_learn_with_one_scale_and_a_per_layer_embedding() {
         let done = folder.ternary(&format!("train {SMALL} {block} --out x {refused}"));
         assert!(done.code == Some(2) && done.stderr.contains(keys), "{done:?}");
     }
+}
+
+/// Words as tokens, of which one begins every text.
+const WORDS: &str = r#"{"version": "1.0", "truncation": null, "padding": null,
+    "added_tokens": [{"id": 5, "content": "</s>", "single_word": false, "lstrip": false, "rstrip": false,
+        "normalized": false, "special": true}],
+    "normalizer": null, "pre_tokenizer": {"type": "WhitespaceSplit"}, "post_processor": null, "decoder": null,
+    "model": {"type": "WordLevel", "vocab": {"?": 0, "one": 1, "two": 2, "three": 3, "four": 4, "</s>": 5},
+        "unk_token": "?"}}"#;
+
+#[test]
+fn a_model_of_tokens_goes_with_its_tokenizer() {
+    let folder = Folder::new("tokens");
+    fs::write(folder.path("words.json"), WORDS).unwrap();
+    let words = ["one ", "two ", "three ", "four "];
+    let text: String = (0..6000_usize).map(|i| words[(i + i / 5) % 4]).collect();
+    fs::create_dir(folder.path("texts")).unwrap();
+    fs::write(folder.path("texts/a.txt"), &text).unwrap();
+    fs::write(folder.path("valid.txt"), &text[..2000]).unwrap();
+    let arguments = "--data texts/*.txt --valid valid.txt --tokenizer words.json --set text.cache=cache \
+                     --steps 20 --set evaluation.keep_best=true";
+    let small = SMALL.replace("batch.length=256", "batch.length=32");
+    let done = folder.ternary(&format!("train {small} --out run {arguments}"));
+    assert_eq!(done.code, Some(0), "{done:?}");
+    assert!(done.stdout.contains("nats/token"), "{}", done.stdout);
+    for model in ["run", "run/best"] {
+        let done = folder.ternary(&format!("eval --model {model} --data valid.txt --json"));
+        let found: Value = serde_json::from_str(&done.stdout).unwrap();
+        let [token, byte] =
+            ["nats_per_token", "nats_per_byte"].map(|key| found[key].as_f64().unwrap());
+        assert!(token < 1.5 && byte < token / 4.0, "{model}: {found}");
+        let done = folder.ternary(&format!("generate --model {model} --prompt one --tokens 6"));
+        assert!(words.iter().any(|word| done.stdout.contains(word.trim())), "{done:?}");
+    }
+    // The second run finds the tokens of the first.
+    let again = folder.ternary(&format!("train {small} --out again {arguments}"));
+    assert_eq!(losses(&metrics(&folder, "again")), losses(&metrics(&folder, "run")), "{again:?}");
 }

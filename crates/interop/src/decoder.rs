@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::directory::{Reader, Writer};
 use crate::error::{Error, Problem, Result};
 use crate::tensors::{Tensor, Tensors};
+use crate::tokenizer;
 
 pub(crate) const CONFIG: &str = "config.json";
 pub(crate) const WEIGHTS: &str = "model.safetensors";
@@ -27,12 +28,23 @@ pub(crate) const BIAS: &str = ".bias";
 /// [`Error::Unwritable`] for a model whose numbers are not finite or whose ternary layers differ in what
 /// they do with activations, [`Error::Io`].
 pub fn save(model: &Decoder<f32>, directory: &Path) -> Result<()> {
+    save_with(model, directory, None)
+}
+
+/// [`save`], with the `tokenizer.json` that the model's tokens come from, if there is one.
+///
+/// # Errors
+/// As [`save`].
+pub fn save_with(model: &Decoder<f32>, directory: &Path, tokenizer: Option<&[u8]>) -> Result<()> {
     let (tensors, activations) = collect(model).map_err(Error::Unwritable)?;
     let config = Config { decoder: model.config().clone(), activations };
     let config = config.to_json().map_err(Error::Unwritable)?;
     let mut writer = Writer::begin(directory)?;
     writer.file(CONFIG, |out| out.write_all(&config))?;
     writer.file(WEIGHTS, |out| tensors.write(out))?;
+    if let Some(tokenizer) = tokenizer {
+        writer.file(tokenizer::FILE, |out| out.write_all(tokenizer))?;
+    }
     writer.commit()
 }
 

@@ -72,7 +72,7 @@ mod tensors;
 mod text;
 pub mod tokenizer;
 
-pub use decoder::{load, save};
+pub use decoder::{load, save, save_with};
 pub use ends::end_tokens;
 pub use error::{Error, Problem, Result};
 pub use kind::{Kind, open};

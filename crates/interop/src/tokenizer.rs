@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Problem, Result, io_error};
 
-const FILE: &str = "tokenizer.json";
+pub(crate) const FILE: &str = "tokenizer.json";
 /// Tokens that it takes to stand for every byte.
 const BYTES: usize = 256;
 

@@ -100,12 +100,17 @@ impl<T: Real> Gradients<T> {
     /// Checks that every number is finite.
     ///
     /// # Errors
-    /// [`Error::NonFinite`] naming the first parameter that has a NaN or an infinity.
+    /// [`Error::NonFinite`] naming the last parameter that has a NaN or an infinity, the first that a backward reaches:
+    /// from there they spread to all before it.
     pub fn check_finite(&self, parameters: &Parameters) -> Result<()> {
         let _span = span("finite gradients");
-        let Some(index) = self.values.iter().position(|g| !g.is_finite()) else {
+        let Some(last) = self.values.iter().rposition(|g| !g.is_finite()) else {
             return Ok(());
         };
+        let owner = self.ranges.iter().find(|range| range.contains(&last)).cloned();
+        let start = owner.map_or(last, |range| range.start);
+        let first = self.values[start..].iter().position(|g| !g.is_finite());
+        let index = start + first.unwrap_or(0);
         let owner = parameters.ids().find(|&id| parameters.range(id).contains(&index));
         let (layer, start) = owner.map_or_else(
             || ("gradients".to_owned(), 0),
@@ -168,15 +173,17 @@ mod tests {
     }
 
     #[test]
-    fn the_first_number_that_is_not_finite_is_named_with_its_parameter() {
+    fn the_first_number_that_is_not_finite_of_the_last_parameter_is_named() {
         let mut parameters = Parameters::new();
-        parameters.declare("a", &[2]).unwrap();
+        let a = parameters.declare("a", &[2]).unwrap();
         let b = parameters.declare("b", &[3]).unwrap();
         let mut gradients = Gradients::<f32>::zeros(&parameters);
         assert!(gradients.check_finite(&parameters).is_ok());
         gradients.get_mut(b).unwrap().copy_from_slice(&[3.0, 4.0, f32::NAN]);
+        gradients.get_mut(a).unwrap()[1] = f32::INFINITY;
         let error = gradients.check_finite(&parameters).unwrap_err().to_string();
         assert_eq!(error, "b: gradient: expected finite numbers, found NaN at index 2");
+        gradients.get_mut(a).unwrap()[1] = 0.0;
         gradients.get_mut(b).unwrap()[2] = 0.0;
         assert_eq!(gradients.norm(), 5.0);
         gradients.clear();

@@ -155,6 +155,14 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// A run to be replaced that the next one reads.
+    #[error("the run {} is not replaced: --{flag} reads from it; choose another folder with --out", path.display())]
+    Needed {
+        /// The folder of the run.
+        path: PathBuf,
+        /// What reads from it.
+        flag: &'static str,
+    },
     /// Windows of more tokens than the model has positions.
     #[error(
         "windows: expected at most {positions} tokens, which the model has positions for, found {length}"
@@ -164,6 +172,16 @@ pub enum Error {
         positions: usize,
         /// Tokens asked for.
         length: usize,
+    },
+    /// Windows that would leave tokens out.
+    #[error(
+        "--stride: expected from 1 to the {length} tokens that a window predicts, found {stride}"
+    )]
+    Stride {
+        /// Predictions of a window.
+        length: usize,
+        /// Tokens to the next one.
+        stride: usize,
     },
     /// Nothing to go on with.
     #[error("the prompt is empty: expected at least one token")]
@@ -288,6 +306,38 @@ pub enum Error {
         part: String,
         /// What is wrong with it.
         source: serde_json::Error,
+    },
+    /// A state of the optimiser that is that of another model.
+    #[error(transparent)]
+    OptimiserState(#[from] crate::optimiser::StateError),
+    /// A run that another process is in.
+    #[error("the run {} is in use: another process trains in it; wait for it, or choose another with --out", path.display())]
+    InUse {
+        /// The folder of the run.
+        path: PathBuf,
+    },
+    /// A run that cannot go on.
+    #[error("cannot resume {}: {what}: expected {expected}, found {found}", path.display())]
+    Resume {
+        /// The folder of the run.
+        path: PathBuf,
+        /// What is not as it was: the key of a setting, or a file.
+        what: String,
+        /// What is needed.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// A run that was asked to end, and saved a checkpoint.
+    #[error(
+        "interrupted after step {step}, which is saved; go on with: ternary train --resume {}",
+        path.display()
+    )]
+    Interrupted {
+        /// The folder of the run.
+        path: PathBuf,
+        /// Steps so far.
+        step: u32,
     },
     /// A model that cannot be learnt from.
     #[error("cannot learn from {}: {what}: expected {expected}, found {found}", path.display())]

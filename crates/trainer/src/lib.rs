@@ -22,12 +22,12 @@
 //!
 //! ```no_run
 //! use trainer::config::Layers;
-//! use trainer::run::{Progress, train};
+//! use trainer::run::{Interrupt, Progress, train};
 //!
 //! let mut layers = Layers::default();
 //! layers.add_assignments(["steps=30", "out=runs/example"])?;
 //! let configuration = layers.resolve()?;
-//! let summary = train(&configuration, &Progress::new(30, 10))?;
+//! let summary = train(&configuration, &Progress::new(30, 10), &Interrupt::default())?;
 //! println!("{summary}");
 //! # Ok::<(), trainer::Error>(())
 //! ```

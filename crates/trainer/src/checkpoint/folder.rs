@@ -80,7 +80,7 @@ impl fmt::Display for Flaw {
 /// Opens the checkpoint of a step after a look at every byte of it: the inner error is that of a folder to pass over.
 ///
 /// # Errors
-/// [`Error::CheckpointVersion`].
+/// [`Error::CheckpointVersion`]; [`Error::File`] for what the system does not let us read, which may be whole.
 pub(super) fn open(
     storage: &dyn Storage,
     folder: &Path,
@@ -90,8 +90,20 @@ pub(super) fn open(
         Err(Flaw::Content(_, Problem::Version { expected, found })) => {
             Err(Error::CheckpointVersion { path: folder.to_owned(), expected, found })
         }
+        Err(Flaw::File(name, source)) if !is_of_the_folder(source.kind()) => {
+            Err(Error::file("read", &folder.join(name))(source))
+        }
         other => Ok(other),
     }
+}
+
+/// Whether an error says that a folder is not as it was written, and not that the system fails.
+fn is_of_the_folder(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{
+        InvalidData, InvalidInput, IsADirectory, NotADirectory, NotFound, UnexpectedEof,
+    };
+    let kinds = [NotFound, IsADirectory, NotADirectory, InvalidData, InvalidInput, UnexpectedEof];
+    kinds.contains(&kind)
 }
 
 fn checked(storage: &dyn Storage, folder: &Path, step: u32) -> Result<Checkpoint, Flaw> {

@@ -20,7 +20,7 @@
 //! | remove what is not kept: rename, sync `checkpoints`, remove | the new one and what is kept |
 //!
 //! A folder counts when its manifest is true. One that does not is passed over with a line that says why, and an
-//! older one is used. Two runs in one folder are not provided for.
+//! older one is used. Whoever saves or reads holds the lock of the run ([`RunFolder`](crate::run::RunFolder)).
 
 mod arrays;
 mod folder;
@@ -209,12 +209,14 @@ impl Checkpoint {
         read.map_err(Error::file("restore from", &self.path))
     }
 
-    /// Checks that every array was read.
+    /// Checks that every array was read; what is no array.
     ///
     /// # Errors
     /// [`Error::File`] that names one that was not.
-    pub fn finish(self) -> Result<()> {
-        self.arrays.finish().map_err(Error::file("restore from", &self.path))
+    pub fn finish(self) -> Result<Snapshot> {
+        let read = self.arrays.finish();
+        read.map_err(Error::file("restore from", &self.path))?;
+        Ok(self.snapshot)
     }
 }
 

@@ -24,12 +24,10 @@ use crate::error::{Error, Result};
 pub struct Snapshot {
     /// Updates so far.
     pub step: u32,
-    /// What tells configurations apart that do not train the same.
-    pub configuration: String,
+    /// The settings that have a value, as TOML.
+    pub configuration: BTreeMap<String, String>,
     /// What tells texts apart.
     pub data: String,
-    /// The next example, counted from the beginning of the run.
-    pub next_example: u64,
     /// How long the run has taken so far.
     pub seconds: f64,
     /// Bytes, by file, that what grows in the folder of the run had then: what follows is of steps that will be
@@ -80,16 +78,15 @@ mod tests {
             .filter(|number| number.is_finite())
             .chain([-0.0, 0.1 + 0.2, f64::MIN_POSITIVE / 8.0, f64::MAX])
             .collect();
-        let largest = u64::MAX;
-        let mut snapshot =
-            Snapshot { seconds: 1.0 / 3.0, next_example: largest, ..Snapshot::default() };
+        let mut snapshot = Snapshot { seconds: 1.0 / 3.0, ..Snapshot::default() };
+        snapshot.lengths.insert("file".to_owned(), u64::MAX);
         snapshot.insert("numbers", &numbers).unwrap();
         let json = serde_json::to_vec(&snapshot).unwrap();
         let read: Snapshot = serde_json::from_slice(&json).unwrap();
         let found: Vec<f64> = read.part("numbers").unwrap();
         let bits = |numbers: &[f64]| numbers.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(&found), bits(&numbers));
-        assert_eq!((read.seconds, read.next_example), (snapshot.seconds, largest));
+        assert_eq!((read.seconds, &read.lengths), (snapshot.seconds, &snapshot.lengths));
     }
 
     #[test]

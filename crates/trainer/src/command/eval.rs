@@ -12,7 +12,7 @@ const EXAMPLES: &str = "\
 Examples:
   ternary eval --model runs/tiny-0001 --data book.txt
   ternary eval --model runs/tiny-0001 --data book.txt --windows 64
-  ternary eval --model models/Qwen3-0.6B --data book.txt --length 512
+  ternary eval --model models/Qwen3-0.6B --data book.txt --length 512 --stride 256
 ";
 
 pub(super) fn command() -> Command {
@@ -32,6 +32,10 @@ pub(super) fn command() -> Command {
         .arg(arguments::count("length").help(
             "Tokens that a window predicts [default: as many as the model has positions, at most 2048]",
         ))
+        .arg(arguments::count("stride").help(
+            "Tokens from one window to the next; fewer than --length give each token more before it, for more time \
+             [default: as --length]",
+        ))
         .arg(arguments::count("windows").help(
             "Windows at most, spread evenly over a longer text [default: as many as cover it]",
         ))
@@ -45,6 +49,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<()> {
         data: arguments::read_path(matches, "data"),
         is_ids: matches.get_flag("ids"),
         length: arguments::read_count(matches, "length"),
+        stride: arguments::read_count(matches, "stride"),
         windows: arguments::read_count(matches, "windows"),
         model: arguments::read_model(matches)?,
     };

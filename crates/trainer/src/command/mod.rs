@@ -24,6 +24,7 @@ use ternary_core::kernels::Kernels;
 use crate::error::{Error, Result};
 
 const WRONG_USAGE: u8 = 2;
+const INTERRUPTED: u8 = 130;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -76,12 +77,17 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     match run_subcommand(&matches) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_unread(&error) => ExitCode::SUCCESS,
+        Err(asked @ Error::Interrupted { .. }) => {
+            drop(writeln!(stderr(), "{asked}"));
+            INTERRUPTED.into()
+        }
         Err(error) => {
             drop(writeln!(stderr(), "error: {error}"));
             match error {
                 Error::Configuration(_)
                 | Error::InstructionSet { .. }
                 | Error::Sampling { .. }
+                | Error::Stride { .. }
                 | Error::Ids { .. } => WRONG_USAGE.into(),
                 _ => ExitCode::FAILURE,
             }

@@ -3,15 +3,17 @@
 use std::fmt::Write as _;
 use std::io::{Write as _, stderr};
 use std::path::PathBuf;
+use std::process::exit;
+use std::sync::Arc;
 
-use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use clap::{Arg, ArgAction, ArgMatches, Command, Id, value_parser};
 
-use super::{arguments, print_summary};
+use super::{INTERRUPTED, arguments, print_summary};
 use crate::config::Preset;
 use crate::config::{Configuration, Layers, SETTINGS, Setting};
 use crate::error::Result;
 use crate::plan::plan;
-use crate::run::{Progress, train};
+use crate::run::{Interrupt, Progress, Resumed, Summary, train};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -21,6 +23,7 @@ Examples:
   ternary train --preset small --plan         what a larger one takes, and whether it fits
   ternary train --set model.width=256 --set optimiser.learning_rate=1e-3
   ternary train --config runs/tiny-0001/config.toml --seed 1
+  ternary train --resume runs/tiny-0001       go on where a run was interrupted or killed
 ";
 
 pub(super) fn command() -> Command {
@@ -38,13 +41,20 @@ pub(super) fn command() -> Command {
         .long("plan")
         .action(ArgAction::SetTrue)
         .help("Only tell what the run would take: memory, time and disk, and whether it fits");
+    let settings = flags().map(Setting::flag).chain(["config", "set", "plan"].map(str::to_owned));
+    let resume = Arg::new("resume")
+        .long("resume")
+        .value_name("RUN")
+        .value_parser(value_parser!(PathBuf))
+        .conflicts_with_all(settings.map(Id::from))
+        .help("Go on with a run that was interrupted or killed, with its own settings alone");
     let presets = presets();
     let short =
         format!("{EXAMPLES}\n{presets}\nAll keys, for --set and --config: ternary train --help");
     Command::new("train")
         .about("Trains a model, and leaves it in a folder with the metrics of the run")
         .args(flags().map(flag))
-        .args([config, set, plan])
+        .args([config, set, plan, resume])
         .arg(arguments::json().help("Print the summary, or the plan, as a JSON object on one line"))
         .after_help(short)
         .after_long_help(format!("{EXAMPLES}\n{presets}\n{}", keys()))
@@ -52,6 +62,21 @@ pub(super) fn command() -> Command {
 
 /// Trains, or plans, and prints the summary.
 pub(super) fn run(matches: &ArgMatches) -> Result<()> {
+    if let Some(path) = matches.get_one::<PathBuf>("resume") {
+        return match Resumed::open(path)? {
+            Resumed::Ended(summary) => {
+                // When nobody reads, there is nobody to tell.
+                drop(writeln!(stderr(), "the run {} has ended already", path.display()));
+                print(&summary, matches)
+            }
+            Resumed::Unfinished(run) => {
+                let configuration = run.configuration().clone();
+                watched(&configuration, matches, |progress, interrupt| {
+                    run.train(progress, interrupt)
+                })
+            }
+        };
+    }
     let configuration = configuration(matches)?;
     let is_json = matches.get_flag("json");
     if matches.get_flag("plan") {
@@ -63,11 +88,45 @@ pub(super) fn run(matches: &ArgMatches) -> Result<()> {
         }
         return plan.check();
     }
+    watched(&configuration, matches, |progress, interrupt| {
+        train(&configuration, progress, interrupt)
+    })
+}
+
+/// Trains with a bar and under Ctrl-C, and prints the summary.
+fn watched(
+    configuration: &Configuration,
+    matches: &ArgMatches,
+    train: impl FnOnce(&Progress, &Interrupt) -> Result<Summary>,
+) -> Result<()> {
+    let interrupt = Arc::default();
+    hear_interrupts(&interrupt);
     let progress = Progress::new(configuration.run.steps, configuration.log.every);
-    let summary = train(&configuration, &progress);
+    let summary = train(&progress, &interrupt);
     progress.finish();
-    let summary = summary?;
-    if is_json { print_summary(&summary.to_json()) } else { print_summary(&summary) }
+    print(&summary?, matches)
+}
+
+/// Has Ctrl-C ask the run for a checkpoint, and end the process where the run does not hear it: the second time, or
+/// outside of its steps.
+fn hear_interrupts(interrupt: &Arc<Interrupt>) {
+    let interrupt = Arc::clone(interrupt);
+    // Where there is no handler, Ctrl-C ends the process, which a run survives as well.
+    let _ = ctrlc::set_handler(move || {
+        if !interrupt.ask() {
+            exit(INTERRUPTED.into());
+        }
+        let line = "finishing this step, then saving a checkpoint; Ctrl-C again ends at once";
+        drop(writeln!(stderr(), "{line}"));
+    });
+}
+
+fn print(summary: &Summary, matches: &ArgMatches) -> Result<()> {
+    if matches.get_flag("json") {
+        print_summary(&summary.to_json())
+    } else {
+        print_summary(summary)
+    }
 }
 
 /// The settings that are flags as well as keys.

@@ -11,6 +11,9 @@ use super::{Batch, Configuration, Delta, Mixture, Model, Schedule, Ternary};
 /// Bytes that one step may predict: beyond it, buffers would not fit any machine.
 const LARGEST_BATCH: usize = 1 << 24;
 
+/// Bytes that one evaluation may predict: beyond it, evaluations would take days.
+const LARGEST_EVALUATION: usize = 1 << 28;
+
 impl Configuration {
     /// Checks what no single setting can know.
     ///
@@ -127,6 +130,12 @@ impl Configuration {
             keys: "batch.windows, batch.length",
             expected: "at most 16777216 bytes in a step",
             found: format!("{windows} windows of {length}"),
+        })?;
+        let evaluated = self.evaluation.windows;
+        ensure(evaluated.saturating_mul(length) <= LARGEST_EVALUATION, || Error::Contradiction {
+            keys: "evaluation.windows, batch.length",
+            expected: "at most 268435456 bytes in an evaluation",
+            found: format!("{evaluated} windows of {length}"),
         })
     }
 

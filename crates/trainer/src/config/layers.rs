@@ -115,9 +115,7 @@ impl Layers {
     /// # Errors
     /// [`Error::UnknownKey`], [`Error::Value`], [`Error::Contradiction`].
     pub fn resolve(&self) -> Result<Configuration, Error> {
-        let presets = self.layers.iter().filter_map(|layer| layer.get("preset"));
-        let named = presets.rev().flat_map(|given| &given.readings).find_map(Preset::from_toml);
-        let mut configuration = named.unwrap_or_default().configuration();
+        let mut configuration = self.preset()?.unwrap_or_default().configuration();
         for (key, given) in self.layers.iter().flatten() {
             let setting = setting(key).ok_or_else(|| Error::UnknownKey {
                 source_of_key: given.source.clone(),
@@ -136,6 +134,33 @@ impl Layers {
         }
         configuration.check()?;
         Ok(configuration)
+    }
+
+    /// The preset that the top layer names. A file that names another one may hold every setting of that one, which
+    /// would leave nothing of the preset but its name.
+    fn preset(&self) -> Result<Option<Preset>, Error> {
+        let mut named: Option<(&Source, Preset)> = None;
+        for given in self.layers.iter().filter_map(|layer| layer.get("preset")) {
+            let Some(preset) = given.readings.iter().find_map(Preset::from_toml) else { continue };
+            match named {
+                Some((Source::File(path), other)) if other != preset => {
+                    return Err(Error::Contradiction {
+                        keys: "preset",
+                        expected: "one preset: to change it, take the line `preset` and the keys that are to change \
+                                   out of the file",
+                        found: format!(
+                            "{} in {}, and {} by {}",
+                            other.name(),
+                            path.display(),
+                            preset.name(),
+                            given.source
+                        ),
+                    });
+                }
+                _ => named = Some((&given.source, preset)),
+            }
+        }
+        Ok(named.map(|(_, preset)| preset))
     }
 }
 

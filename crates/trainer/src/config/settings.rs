@@ -35,13 +35,15 @@ settings! {
         /// The tokenizer.json that makes tokens of the text [default: a byte is a token]
         tokenizer: Option<PathBuf> = None;
         /// Steps of the optimiser
-        steps: u32 = 500, in 1..=1_000_000_000;
+        steps: u32 = 1000, in 1..=1_000_000_000;
         /// Where all randomness comes from: the first weights and the order of the data
         seed: u64 = 0, in 0..=i64::MAX as u64;
         /// The folder of the run, new or empty [default: the next free runs/PRESET-0001]
         out: Option<PathBuf> = None;
         /// Replace the run in that folder, if there is one; nothing but a run is ever replaced
         force: bool = false;
+        /// Steps between checkpoints, for --resume; 0 for none but at Ctrl-C [default: at each evaluation]
+        checkpoint_every: Option<u32> = None;
         /// Checkpoints that stay, the newest ones
         keep_last: usize = 2, in 1..=1_000_000;
         /// Start from the float weights of a saved model of the same shape (train --float leaves one; a ternary

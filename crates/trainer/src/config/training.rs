@@ -19,6 +19,12 @@ impl Configuration {
         self.run.float || self.run.ste.is_float()
     }
 
+    /// Whether there is a checkpoint after so many steps.
+    pub fn has_checkpoint(&self, step: u32) -> bool {
+        let every = self.run.checkpoint_every.unwrap_or(self.evaluation.every);
+        every > 0 && step.is_multiple_of(every)
+    }
+
     /// The rule of the ternary weights: the quantiser that is given, or the mode's, or absmean.
     pub fn rule(&self) -> Rule {
         self.ternary.quantiser.or(self.run.ste.rule()).unwrap_or(Rule::Absmean)

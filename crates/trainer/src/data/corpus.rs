@@ -100,7 +100,7 @@ impl Corpus {
             Source::Stories(stories) => {
                 hash.update(b"stories");
                 hash.update(stories.story(0));
-                stories.held_out().iter().for_each(|story| hash.update(story));
+                stories.held_out().for_each(|story| hash.update(story));
             }
             Source::Text(text) => text.identify(&mut hash),
         }
@@ -148,9 +148,7 @@ impl Corpus {
     /// Tokens that are held out.
     pub fn held_out_tokens(&self) -> u64 {
         match &self.source {
-            Source::Stories(stories) => {
-                stories.held_out().iter().map(Vec::len).sum::<usize>() as u64
-            }
+            Source::Stories(stories) => stories.held_out_count() as u64 * stories.length() as u64,
             Source::Text(text) => text.held_out.len() as u64,
         }
     }
@@ -170,7 +168,7 @@ impl Corpus {
     /// Windows that are evaluated.
     pub fn held_out_windows(&self) -> usize {
         match &self.source {
-            Source::Stories(stories) => stories.held_out().len(),
+            Source::Stories(stories) => stories.held_out_count(),
             Source::Text(text) => text.held_out_windows.len(),
         }
     }
@@ -180,7 +178,8 @@ impl Corpus {
     pub fn held_out(&self) -> impl Iterator<Item = Vec<u32>> + '_ {
         (0..self.held_out_windows()).map(|index| match &self.source {
             Source::Stories(stories) => {
-                stories.window(&stories.held_out()[index]).into_iter().map(u32::from).collect()
+                let story = stories.held_out_story(index as u64);
+                stories.window(&story).into_iter().map(u32::from).collect()
             }
             Source::Text(text) => {
                 let window = &text.held_out_windows[index];
@@ -193,7 +192,8 @@ impl Corpus {
         })
     }
 
-    /// The lowest loss that any model can have over the held-out windows, in nats per token, where that is known.
+    /// The loss of the generator itself over the held-out windows, in nats per token, where there is one: the least that a
+    /// model can have on average. On these windows a model may be a little below.
     pub fn floor(&self) -> Option<f64> {
         match &self.source {
             Source::Stories(stories) => Some(stories.floor()),

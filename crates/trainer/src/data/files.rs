@@ -1,7 +1,10 @@
 //! Which files a path, a folder or a pattern stands for.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
+
+use glob::{MatchOptions, Pattern};
 
 use crate::error::{Error, Result};
 
@@ -14,7 +17,7 @@ pub(super) fn files_of(data: &Path) -> Result<Vec<PathBuf>> {
     let files = match fs::metadata(data) {
         Ok(found) if found.is_dir() => {
             let mut files = Vec::new();
-            below(data, &mut files)?;
+            below(data, &|_| true, &mut files)?;
             files.sort();
             files
         }
@@ -30,15 +33,17 @@ pub(super) fn files_of(data: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Adds the regular files of a folder and of those below it. A link to a file is followed, one to a folder is not: it
-/// may lead back.
-fn below(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+/// Adds the regular files of a folder and of those below it that `enters` says yes to. A link to a file is followed, one
+/// to a folder is not: it may lead back.
+fn below(folder: &Path, enters: &dyn Fn(&Path) -> bool, files: &mut Vec<PathBuf>) -> Result<()> {
     for entry in fs::read_dir(folder).map_err(Error::file("read the folder", folder))? {
         let entry = entry.map_err(Error::file("read the folder", folder))?;
         let path = entry.path();
         let kind = entry.file_type().map_err(Error::file("find", &path))?;
         if kind.is_dir() {
-            below(&path, files)?;
+            if enters(&path) {
+                below(&path, enters, files)?;
+            }
         } else if kind.is_file() || kind.is_symlink() && path.is_file() {
             files.push(path);
         }
@@ -46,23 +51,81 @@ fn below(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// The regular files of a pattern, in the order of their paths.
+/// How patterns match: `*`, `?` and `[letters]` stay within a name, `**` is any folders.
+const OPTIONS: MatchOptions = MatchOptions {
+    case_sensitive: true,
+    require_literal_separator: true,
+    require_literal_leading_dot: false,
+};
+
+/// The regular files of a pattern, in the order of their paths. Links to folders are followed in the names before its
+/// first wildcard only.
 fn matching(data: &Path, pattern: &str) -> Result<Vec<PathBuf>> {
-    let found = glob::glob(pattern).map_err(|problem| {
+    let wrong = |problem: glob::PatternError| {
         Error::data(data, "a pattern of *, ?, [letters] and **", problem.to_string())
-    })?;
-    let mut files = Vec::new();
-    for path in found {
-        let path = path.map_err(|problem| {
-            let path = problem.path().to_owned();
-            Error::file("read the folder", &path)(problem.into())
-        })?;
-        if path.is_file() {
-            files.push(path);
-        }
+    };
+    Pattern::new(pattern).map_err(wrong)?;
+    let (folder, names) = split(pattern);
+    let rest = Pattern::new(&names.join("/")).map_err(wrong)?;
+    let names: Vec<Pattern> =
+        names.iter().map(|name| Pattern::new(name).map_err(wrong)).collect::<Result<_>>()?;
+    let from = if folder.as_os_str().is_empty() { Path::new(".") } else { &*folder };
+    match fs::metadata(from) {
+        Err(problem) if problem.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        found => drop(found.map_err(Error::file("read the folder", from))?),
     }
+    let within = |path: &Path| path.strip_prefix(from).unwrap_or(path).to_owned();
+    // Other folders need not be readable, nor small.
+    let enters = |path: &Path| {
+        let path = within(path);
+        let (mut found, mut names) = (path.components(), names.iter());
+        loop {
+            match (found.next(), names.next()) {
+                (None, name) => return name.is_some(),
+                (Some(_), Some(name)) if name.as_str() == "**" => return true,
+                (Some(part), Some(name)) if name.matches_path_with(part.as_ref(), OPTIONS) => {}
+                _ => return false,
+            }
+        }
+    };
+    let mut files = Vec::new();
+    below(from, &enters, &mut files)?;
+    files.retain(|path| rest.matches_path_with(&within(path), OPTIONS));
+    let mut files: Vec<PathBuf> = files.iter().map(|path| folder.join(within(path))).collect();
     files.sort();
     Ok(files)
+}
+
+/// The folder that a pattern begins with, up to its first wildcard, and the names after it.
+fn split(pattern: &str) -> (PathBuf, Vec<&str>) {
+    let (mut folder, mut names) = (PathBuf::new(), Vec::new());
+    let mut parts = Path::new(pattern).components().filter_map(|part| part.as_os_str().to_str());
+    let mut next = parts.next();
+    while let Some(part) = next {
+        next = parts.next();
+        match literal(part) {
+            // The last name is that of files, wildcard or not.
+            Some(part) if names.is_empty() && next.is_some() => folder.push(part),
+            _ => names.push(part),
+        }
+    }
+    (folder, names)
+}
+
+/// The only name that a part of a pattern matches, if there is but one: `[*]` is an asterisk.
+fn literal(part: &str) -> Option<String> {
+    let (mut name, mut rest) = (String::new(), part.chars());
+    while let Some(letter) = rest.next() {
+        name.push(match letter {
+            '*' | '?' => return None,
+            '[' => {
+                let escaped = rest.next()?;
+                (rest.next() == Some(']') && escaped != '!').then_some(escaped)?
+            }
+            letter => letter,
+        });
+    }
+    Some(name)
 }
 
 #[cfg(test)]
@@ -127,5 +190,38 @@ mod tests {
             .unwrap();
         let all = ["a.txt", "b/deep/y.txt", "b/x.txt", "b/z.md", "c.txt", "d.txt"];
         assert_eq!(names(folder.path(), &folder), all);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pattern_finds_each_file_once_where_links_lead_back() {
+        let folder = folder();
+        std::os::unix::fs::symlink(folder.path(), folder.path().join("b/back")).unwrap();
+        std::os::unix::fs::symlink("deep", folder.path().join("b/also")).unwrap();
+        let all = ["a.txt", "b/deep/y.txt", "b/x.txt", "c.txt"];
+        assert_eq!(names(&folder.path().join("**/*.txt"), &folder), all);
+        // By its name, a link is a folder like others.
+        assert_eq!(names(&folder.path().join("b/also/*"), &folder), ["b/also/y.txt"]);
+    }
+
+    #[test]
+    fn a_pattern_looks_into_no_folder_that_it_cannot_match_in() {
+        let folder = folder();
+        assert_eq!(names(&folder.path().join("b/*.txt"), &folder), ["b/x.txt"]);
+        assert_eq!(names(&folder.path().join("?/d*/*"), &folder), ["b/deep/y.txt"]);
+        assert_eq!(names(&folder.path().join("[ab]/**/y.*"), &folder), ["b/deep/y.txt"]);
+        assert_eq!(split("a/b*/c"), ("a".into(), vec!["b*", "c"]));
+    }
+
+    #[test]
+    fn an_escaped_folder_is_the_folder_of_that_name() {
+        let folder = folder();
+        let odd = folder.path().join("a[1]*?");
+        let Ok(()) = fs::create_dir(&odd) else { return };
+        fs::write(odd.join("x.txt"), "").unwrap();
+        let escaped = PathBuf::from(Pattern::escape(odd.to_str().unwrap())).join("*.txt");
+        assert_eq!(names(&escaped, &folder), ["a[1]*?/x.txt"]);
+        assert_eq!(literal("[[]a[]][*]"), Some("[a]*".into()));
+        assert_eq!((literal("[ab]"), literal("a*"), literal("[!a]")), (None, None, None));
     }
 }

@@ -20,7 +20,7 @@ pub use corpus::{Corpus, CorpusRequest};
 pub(crate) use sequence::read;
 pub use shuffle::TrainingWindows;
 pub use stories::stories;
-pub use windows::evaluation_windows;
+pub use windows::{Window, evaluation_windows, sliding_windows};
 
 /// Tokens of a byte model.
 pub const VOCABULARY: usize = 256;

@@ -11,7 +11,7 @@
 
 use std::fmt;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -45,13 +45,16 @@ pub(super) struct TokenizerFile {
 /// Tokens of a vocabulary at most: a row of the embedding for each.
 const LARGEST_VOCABULARY: usize = 1 << 20;
 
+/// Bytes of a `tokenizer.json` at most: those of real ones are some ten million.
+const LARGEST_FILE: u64 = 64 << 20;
+
 impl TokenizerFile {
     /// Reads a `tokenizer.json`.
     ///
     /// # Errors
     /// A file that is none, and a vocabulary that is empty or too large.
     pub(super) fn open(path: &Path) -> Result<Self> {
-        let bytes = fs::read(path).map_err(Error::file("read the tokenizer", path))?;
+        let bytes = read_up_to(path, LARGEST_FILE)?;
         let tokenizer = Tokenizer::open_file(path)?;
         let vocabulary = tokenizer.vocabulary();
         if !(1..=LARGEST_VOCABULARY).contains(&vocabulary) {
@@ -67,6 +70,27 @@ impl TokenizerFile {
     fn width(&self) -> Width {
         if self.tokenizer.vocabulary() <= 1 << 16 { Width::Two } else { Width::Four }
     }
+}
+
+/// The bytes of a tokenizer's file. A device may have no end.
+fn read_up_to(path: &Path, limit: u64) -> Result<Vec<u8>> {
+    let problem = || Error::file("read the tokenizer", path);
+    let wrong = |expected: String, found: &str| Error::Tokenizer {
+        path: path.to_owned(),
+        expected,
+        found: found.to_owned(),
+    };
+    // Opening a pipe would wait for somebody to write.
+    if !fs::metadata(path).map_err(problem())?.is_file() {
+        return Err(wrong("a file, such as tokenizer.json".to_owned(), "a folder, pipe or device"));
+    }
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(problem())?;
+    file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(problem())?;
+    if bytes.len() as u64 > limit {
+        return Err(wrong(format!("at most {limit} bytes"), "more"));
+    }
+    Ok(bytes)
 }
 
 /// The tokens of some files, and how many bytes they stand for.

@@ -48,6 +48,7 @@ fn of_step(step: &StepRecord) -> Vec<Value> {
         ("train/weight_decay", Some(step.weight_decay)),
         ("train/gradient_norm", Some(step.gradient_norm)),
         ("train/router_loss", step.router_loss),
+        ("train/divergence", step.divergence),
         ("train/flips", step.flips),
         ("speed/tokens_per_second", Some(step.tokens_per_second)),
         ("speed/peak_memory", step.peak_memory.map(|bytes| bytes as f64)),

@@ -45,6 +45,9 @@ pub struct Events {
 }
 
 impl Events {
+    /// What a checkpoint calls the file, whose name depends on the time.
+    pub const KIND: &str = "events";
+
     /// Begins an event file in the folder of a run.
     ///
     /// # Errors
@@ -97,6 +100,21 @@ impl Events {
         self.file.sync_all().map_err(Error::file("sync", &self.path))
     }
 
+    /// The event files in a folder.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+        let list = || -> std::io::Result<Vec<PathBuf>> {
+            let is_ours = |path: &PathBuf| {
+                path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PREFIX))
+            };
+            let paths = folder.read_dir()?.map(|entry| entry.map(|entry| entry.path()));
+            Ok(paths.collect::<std::io::Result<Vec<_>>>()?.into_iter().filter(is_ours).collect())
+        };
+        list().map_err(Error::file("list the folder", folder))
+    }
+
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
@@ -111,15 +129,7 @@ impl Events {
 
 /// The event file of a run.
 fn find(folder: &Path) -> Result<PathBuf> {
-    let entries = folder.read_dir().map_err(Error::file("list the folder", folder))?;
-    let mut found = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(Error::file("list the folder", folder))?;
-        if entry.file_name().to_string_lossy().starts_with(PREFIX) {
-            found.push(entry.path());
-        }
-    }
-    match <[PathBuf; 1]>::try_from(found) {
+    match <[PathBuf; 1]>::try_from(Events::files(folder)?) {
         Ok([path]) => Ok(path),
         Err(found) => Err(Error::RunFile {
             path: folder.to_owned(),

@@ -9,8 +9,8 @@ use serde::Serialize;
 use ternary_core::TernaryMatrix;
 use ternary_core::statistics::TritCounts;
 
-use crate::error::{Error, Result};
-use crate::run::MatrixScales;
+use crate::error::Result;
+use crate::run::{MatrixScales, model_folder};
 
 /// The tensors of a model, and what they are together.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -123,7 +123,8 @@ impl Inspection {
     /// Looks into the folder of a model of either kind, or of a run that left one.
     ///
     /// # Errors
-    /// [`Error::RunFile`] for a folder without a model, [`Error::ModelFolder`] for one that cannot be read.
+    /// [`Error::NoModel`](crate::Error::NoModel) for a run that has left none yet,
+    /// [`Error::ModelFolder`](crate::Error::ModelFolder) for a folder that is no model or cannot be read.
     pub fn open(folder: &Path) -> Result<Self> {
         let model = model_folder(folder)?;
         let decoder = interop::open(&model)?;
@@ -158,26 +159,6 @@ impl Inspection {
         ternary.effective_bits = has_trits.then(|| counts.effective_bits());
         Ok(Self { model, tensors, ternary, real })
     }
-}
-
-/// The folder of the model that `folder` is, or that a run left in it.
-fn model_folder(folder: &Path) -> Result<PathBuf> {
-    let is_model = |folder: &Path| folder.join("config.json").is_file();
-    let inside = folder.join("model");
-    if is_model(folder) {
-        return Ok(folder.to_owned());
-    }
-    if is_model(&inside) {
-        return Ok(inside);
-    }
-    if folder.join("config.toml").is_file() {
-        let expected = "the model that a run leaves when it ends".to_owned();
-        let found = "none; is the run finished?".to_owned();
-        return Err(Error::RunFile { path: inside, expected, found });
-    }
-    let expected = "the folder of a model, with config.json, or of a run, with model/".to_owned();
-    let found = if folder.is_dir() { "neither in it" } else { "no folder" }.to_owned();
-    Err(Error::RunFile { path: folder.to_owned(), expected, found })
 }
 
 #[cfg(test)]

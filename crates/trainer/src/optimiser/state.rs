@@ -26,7 +26,7 @@ pub struct StateArray<'a> {
     pub values: &'a [f32],
 }
 
-/// A state of another optimiser, or of another model.
+/// A state of another model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum StateError {
@@ -38,30 +38,6 @@ pub enum StateError {
         /// Tensors.
         expected: usize,
         /// Times.
-        found: usize,
-    },
-    /// More or fewer arrays.
-    #[error("state of the optimiser: expected {expected} arrays, found {found}")]
-    Arrays {
-        /// Arrays it keeps.
-        expected: usize,
-        /// Arrays given.
-        found: usize,
-    },
-    /// An array that is not there.
-    #[error("state of the optimiser: expected an array {name:?}, found none")]
-    Missing {
-        /// Its name.
-        name: String,
-    },
-    /// An array of another length.
-    #[error("state of the optimiser: {name:?}: expected {expected} numbers, found {found}")]
-    Length {
-        /// Its name.
-        name: String,
-        /// Numbers it has.
-        expected: usize,
-        /// Numbers given.
         found: usize,
     },
 }
@@ -112,38 +88,30 @@ impl State {
             .collect()
     }
 
-    /// Takes what [`times`](Self::times) and [`arrays`](Self::arrays) gave, the arrays in any order.
+    /// Takes what [`times`](Self::times) gave; `read` gets the name of every one of [`arrays`](Self::arrays), in their
+    /// order, and room for its numbers.
     ///
     /// # Errors
-    /// [`StateError`] for a state of other tensors; then nothing was changed.
-    pub fn restore(&mut self, times: &[u32], arrays: &[StateArray<'_>]) -> Result<(), StateError> {
-        if times.len() != self.tensors.len() {
-            let expected = self.tensors.len();
-            return Err(StateError::Times { expected, found: times.len() });
+    /// [`StateError`] for times of other tensors, before anything is read; the first of `read`, after which nothing
+    /// more is read. The state is not to be used then.
+    pub fn restore<E: From<StateError>>(
+        &mut self,
+        times: &[u32],
+        read: &mut impl FnMut(&str, &mut [f32]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (expected, found) = (self.tensors.len(), times.len());
+        if found != expected {
+            return Err(StateError::Times { expected, found }.into());
         }
-        let given: std::collections::HashMap<&str, &[f32]> =
-            arrays.iter().map(|array| (&*array.name, array.values)).collect();
-        let mut restored = Vec::new();
-        let own = self.arrays();
-        if own.len() != arrays.len() {
-            return Err(StateError::Arrays { expected: own.len(), found: arrays.len() });
-        }
-        for StateArray { name, values } in own {
-            let Some(&found) = given.get(&*name) else {
-                return Err(StateError::Missing { name });
-            };
-            if found.len() != values.len() {
-                let (expected, found) = (values.len(), found.len());
-                return Err(StateError::Length { name, expected, found });
+        for (TensorState { name, time, names, arrays }, &restored) in
+            self.tensors.iter_mut().zip(times)
+        {
+            *time = restored;
+            for (what, values) in names.iter().zip(arrays) {
+                if !values.is_empty() {
+                    read(&format!("{name}/{what}"), values)?;
+                }
             }
-            restored.push(found);
-        }
-        let kept = self.tensors.iter_mut().flat_map(|tensor| &mut tensor.arrays);
-        for (kept, values) in kept.filter(|kept| !kept.is_empty()).zip(restored) {
-            kept.copy_from_slice(values);
-        }
-        for (tensor, &time) in self.tensors.iter_mut().zip(times) {
-            tensor.time = time;
         }
         Ok(())
     }
@@ -162,45 +130,36 @@ mod tests {
     }
 
     #[test]
-    fn what_was_taken_is_given_back_in_any_order() {
+    fn what_was_taken_is_given_back_by_name() {
         let mut state = state();
         let (time, [mean, _]) = state.advance::<2>(0);
         assert_eq!(time, 1);
         mean[1] = 4.0;
         state.advance::<1>(2).1[0][2] = 5.0;
         assert_eq!(state.times(), [1, 0, 1]);
-        let mut arrays = state.arrays();
-        let names: Vec<_> = arrays.iter().map(|array| array.name.clone()).collect();
+        let arrays = state.arrays();
+        let names: Vec<_> = arrays.iter().map(|array| &*array.name).collect();
         assert_eq!(names, ["a/mean", "a/square", "b/momentum"]);
-        arrays.reverse();
         let mut fresh = super::tests::state();
-        fresh.restore(&state.times(), &arrays).unwrap();
+        let read = &mut |name: &str, room: &mut [f32]| {
+            room.copy_from_slice(arrays.iter().find(|array| array.name == name).unwrap().values);
+            Ok::<_, StateError>(())
+        };
+        fresh.restore(&state.times(), read).unwrap();
         assert_eq!(fresh, state);
     }
 
     #[test]
-    fn a_state_of_other_tensors_is_refused_and_changes_nothing() {
-        let mut other = state();
-        other.advance::<2>(0).1[0][0] = 7.0;
-        let (times, arrays) = (other.times(), other.arrays());
-        let mut state = state();
-        let fresh = state.clone();
-        let with = |index: usize, array: StateArray<'static>| {
-            let mut arrays = arrays.clone();
-            arrays[index] = array;
-            arrays
+    fn times_of_other_tensors_and_what_cannot_be_read_are_errors() {
+        let mut reads = 0;
+        let read = &mut |_: &str, _: &mut [f32]| {
+            reads += 1;
+            Err(StateError::Times { expected: 0, found: 9 })
         };
-        let renamed = with(0, StateArray { name: "c/mean".into(), values: &[0.0; 2] });
-        let longer = with(1, StateArray { name: "a/square".into(), values: &[0.0; 5] });
-        for (times, arrays, message) in [
-            (&times[1..], &arrays[..], "expected 3 times, one for each tensor, found 2"),
-            (&times, &arrays[1..], "expected 3 arrays, found 2"),
-            (&times, &renamed, "expected an array \"a/mean\", found none"),
-            (&times, &longer, "\"a/square\": expected 2 numbers, found 5"),
-        ] {
-            let error = state.restore(times, arrays).unwrap_err().to_string();
-            assert!(error.contains(message), "{error}");
-            assert_eq!(state, fresh);
-        }
+        let error = state().restore(&[1, 2], read).unwrap_err().to_string();
+        assert!(error.contains("expected 3 times, one for each tensor, found 2"), "{error}");
+        let error = state().restore(&[1, 2, 3], read).unwrap_err().to_string();
+        assert!(error.contains("found 9"), "{error}");
+        assert_eq!(reads, 1);
     }
 }

@@ -5,6 +5,7 @@ use ste::Ramp;
 use ternary_core::Packing;
 
 use super::shape::Shape;
+use super::teacher::TeacherSize;
 use crate::config::{Batch, Configuration};
 use crate::optimiser::Method;
 
@@ -20,7 +21,8 @@ use crate::optimiser::Method;
 /// activations  rows × (4 · saved + b · inputs + 4 · working), b = 1 for int8 codes, 4 for real numbers; rows are
 ///              those of the units that run at the same time; with the scores of the rows that each of them scores,
 ///              and 4 · working for each row of the one window that an evaluation runs at a time
-/// program      the code, its threads, what the corpus is counted with
+/// teacher      its weights, and what it works in for each row, with the scores of both models at a time
+/// program      the code, its threads, what the corpus is counted with, and 16 bytes for each window evaluated
 /// ```
 ///
 /// A text in files is mapped, and its pages are the system's.
@@ -38,6 +40,8 @@ pub struct PlannedMemory {
     pub optimiser: u64,
     /// What a step saves for its backward, and works in.
     pub activations: u64,
+    /// The model that the run learns from, where there is one.
+    pub teacher: u64,
     /// The program itself.
     pub program: u64,
 }
@@ -56,6 +60,7 @@ impl PlannedMemory {
         shape: &Shape,
         vocabulary: usize,
         threads: usize,
+        teacher: Option<TeacherSize>,
     ) -> Self {
         let parameters = shape.parameters();
         let units = Units::of(&configuration.batch, threads);
@@ -89,6 +94,9 @@ impl PlannedMemory {
             Method::Muon => shape.projected + 2 * shape.real,
         };
         let evaluated = NUMBER * shape.working * configuration.batch.length as u128;
+        let taught = teacher.map_or(0, |TeacherSize { weights, working }| {
+            weights + units.together * (NUMBER * working * units.rows + scored)
+        });
         Self {
             packed: bytes(packed),
             latent: bytes(latent * ternary),
@@ -96,7 +104,8 @@ impl PlannedMemory {
             gradients: bytes(NUMBER * parameters * units.waiting),
             optimiser: bytes(NUMBER * kept),
             activations: bytes(units.together * (row * units.rows + scored) + evaluated),
-            program: PROGRAM,
+            teacher: bytes(taught),
+            program: PROGRAM + 16 * configuration.evaluation.windows as u64,
         }
     }
 
@@ -106,7 +115,7 @@ impl PlannedMemory {
     }
 
     /// Each part by its name.
-    pub(super) fn parts(&self) -> [(&'static str, u64); 7] {
+    pub(super) fn parts(&self) -> [(&'static str, u64); 8] {
         [
             ("packed codes", self.packed),
             ("latent weights", self.latent),
@@ -114,6 +123,7 @@ impl PlannedMemory {
             ("gradients", self.gradients),
             ("optimiser", self.optimiser),
             ("activations", self.activations),
+            ("teacher", self.teacher),
             ("program", self.program),
         ]
     }

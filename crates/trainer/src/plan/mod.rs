@@ -4,9 +4,11 @@
 //! what Linux measures at the peak, and others should not be far off; learned levels are left out. Time is that of
 //! a few steps of the real run.
 
+mod disk;
 mod machine;
 mod memory;
 mod shape;
+mod teacher;
 
 use std::fmt;
 
@@ -15,15 +17,16 @@ use crate::data::{Corpus, CorpusRequest};
 use crate::error::{Error, Result};
 use crate::run::{Rehearsal, rehearse};
 use shape::Shape;
+use ste::Ramp;
+use teacher::TeacherSize;
 
+pub use disk::PlannedDisk;
 pub use memory::PlannedMemory;
 
 /// The share by which sizes may be wrong.
 const ACCURACY: f64 = 0.2;
 /// What no machine has, for systems that do not tell what they have.
 const LARGEST: u64 = 1 << 42;
-/// Bytes of a line of `metrics.jsonl`.
-const LINE: u64 = 320;
 
 /// What a run takes.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,12 +45,12 @@ pub struct Plan {
     pub step_seconds: Option<f64>,
     /// Seconds of all steps and evaluations.
     pub seconds: Option<f64>,
-    /// Bytes of the saved model.
-    pub model: u64,
+    /// What the measured steps had no part of, so that the time is longer.
+    pub left_out: Vec<&'static str>,
     /// Bytes of a checkpoint: weights, latent weights and the state of the optimiser.
     pub checkpoint: u64,
-    /// Bytes of the metrics.
-    pub metrics: u64,
+    /// What the run leaves on disk.
+    pub disk: PlannedDisk,
 }
 
 /// Plans a run: works out its sizes and, where it fits, times some of its steps. Nothing is written but the tokens of
@@ -85,8 +88,10 @@ pub(crate) fn check_memory(configuration: &Configuration, vocabulary: usize) -> 
 
 fn sizes(configuration: &Configuration, vocabulary: usize) -> Plan {
     let (shape, threads) = (Shape::of(configuration, vocabulary), rayon::current_num_threads());
-    let memory = PlannedMemory::of(configuration, &shape, vocabulary, threads);
+    let teacher = TeacherSize::of(configuration);
+    let memory = PlannedMemory::of(configuration, &shape, vocabulary, threads, teacher);
     let weights = memory.packed.saturating_add(memory.other);
+    let checkpoint = weights.saturating_add(memory.latent).saturating_add(memory.optimiser);
     Plan {
         parameters: memory::bytes(shape.parameters()),
         steps: configuration.run.steps,
@@ -94,11 +99,19 @@ fn sizes(configuration: &Configuration, vocabulary: usize) -> Plan {
         threads,
         step_seconds: None,
         seconds: None,
-        model: weights,
-        checkpoint: weights.saturating_add(memory.latent).saturating_add(memory.optimiser),
-        metrics: LINE * u64::from(configuration.run.steps),
+        left_out: left_out(configuration),
+        checkpoint,
+        disk: PlannedDisk::of(configuration, &shape, weights, checkpoint),
         memory,
     }
+}
+
+/// What the first steps of a run do not show of its time.
+fn left_out(configuration: &Configuration) -> Vec<&'static str> {
+    let has_probes = configuration.run.fogzo_from < 1.0;
+    let has_ramp = configuration.ramp().is_ok_and(|ramp| ramp != Ramp::NONE);
+    let all = [(has_probes, "FOGZO's probes"), (has_ramp, "steps after the start of a ramp")];
+    all.into_iter().filter(|(is_left_out, _)| *is_left_out).map(|(_, what)| what).collect()
 }
 
 impl Plan {
@@ -131,9 +144,10 @@ impl Plan {
             "threads": self.threads,
             "step_seconds": self.step_seconds,
             "seconds": self.seconds,
-            "model": self.model,
+            "left_out": self.left_out,
             "checkpoint": self.checkpoint,
-            "metrics": self.metrics,
+            "disk": self.disk,
+            "disk_total": self.disk.total(),
         })
     }
 }
@@ -150,10 +164,11 @@ impl fmt::Display for Plan {
         writeln!(f, "  {:<16}{total:>10}", "all")?;
         writeln!(
             f,
-            "disk: {} of the model, {} of each checkpoint, {} of metrics",
-            in_words(self.model),
+            "disk: about {}, with {} of the model, {} of each checkpoint, {} of metrics, events and report",
+            in_words(self.disk.total()),
+            in_words(self.disk.model),
             in_words(self.checkpoint),
-            in_words(self.metrics),
+            in_words(self.disk.metrics + self.disk.events + self.disk.report),
         )?;
         let available = self.available.map(in_words);
         let available = available.unwrap_or_else(|| "an unknown amount".to_owned());
@@ -167,11 +182,21 @@ impl fmt::Display for Plan {
         match self.seconds.zip(self.step_seconds) {
             Some((seconds, step)) => write!(
                 f,
-                "; about {} for {steps} steps of {step:.3} s on {threads} threads",
-                Duration(seconds)
+                "; about {} for {steps} steps of {step:.3} s on {threads} threads{}",
+                Duration(seconds),
+                without(&self.left_out),
             ),
             None => write!(f, "; {steps} steps, whose time was not measured"),
         }
+    }
+}
+
+/// What a time leaves out, in words.
+fn without(left_out: &[&str]) -> String {
+    if left_out.is_empty() {
+        String::new()
+    } else {
+        format!(", without {}", left_out.join(" and "))
     }
 }
 
@@ -232,6 +257,57 @@ mod tests {
         let momentum = planned(&["optimiser.method=sgd"]).memory.optimiser;
         assert_eq!(2 * momentum, tiny.memory.optimiser);
         assert!(planned(&["ste=progressive"]).memory.other > tiny.memory.latent);
+    }
+
+    #[test]
+    fn disk_counts_all_that_a_run_writes() {
+        let plan = planned(&["steps=1000", "evaluation.every=10"]);
+        let disk = plan.disk;
+        // Two stay, and a third is written.
+        assert_eq!(disk.checkpoints, 3 * plan.checkpoint);
+        assert_eq!(
+            planned(&["steps=1000", "evaluation.every=1000"]).disk.checkpoints,
+            plan.checkpoint
+        );
+        assert_eq!(
+            planned(&["checkpoint_every=0", "keep_last=9"]).disk.checkpoints,
+            plan.checkpoint
+        );
+        assert_eq!(planned(&["evaluation.keep_best=true"]).disk.best, disk.model);
+        let rare = planned(&["steps=1000", "evaluation.every=100"]).disk;
+        assert!(disk.metrics > 3 * rare.metrics && disk.events > disk.metrics, "{disk:?}");
+        let wide = planned(&["preset=moe", "steps=1000", "evaluation.every=10"]).disk;
+        assert!(wide.metrics > disk.metrics && wide.report > disk.report, "{wide:?}");
+        let json = plan.to_json();
+        assert_eq!(json["disk_total"], disk.total());
+        assert!(plan.to_string().contains("metrics, events and report"), "{plan}");
+    }
+
+    #[test]
+    fn a_teacher_has_its_weights_and_its_work_in_memory() {
+        let folder = crate::temporary::TemporaryFolder::new();
+        let alone = Layers::default().resolve().unwrap();
+        interop::save(&crate::run::build(&alone, VOCABULARY).unwrap(), folder.path()).unwrap();
+        let mut taught = alone.clone();
+        taught.run.teacher = Some(folder.path().to_owned());
+        let [without, with] =
+            [&alone, &taught].map(|configuration| sizes(configuration, VOCABULARY).memory);
+        assert_eq!(without.teacher, 0);
+        assert!(with.teacher > with.packed && with.total() == without.total() + with.teacher);
+        taught.run.teacher = Some(folder.path().join("no-such"));
+        assert_eq!(sizes(&taught, VOCABULARY).memory.teacher, 0, "the run says what is wrong");
+    }
+
+    #[test]
+    fn a_time_says_what_it_leaves_out() {
+        assert_eq!(planned(&[]).left_out, [""; 0]);
+        let plan = planned(&["fogzo_from=0.9", "float_steps=100"]);
+        let timed = Plan { step_seconds: Some(0.1), seconds: Some(100.0), ..plan };
+        let said = timed.to_string();
+        assert!(
+            said.ends_with("threads, without FOGZO's probes and steps after the start of a ramp"),
+            "{said}"
+        );
     }
 
     #[test]

@@ -10,6 +10,8 @@ use crate::config::{Configuration, Delta, Model};
 pub(super) struct Shape {
     /// Weights of projections, ternary ones unless the run is one of floats.
     pub(super) projected: u128,
+    /// Tensors of such weights, a few more than there are.
+    pub(super) matrices: u128,
     /// All other numbers that train: gains, tables, taps, routers.
     pub(super) real: u128,
     /// Angles of positions.
@@ -59,6 +61,12 @@ impl Shape {
         let channels = experts(configuration, net, width);
         let mut shape = Self { working: 4 * inner + 6 * width, layers, width, ..Self::default() };
         let attention = attention(configuration, width);
+        let nets = match configuration.mixture.experts as u128 {
+            0 => 1,
+            experts => experts + u128::from(configuration.mixture.shared),
+        };
+        // A delta net has up to six projections.
+        shape.matrices = 4 * attentive + 6 * (layers - attentive) + layers * nets * (gates + 1);
         for (count, mixer) in
             [(attentive, attention), (layers - attentive, delta(&configuration.delta, width))]
         {
@@ -74,6 +82,7 @@ impl Shape {
             // The embedding's setting says what the table is, as for the embedding itself.
             shape.add_table(table * layers, configuration);
             shape.projected += layers * 2 * width * own;
+            shape.matrices += 2 * layers;
             shape.real += layers * (width + own);
             shape.saved += layers * (3 * own + width + 2);
             shape.inputs += layers * (width + own);
@@ -158,6 +167,8 @@ fn experts(configuration: &Configuration, net: Net, width: u128) -> Net {
 
 #[cfg(test)]
 mod tests {
+    use nn::{Module, Values};
+
     use super::*;
     use crate::config::Layers;
     use crate::data::VOCABULARY;
@@ -181,6 +192,13 @@ mod tests {
             let model = build(&configuration, VOCABULARY).unwrap();
             let found = Shape::of(&configuration, VOCABULARY).parameters();
             assert_eq!(found, model.parameters().numbers() as u128, "{sets:?}");
+            let mut matrices = 0;
+            model.visit(&mut |tensor| {
+                matrices += u128::from(matches!(tensor.values, Values::Ternary { .. }));
+            });
+            let planned = Shape::of(&configuration, VOCABULARY).matrices;
+            let is_near = (matrices..=2 * matrices).contains(&(planned + 2));
+            assert!(is_near || configuration.is_float(), "{sets:?}: {planned} of {matrices}");
         }
     }
 }

@@ -10,6 +10,7 @@ use super::history::History;
 use super::html::escape;
 use super::number::{bytes, count, seconds, tenths};
 use super::page::{MARK, document};
+use super::units::{Units, shared_floor};
 use crate::error::Result;
 use crate::run::write_whole;
 
@@ -33,6 +34,10 @@ struct Row {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Better {
     Less,
+    /// Less, of runs whose losses have the same unit.
+    LessInUnit,
+    /// Less, of runs that have the same floor too.
+    LessAboveFloor,
     More,
     Neither,
 }
@@ -43,11 +48,11 @@ type Figure = (&'static str, Better, fn(&History) -> Option<f64>, fn(f64) -> Str
 /// The numbers that runs are compared by.
 const FIGURES: &[Figure] = &[
     ("steps", Better::Neither, |run| Some(run.steps_done().into()), |n| format!("{n}")),
-    ("held-out loss", Better::Less, History::held_out, |n| format!("{n:.4}")),
-    ("best held-out loss", Better::Less, |run| Some(run.best()?.1), |n| format!("{n:.4}")),
+    ("held-out loss", Better::LessInUnit, History::held_out, |n| format!("{n:.4}")),
+    ("best held-out loss", Better::LessInUnit, |run| Some(run.best()?.1), |n| format!("{n:.4}")),
     ("at step", Better::Neither, |run| Some(run.best()?.0.into()), |n| format!("{n}")),
-    ("above the floor", Better::Less, above_floor, |n| format!("{n:.4}")),
-    ("perplexity", Better::Less, |run| Some(run.held_out()?.exp()), |n| format!("{n:.3}")),
+    ("above the floor", Better::LessAboveFloor, above_floor, |n| format!("{n:.4}")),
+    ("perplexity", Better::LessInUnit, |run| Some(run.held_out()?.exp()), |n| format!("{n:.3}")),
     ("bits per byte", Better::Less, bits_per_byte, |n| format!("{n:.4}")),
     ("tokens/s", Better::More, History::tokens_per_second, count),
     ("time", Better::Neither, History::seconds, seconds),
@@ -59,6 +64,13 @@ const FIGURES: &[Figure] = &[
 
 fn above_floor(run: &History) -> Option<f64> {
     Some(run.held_out()? - run.floor()?)
+}
+
+/// The unit of the losses of a run, with the bytes of a token where they are known.
+fn unit(run: &History) -> String {
+    let measure = run.measure();
+    let bytes = measure.bytes_per_token.map(|bytes| format!(" of {bytes:.2} bytes"));
+    format!("{}{}", measure.unit.name(), bytes.unwrap_or_default())
 }
 
 fn bits_per_byte(run: &History) -> Option<f64> {
@@ -173,17 +185,31 @@ impl Comparison {
     }
 
     fn figures(&self) -> Vec<Row> {
-        let statuses = self.runs.iter().map(|run| run.status().0).collect();
-        let mut rows = vec![Row { name: "status".to_owned(), cells: statuses, best: None }];
+        let words = |name: &str, read: fn(&History) -> String| {
+            let cells = self.runs.iter().map(read).collect();
+            Row { name: name.to_owned(), cells, best: None }
+        };
+        let mut rows = vec![words("status", |run| run.status().0), words("unit", unit)];
         for (name, better, read, show) in FIGURES {
             let values: Vec<Option<f64>> = self.runs.iter().map(read).collect();
             if values.iter().any(Option::is_some) {
                 let cells = values.iter().map(|value| value.map_or("–".to_owned(), show));
                 let (name, cells) = ((*name).to_owned(), cells.collect());
-                rows.push(Row { name, cells, best: best(&values, *better) });
+                rows.push(Row { name, cells, best: best(&values, self.better(*better)) });
             }
         }
         rows
+    }
+
+    /// Which numbers are better among these runs: where they cannot be compared, neither.
+    fn better(&self, better: Better) -> Better {
+        let have_unit = || matches!(Units::of(&self.runs), Units::Same(_));
+        let is_comparable = match better {
+            Better::LessInUnit => have_unit(),
+            Better::LessAboveFloor => have_unit() && shared_floor(&self.runs).is_some(),
+            Better::Less | Better::More | Better::Neither => return better,
+        };
+        if is_comparable { Better::Less } else { Better::Neither }
     }
 }
 

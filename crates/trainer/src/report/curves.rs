@@ -2,7 +2,8 @@
 
 use super::chart::{Chart, Format, Level, Look, Scale, Series};
 use super::history::History;
-use crate::run::StepRecord;
+use super::units::{Units, shared_floor};
+use crate::run::{Probed, StepRecord};
 
 /// Colours by what they stand for: training, held-out text, the floor, the baseline or a limit.
 const TRAINING: usize = 1;
@@ -58,6 +59,22 @@ const OF_STEPS: &[OfSteps] = &[
         read: |step| step.router_loss,
     },
     OfSteps {
+        title: "Divergence",
+        about: "The mean divergence from the teacher, which is minimised beside the loss; the axis is logarithmic.",
+        scale: Scale::Logarithmic,
+        format: Format::Plain,
+        is_noisy: true,
+        read: |step| step.divergence,
+    },
+    OfSteps {
+        title: "Kept examples",
+        about: "Tokens or windows, the hardest of each batch, that a step learned from.",
+        scale: Scale::Linear,
+        format: Format::Count,
+        is_noisy: true,
+        read: |step| step.mined.map(|mined| mined.kept as f64),
+    },
+    OfSteps {
         title: "Speed",
         about: "Predictions that were trained on in a second of each step.",
         scale: Scale::Linear,
@@ -94,39 +111,45 @@ pub(super) fn of_run(run: &History) -> (Chart, Vec<Chart>) {
             clip.map(|value| Level { name: "clip".into(), colour: LIMIT, value, is_under: false });
         chart(about, series, levels.into_iter().collect())
     }));
-    others.push(zeros(&[run], &[]));
+    others.extend([slopes(run), zeros(&[run], &[])]);
     (loss(run), others)
 }
 
 /// The charts of several runs over each other, the held-out loss first.
 pub(super) fn of_runs(runs: &[&History], names: &[String]) -> Vec<Chart> {
+    let units = Units::of(runs.iter().copied());
+    let (unit, warning) = units.in_words();
     let series = runs.iter().zip(names).enumerate().map(|(index, (run, name))| {
-        Series::new(name, colour(index), Look::Points, run.evaluations.iter().copied())
+        let losses = run.evaluations.iter().map(|&(step, nats)| (step, units.show(run, nats)));
+        Series::new(name, colour(index), Look::Points, losses)
     });
     let mut charts = vec![
         Chart {
             title: "Held-out loss".into(),
             about: format!(
-                "{} on text that is never trained on; the axis is logarithmic.",
-                unit(runs[0])
+                "{unit} on text that is never trained on; the axis is logarithmic.{warning}"
             ),
             scale: Scale::Logarithmic,
             is_wide: true,
             series: series.collect(),
-            levels: floors(runs),
+            levels: shared_floor(runs.iter().copied())
+                .map(|nats| floor(units.show(runs[0], nats)))
+                .into_iter()
+                .collect(),
             ..Chart::default()
         },
         Chart {
             title: "Training loss".into(),
-            about: format!("{} of the batches, smoothed; the axis is logarithmic.", unit(runs[0])),
+            about: format!("{unit} of the batches, smoothed; the axis is logarithmic.{warning}"),
             scale: Scale::Logarithmic,
             series: runs
                 .iter()
                 .zip(names)
                 .enumerate()
                 .map(|(index, (run, name))| {
-                    let points = run.steps.iter().map(|step| (step.step, step.loss));
-                    Series::new(name, colour(index), Look::Line, points).smoothed(name)
+                    let losses =
+                        run.steps.iter().map(|step| (step.step, units.show(run, step.loss)));
+                    Series::new(name, colour(index), Look::Line, losses).smoothed(name)
                 })
                 .collect(),
             ..Chart::default()
@@ -176,7 +199,7 @@ fn loss(run: &History) -> Chart {
     let smooth = raw.smoothed("training, smoothed");
     let held_out =
         Series::new("held-out text", HELD_OUT, Look::Points, run.evaluations.iter().copied());
-    let mut levels = floors(&[run]);
+    let mut levels: Vec<Level> = run.floor().map(floor).into_iter().collect();
     let baseline = run.start.and_then(|start| start.baseline);
     levels.extend(baseline.map(|value| Level {
         name: "baseline".into(),
@@ -204,13 +227,24 @@ fn loss(run: &History) -> Chart {
     }
 }
 
-/// The floor of the first run that has one: runs that are compared are of one text, or have different ones.
-fn floors(runs: &[&History]) -> Vec<Level> {
-    let floor = runs.iter().find_map(|run| run.floor());
-    floor
-        .map(|value| Level { name: "floor".into(), colour: FLOOR, value, is_under: true })
-        .into_iter()
-        .collect()
+fn floor(value: f64) -> Level {
+    Level { name: "floor".into(), colour: FLOOR, value, is_under: true }
+}
+
+/// What FOGZO's probes found: the slope that the gradient promised, and the one that was measured.
+fn slopes(run: &History) -> Chart {
+    let of = |read: fn(&Probed) -> f64| {
+        run.steps.iter().filter_map(move |step| Some((step.step, read(&step.probed?))))
+    };
+    let promised = Series::new("promised", TRAINING, Look::Line, of(|found| found.promised_slope));
+    let measured = Series::new("measured", HELD_OUT, Look::Line, of(|found| found.measured_slope));
+    Chart {
+        title: "FOGZO's slopes".into(),
+        about: "The slope of the loss along the probed direction: by the gradient, and by two losses; smoothed."
+            .into(),
+        series: vec![promised.smoothed("promised"), measured.smoothed("measured")],
+        ..Chart::default()
+    }
 }
 
 fn distance_to_floor(runs: &[&History], names: &[String]) -> Chart {
@@ -225,7 +259,7 @@ fn distance_to_floor(runs: &[&History], names: &[String]) -> Chart {
     });
     Chart {
         title: "Distance to the floor".into(),
-        about: "Held-out loss above the least that is possible, on a logarithmic axis.".into(),
+        about: "Held-out loss above the generator's own, in nats, on a logarithmic axis.".into(),
         scale: Scale::Logarithmic,
         series: series.collect(),
         ..Chart::default()

@@ -19,7 +19,7 @@ pub(super) fn headline(run: &History) -> String {
             let above = nats - floor;
             let _ = write!(
                 out,
-                "<p>{above:.4} above the floor of {floor:.4}, the least that is possible</p>"
+                "<p>{above:.4} above the floor of {floor:.4}, the generator's own loss</p>"
             );
         }
         if let Some(baseline) = run.start.and_then(|start| start.baseline) {

@@ -14,6 +14,7 @@
 //! | `samples` | what the model wrote |
 //! | `number`, `html` | numbers for people, and text that cannot become markup |
 //! | `page` | all of it in one file |
+//! | `units` | the unit in which the losses of several runs stand beside each other |
 //! | `comparison` | several runs beside each other |
 
 mod chart;
@@ -29,6 +30,7 @@ mod samples;
 mod settings;
 #[cfg(test)]
 mod synthetic;
+mod units;
 
 use std::path::{Path, PathBuf};
 

@@ -6,7 +6,7 @@ use ternary_core::noise::Noise;
 
 use crate::config::Layers as Settings;
 use crate::run::{
-    Best, HeldOutLoss, Layers, Measure, Metrics, Record, Start, StepRecord, Summary, Vitals,
+    Best, HeldOutLoss, Layers, Measure, Metrics, Probed, Record, Start, StepRecord, Summary, Vitals,
 };
 
 /// A text that means harm.
@@ -25,6 +25,11 @@ const MATRICES: [&str; 7] = [
 
 /// Writes the folder: a run of `steps` steps that is finished, or one that stands after `done` of them.
 pub(super) fn run(folder: &Path, steps: u32, done: u32, assignments: &[&str]) {
+    run_in(folder, steps, done, assignments, Measure::BYTES);
+}
+
+/// The same with losses in another unit, which have a floor where they are for bytes.
+pub(super) fn run_in(folder: &Path, steps: u32, done: u32, assignments: &[&str], measure: Measure) {
     let mut settings = Settings::default();
     let steps_set = format!("steps={steps}");
     settings.add_assignments([&*steps_set].into_iter().chain(assignments.iter().copied())).unwrap();
@@ -35,8 +40,8 @@ pub(super) fn run(folder: &Path, steps: u32, done: u32, assignments: &[&str]) {
     let start = Start {
         steps,
         parameters: 987_654,
-        measure: Measure::BYTES,
-        floor: Some(0.512),
+        measure,
+        floor: (measure == Measure::BYTES).then_some(0.512),
         baseline: Some(1.95),
         packed: 250_000,
         latent: 3_900_000,
@@ -57,12 +62,16 @@ pub(super) fn run(folder: &Path, steps: u32, done: u32, assignments: &[&str]) {
             weight_decay: 0.1,
             gradient_norm: (0.5 + near).exp() * (1.0 + 8.0 * (-30.0 * share).exp()),
             router_loss: None,
-            divergence: None,
+            divergence: Some(0.2 / f64::from(step)),
             flips: Some(0.004 * (1.0 - share) * (1.0 + near)),
             tokens_per_second: 9000.0 + 900.0 * near,
             seconds,
             mined: None,
-            probed: None,
+            probed: (2 * step > steps).then_some(Probed {
+                promised_slope: -0.3,
+                measured_slope: -0.25 + 0.1 * near,
+                fogzo_seconds: 0.1,
+            }),
             peak_memory: Some(90_000_000 + 1000 * u64::from(step.min(50))),
         }));
         if step == steps / 3 {
@@ -72,7 +81,7 @@ pub(super) fn run(folder: &Path, steps: u32, done: u32, assignments: &[&str]) {
         }
         if step.is_multiple_of(every) || step == steps {
             let loss = HeldOutLoss { nats: held_out(step), predictions: 16_384 };
-            let bits_per_byte = Measure::BYTES.bits_per_byte(loss.nats);
+            let bits_per_byte = measure.bits_per_byte(loss.nats);
             write(Record::Evaluation { step, loss, bits_per_byte, seconds });
             write(Record::Layers { step, layers: layers(share, &noise), seconds });
             let (prompt, text) =

@@ -1,6 +1,7 @@
-use super::synthetic::{HOSTILE, run};
+use super::synthetic::{HOSTILE, run, run_in};
 use super::*;
 use crate::error::Error;
+use crate::run::{Measure, Unit};
 use crate::temporary::TemporaryFolder;
 
 fn page(folder: &TemporaryFolder) -> String {
@@ -22,6 +23,8 @@ fn the_page_of_a_run_tells_everything_and_needs_nothing() {
         "Zeros",
         "Speed",
         "Memory",
+        "Divergence",
+        "slopes",
         "Distance to the floor",
         "floor 0.512",
         "baseline 1.95",
@@ -141,6 +144,39 @@ fn runs_are_compared_by_their_numbers_and_by_the_settings_that_differ() {
     assert!(page.contains("Held-out loss") && page.contains("class=\"line c2\""));
     let error = Comparison::read(&[one.path().to_owned(), "nowhere".into()]).unwrap_err();
     assert!(error.to_string().contains("nowhere"), "{error}");
+}
+
+#[test]
+fn losses_in_different_units_are_not_set_against_each_other() {
+    let tokens = |bytes_per_token| Measure { unit: Unit::Token, bytes_per_token };
+    let compared = |other: Measure| {
+        let folders = [TemporaryFolder::new(), TemporaryFolder::new()];
+        run(folders[0].path(), 120, 120, &[]);
+        run_in(folders[1].path(), 120, 60, &["seed=3"], other);
+        let comparison =
+            Comparison::read(&folders.each_ref().map(|one| one.path().to_owned())).unwrap();
+        let path = folders[0].path().join("compare.html");
+        comparison.write(&path).unwrap();
+        (comparison.to_string(), std::fs::read_to_string(path).unwrap())
+    };
+    let best = |page: &str, name: &str| {
+        let row = page.split("<tr>").find(|row| row.contains(&format!(">{name}</th>"))).unwrap();
+        row.contains("class=\"best\"")
+    };
+    let (table, page) = compared(tokens(Some(4.0)));
+    let unit = table.lines().find(|line| line.starts_with("unit ")).unwrap();
+    assert!(unit.contains("byte") && unit.ends_with("token of 4.00 bytes"), "{table}");
+    assert!(page.contains("Bits per byte on text") && !page.contains(">floor "));
+    for name in ["held-out loss", "best held-out loss", "perplexity", "above the floor"] {
+        assert!(!best(&page, name), "{name}");
+    }
+    assert!(best(&page, "bits per byte") && !page.contains("not comparable"));
+    let (_, page) = compared(tokens(None));
+    assert!(page.contains("their losses are not comparable") && !page.contains(">floor "));
+    let (table, page) = compared(Measure::BYTES);
+    assert!(table.lines().any(|line| line.starts_with("unit ")), "{table}");
+    assert!(page.contains("Nats per byte on text") && page.contains(">floor 0.512"));
+    assert!(best(&page, "held-out loss") && best(&page, "above the floor"));
 }
 
 /// Leaves a page of all kinds of records for a browser: `TERNARY_SYNTHETIC_RUN=FOLDER cargo test -p trainer --lib

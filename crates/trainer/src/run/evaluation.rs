@@ -6,10 +6,11 @@ use std::time::Instant;
 
 use interop::tokenizer::Tokenizer;
 use models::{Batch, Decoder};
+use nn::ops::IGNORED;
 use nn::{Sequences, Tape};
 
 use super::progress::Progress;
-use crate::data::{evaluation_windows, read};
+use crate::data::{Window, read, sliding_windows};
 use crate::error::{Error, Result};
 use crate::measure::{HeldOutLoss, Measure, Unit};
 use crate::vocabulary::{check_ids, encode, read_ids};
@@ -27,14 +28,26 @@ pub(super) fn evaluate(
     windows: impl IntoIterator<Item = impl AsRef<[u32]>>,
     tell: &mut dyn FnMut(usize),
 ) -> models::Result<HeldOutLoss> {
+    evaluate_parts(model, windows.into_iter().map(|window| (window, 0)), tell)
+}
+
+/// The same of windows whose first predictions do not count: so many of each.
+fn evaluate_parts<W: AsRef<[u32]>>(
+    model: &Decoder<f32>,
+    windows: impl IntoIterator<Item = (W, usize)>,
+    tell: &mut dyn FnMut(usize),
+) -> models::Result<HeldOutLoss> {
     let mut tape = Tape::inference();
     let (mut nats, mut predictions) = (0.0, 0);
-    for (index, window) in windows.into_iter().enumerate() {
+    let mut targets = Vec::new();
+    for (index, (window, context)) in windows.into_iter().enumerate() {
         let window = window.as_ref();
-        let (tokens, targets) =
-            (&window[..window.len().saturating_sub(1)], &window[1.min(window.len())..]);
+        let tokens = &window[..window.len().saturating_sub(1)];
+        targets.clear();
+        targets.extend(window.iter().skip(1));
+        targets.iter_mut().take(context).for_each(|target| *target = IGNORED);
         let sequences = Sequences { count: 1, length: tokens.len() };
-        let batch = Batch { sequences, tokens, targets };
+        let batch = Batch { sequences, tokens, targets: &targets };
         let loss = model.loss(batch, &mut tape)?;
         if !loss.mean.is_finite() {
             let (layer, value) = ("evaluation".into(), loss.mean);
@@ -58,6 +71,8 @@ pub struct EvaluationRequest {
     pub is_ids: bool,
     /// Tokens that a window predicts; otherwise as many as the model has positions, at most 2048.
     pub length: Option<usize>,
+    /// Tokens from the beginning of a window to that of the next; otherwise as many as it predicts.
+    pub stride: Option<usize>,
     /// Windows at most; otherwise as many as cover the text.
     pub windows: Option<usize>,
 }
@@ -76,6 +91,8 @@ pub struct Evaluation {
     pub windows: usize,
     /// Tokens that a window predicts.
     pub length: usize,
+    /// Tokens from the beginning of a window to that of the next.
+    pub stride: usize,
     /// How long it took.
     pub seconds: f64,
     /// The text.
@@ -93,6 +110,7 @@ impl Evaluation {
             "predictions": self.loss.predictions,
             "windows": self.windows,
             "length": self.length,
+            "stride": self.stride,
             "seconds": self.seconds,
         })
     }
@@ -100,7 +118,7 @@ impl Evaluation {
 
 impl fmt::Display for Evaluation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { loss, measure, length, seconds, data, .. } = self;
+        let Self { loss, measure, length, stride, seconds, data, .. } = self;
         let (predictions, unit) = (loss.predictions, measure.unit.name());
         write!(
             f,
@@ -108,7 +126,7 @@ impl fmt::Display for Evaluation {
             loss.measured(*measure),
             data.display()
         )?;
-        write!(f, " in windows of {length}, {seconds:.1} s")
+        write!(f, " in windows of {length}, one every {stride}, {seconds:.1} s")
     }
 }
 
@@ -136,14 +154,20 @@ pub fn evaluate_file(request: &EvaluationRequest) -> Result<Evaluation> {
     if length > positions {
         return Err(Error::WindowTooLong { positions, length });
     }
-    let windows = evaluation_windows(tokens.len(), length, request.windows.unwrap_or(usize::MAX));
+    let stride = request.stride.unwrap_or(length);
+    if !(1..=length).contains(&stride) {
+        return Err(Error::Stride { length, stride });
+    }
+    let limit = request.windows.unwrap_or(usize::MAX);
+    let windows = sliding_windows(tokens.len(), length, stride, limit);
     if windows.is_empty() {
         return Err(Error::TextTooShort { expected: 2, found: tokens.len(), length: 1 });
     }
     let count = u32::try_from(windows.len()).unwrap_or(u32::MAX);
     let progress = Progress::new(count, (count / 10).max(8));
     let tell = &mut |done: usize| progress.done("window", done as u32);
-    let loss = evaluate(&model, windows.iter().map(|window| &tokens[window.clone()]), tell);
+    let of_text = |window: &Window| (&tokens[window.range.clone()], window.context);
+    let loss = evaluate_parts(&model, windows.iter().map(of_text), tell);
     progress.finish();
     let bytes_per_token = (!request.is_ids).then(|| text.len() as f64 / tokens.len() as f64);
     let of_tokens = Measure { unit: Unit::Token, bytes_per_token };
@@ -152,6 +176,7 @@ pub fn evaluate_file(request: &EvaluationRequest) -> Result<Evaluation> {
         measure: if is_bytes { Measure::BYTES } else { of_tokens },
         windows: windows.len(),
         length,
+        stride,
         seconds: start.elapsed().as_secs_f64(),
         data: request.data.clone(),
     })

@@ -27,9 +27,9 @@ pub enum Record {
     Skipped {
         /// The step, counted from 1.
         step: u32,
-        /// The first tensor with such a number; empty for the loss.
+        /// The first tensor or layer with such a number, on the way back from the loss where it is a gradient.
         tensor: String,
-        /// What of it: `gradient` or `loss`.
+        /// What of it: `gradient`, `activations` or `loss`.
         what: String,
         /// The number: `NaN`, `inf` or `-inf`, which JSON has no numbers for.
         value: String,
@@ -93,7 +93,7 @@ pub struct Start {
     /// The unit of its losses.
     #[serde(flatten)]
     pub measure: Measure,
-    /// The least loss that any model can have on the held-out text, where it is known.
+    /// The generator's own loss on the held-out text, where there is one: no model is below it on average.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub floor: Option<f64>,
     /// The loss of a simple model of the same text, where there is one.
@@ -191,8 +191,15 @@ impl Record {
     /// # Errors
     /// [`Error::File`]; [`Error::Metrics`] for a line that is no record.
     pub fn read(path: &Path) -> Result<Vec<Self>> {
-        let bytes = fs::read(path).map_err(Error::file("read", path))?;
-        let text = String::from_utf8_lossy(&bytes);
+        Self::parse_all(path, &fs::read(path).map_err(Error::file("read", path))?)
+    }
+
+    /// Every record of the content of a file.
+    ///
+    /// # Errors
+    /// As [`Record::read`].
+    pub(super) fn parse_all(path: &Path, bytes: &[u8]) -> Result<Vec<Self>> {
+        let text = String::from_utf8_lossy(bytes);
         let mut records = Vec::new();
         for (index, line) in text.split_inclusive('\n').enumerate() {
             match Self::parse(line) {

@@ -5,6 +5,7 @@ use std::time::Instant;
 use models::Decoder;
 
 use super::model::build;
+use super::ready::tokenizer_of;
 use super::step::{Step, Training};
 use super::teacher::Teaching;
 use crate::config::Configuration;
@@ -39,7 +40,8 @@ pub(crate) fn rehearse(
 ) -> Result<Option<Rehearsal>> {
     let length = configuration.batch.length;
     let model = build(configuration, corpus.vocabulary())?;
-    let teaching = Teaching::open(configuration, corpus.vocabulary())?;
+    let tokenizer = tokenizer_of(corpus)?;
+    let teaching = Teaching::open(configuration, corpus.vocabulary(), tokenizer.as_deref())?;
     // Each number is multiplied once in the forward, and twice in the backward.
     let window = 3 * model.parameters().numbers() as u128 * length as u128;
     if window > LARGEST_WINDOW * LARGEST {
@@ -84,7 +86,9 @@ impl Trial {
     pub fn new(configuration: &Configuration) -> Result<Self> {
         let corpus = Corpus::open(&CorpusRequest::of(configuration), &mut |_| ())?;
         let model = build(configuration, corpus.vocabulary())?;
-        let teaching = Teaching::open(configuration, corpus.vocabulary())?;
+        let tokenizer = tokenizer_of(&corpus)?;
+        let vocabulary = corpus.vocabulary();
+        let teaching = Teaching::open(configuration, vocabulary, tokenizer.as_deref())?;
         let read_example =
             Box::new(move |index, window: &mut Vec<u32>| corpus.example(index, window));
         let training = Training::new(configuration, model, read_example, teaching)?;

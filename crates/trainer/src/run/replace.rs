@@ -6,12 +6,16 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 
 /// The settings, which say that a folder is that of a run.
-const SETTINGS: &str = "config.toml";
+pub(super) const SETTINGS: &str = "config.toml";
 /// The metrics, with which a run begins.
 const METRICS: &str = "metrics.jsonl";
+/// The file that a process locks while it trains.
+pub(super) const LOCK: &str = ".lock";
 const MODEL: &str = "model";
-/// What runs leave beside those two.
+/// What runs leave beside those.
 const OTHERS: [&str; 5] = [MODEL, "best", "checkpoints", "report.html", "summary.json"];
+/// What a run that was killed may leave beside its files.
+const UNFINISHED: [&str; 3] = ["config.unfinished", "report.unfinished", "summary.unfinished"];
 /// How event files begin.
 const EVENTS: &str = "events.out.tfevents.";
 
@@ -28,33 +32,57 @@ pub fn model_folder(path: &Path) -> Result<PathBuf> {
     if model.is_dir() {
         return Ok(model);
     }
-    let found = names(path)?.join(", ");
+    let mut found = names(path)?;
+    found.retain(|name| name != LOCK);
+    let found = found.join(", ");
     Err(Error::NoModel { path: path.to_owned(), found })
 }
 
-/// Removes a run from its folder, and nothing else: a folder with anything in it that no run leaves stays as it is.
+/// Whether a folder has nothing in it but what a run that was killed before it began may leave.
+///
+/// # Errors
+/// [`Error::File`].
+pub(super) fn is_empty(path: &Path) -> Result<bool> {
+    Ok(names(path)?.iter().all(|name| [LOCK, UNFINISHED[0]].contains(&name.as_str())))
+}
+
+/// Checks that a folder has a run in it, and nothing else.
+///
+/// # Errors
+/// [`Error::NoRun`], [`Error::File`].
+pub(super) fn check_run(path: &Path) -> Result<()> {
+    let names = names(path)?;
+    let no_run = |found: String| Err(Error::NoRun { path: path.to_owned(), found });
+    let has = |name: &str| names.iter().any(|found| found == name);
+    // Many a folder has a config.toml.
+    for (is_there, needed) in [(has(SETTINGS), SETTINGS), (has(METRICS) || has(LOCK), METRICS)] {
+        if !is_there {
+            return no_run(format!("no {needed}"));
+        }
+    }
+    let is_ours = |name: &&String| {
+        let all = [&[SETTINGS, METRICS, LOCK][..], &OTHERS, &UNFINISHED].concat();
+        all.contains(&name.as_str()) || name.starts_with(EVENTS)
+    };
+    match names.iter().find(|name| !is_ours(name)) {
+        Some(other) => no_run(other.clone()),
+        None => Ok(()),
+    }
+}
+
+/// Removes a run from its folder, and nothing else: a folder with anything in it that no run leaves stays as it is. So
+/// does the lock, which is held.
 ///
 /// # Errors
 /// [`Error::NoRun`], [`Error::File`].
 pub(super) fn remove_run(path: &Path) -> Result<()> {
+    check_run(path)?;
     let names = names(path)?;
-    let no_run = |found: String| Error::NoRun { path: path.to_owned(), found };
-    for needed in [SETTINGS, METRICS] {
-        if !names.iter().any(|name| name == needed) {
-            return Err(no_run(format!("no {needed}")));
-        }
-    }
-    let is_ours = |name: &&String| {
-        let name = name.as_str();
-        OTHERS.contains(&name) || [SETTINGS, METRICS].contains(&name) || name.starts_with(EVENTS)
-    };
-    if let Some(other) = names.iter().find(|name| !is_ours(name)) {
-        return Err(no_run(other.clone()));
-    }
     // Whatever interrupts this, what is left is still the folder of a run.
+    let is_last = |name: &&String| [SETTINGS, METRICS].contains(&name.as_str());
     let (last, first): (Vec<_>, Vec<_>) =
-        names.iter().partition(|name| [SETTINGS, METRICS].contains(&name.as_str()));
-    for name in first.into_iter().chain(last) {
+        names.iter().filter(|name| *name != LOCK).partition(|name| is_last(name));
+    for name in first.into_iter().chain(last.into_iter().rev()) {
         let path = path.join(name);
         let is_folder = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_dir());
         let removed = if is_folder { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };

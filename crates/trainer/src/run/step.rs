@@ -81,7 +81,7 @@ pub(super) struct Taken {
 /// The first number that was not finite.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Skipped {
-    /// Whose it is: the name of a tensor or a layer; empty for the loss.
+    /// Whose it is: the name of a tensor or a layer.
     pub(super) tensor: String,
     /// What of it.
     pub(super) what: &'static str,
@@ -91,14 +91,14 @@ pub(super) struct Skipped {
 
 impl Skipped {
     /// What an error says of a number that is not finite; none for any other error.
-    fn from(error: &models::Error) -> Option<Self> {
+    pub(super) fn from(error: &models::Error) -> Option<Self> {
         let models::Error::Layer(error) = error else { return None };
         let (tensor, what, value) = match error {
             nn::Error::NonFinite { layer, what, value, .. } => (layer, what, value),
-            nn::Error::Core { layer, source } => match source {
-                ternary_core::Error::NonFinite { what, value, .. } => (layer, what, value),
-                _ => return None,
-            },
+            nn::Error::Core {
+                layer,
+                source: ternary_core::Error::NonFinite { what, value, .. },
+            } => (layer, what, value),
             _ => return None,
         };
         Some(Self { tensor: tensor.clone(), what, value: *value })
@@ -186,6 +186,8 @@ impl<'a> Training<'a> {
             Err(error) => {
                 let skipped = Skipped::from(&error).ok_or(error)?;
                 self.requantize(step + 1)?;
+                // Codes that follow a schedule have changed; what is told of the next step does not count them.
+                self.watch.flips(&self.model);
                 return Ok(Step::Skipped(skipped));
             }
         };
@@ -231,15 +233,15 @@ impl<'a> Training<'a> {
         units.give(std::mem::replace(&mut self.gradients, Gradients::zeros(&Parameters::new())));
         let (gradients, sums) = units.learn(model, examples)?;
         self.gradients = gradients;
-        let value = sums.mean() + sums.router + sums.divergence;
-        if !value.is_finite() {
-            let (layer, what) = (String::new(), "loss");
-            Err(nn::Error::NonFinite { layer, what, index: 0, value })?;
-        }
         let estimator = span("estimator");
         self.model.finish_gradients(&mut self.gradients)?;
         drop(estimator);
         self.gradients.check_finite(self.model.parameters())?;
+        let value = sums.mean() + sums.router + sums.divergence;
+        if !value.is_finite() {
+            let (layer, what) = ("the batch".to_owned(), "loss");
+            Err(nn::Error::NonFinite { layer, what, index: 0, value })?;
+        }
         let probed = self.probe(step)?;
         Ok(Lesson { sums, mined, probed })
     }
@@ -288,6 +290,7 @@ impl<'a> Training<'a> {
     }
 }
 
+mod kept;
 #[cfg(test)]
 mod mixture_tests;
 #[cfg(test)]

@@ -18,10 +18,16 @@ impl Teaching {
     /// The teacher that a configuration asks for, if it does.
     ///
     /// # Errors
-    /// A folder that holds neither a run nor a model, and a model of another vocabulary or of too few positions.
-    pub(super) fn open(configuration: &Configuration, vocabulary: usize) -> Result<Option<Self>> {
+    /// A folder that holds neither a run nor a model, and a model of another vocabulary or tokenizer, or of too few
+    /// positions.
+    pub(super) fn open(
+        configuration: &Configuration,
+        vocabulary: usize,
+        tokenizer: Option<&[u8]>,
+    ) -> Result<Option<Self>> {
         let Some(path) = &configuration.run.teacher else { return Ok(None) };
-        let model = interop::open(&model_folder(path)?)?;
+        let folder = model_folder(path)?;
+        let model = interop::open(&folder)?;
         let unfit = |what: &str, expected: String, found: usize| Error::Teacher {
             path: path.clone(),
             what: what.to_owned(),
@@ -35,6 +41,20 @@ impl Teaching {
         }
         if positions < length {
             return Err(unfit("positions", format!("at least {length}"), positions));
+        }
+        // Tokens of the same number must be the same tokens.
+        let own = std::fs::read(folder.join("tokenizer.json")).ok();
+        if own.as_deref() != tokenizer {
+            let of = |tokenizer: Option<&[u8]>| {
+                if tokenizer.is_some() { "that of a tokenizer.json" } else { "bytes" }.to_owned()
+            };
+            let expected = format!("{}, as the run", of(tokenizer));
+            let found = match own.as_deref().zip(tokenizer) {
+                Some(_) => "that of another file".to_owned(),
+                None => of(own.as_deref()),
+            };
+            let (path, what) = (path.clone(), "the meaning of tokens".to_owned());
+            return Err(Error::Teacher { path, what, expected, found });
         }
         let config::Distillation { share, temperature } = configuration.distillation;
         Ok(Some(Self { model, share, temperature }))

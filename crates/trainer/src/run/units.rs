@@ -132,8 +132,8 @@ impl Units {
         model: &Decoder<f32>,
         examples: &Examples,
     ) -> models::Result<f64> {
-        // Only a forward that records has the losses of routers.
-        let mut tape = self.tape();
+        // Only a forward that records has the losses of routers; one that is to run again pauses.
+        let mut tape = if self.recomputes { Tape::recording() } else { self.tape() };
         let mut sums = Sums::default();
         let mut score = || -> models::Result<()> {
             for batch in examples.parts(self.windows) {
@@ -145,8 +145,10 @@ impl Units {
             Ok(())
         };
         let scored = score();
-        tape.clear();
-        self.with_spare(|spare| spare.tapes.push(tape));
+        if !self.recomputes {
+            tape.clear();
+            self.with_spare(|spare| spare.tapes.push(tape));
+        }
         scored.map(|()| sums.mean() + sums.router)
     }
 

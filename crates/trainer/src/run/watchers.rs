@@ -1,14 +1,26 @@
 //! What watches a run, and what it says of a step or an evaluation.
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
 use super::step::Taken;
 use super::summary::Best;
 use crate::config::Configuration;
-use crate::guards::{NonFiniteGuard, Patience, Reading, Spike, SpikeWatch, TooMany, Verdict};
+use crate::guards::{NonFiniteGuard, Patience, Reading, Spike, SpikeWatch, TooMany};
 use crate::measure::HeldOutLoss;
+
+/// How the reason begins of a run whose time was over.
+const TIME: &str = "time-budget";
+
+/// An evaluation of the run.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub(super) struct Evaluated {
+    /// Steps before it.
+    pub(super) step: u32,
+    /// What it found.
+    pub(super) loss: HeldOutLoss,
+    /// Whether the model computed with its ternary codes, as it is saved.
+    pub(super) is_hard: bool,
+}
 
 /// The guards of a run between its steps; a run that is resumed goes on with them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -16,6 +28,10 @@ pub(super) struct Watchers {
     finite: NonFiniteGuard,
     spike: SpikeWatch,
     patience: Patience,
+    /// The least loss of a model that computes with its codes, as it is saved.
+    best: Option<Best>,
+    /// The last evaluation.
+    last: Option<Evaluated>,
     /// Why the run ends before its last step, once it does.
     stopped: Option<String>,
 }
@@ -28,6 +44,8 @@ impl Watchers {
             finite: NonFiniteGuard::new(guard.bad_steps),
             spike: SpikeWatch::new(guard.spike),
             patience: Patience::new(evaluation.patience, evaluation.least_improvement),
+            best: None,
+            last: None,
             stopped: None,
         }
     }
@@ -58,16 +76,20 @@ impl Watchers {
         self.finite.observe(true)
     }
 
-    /// Takes note of an evaluation after `step` steps, and says whether it is the best so far.
+    /// Takes note of an evaluation, and says whether it is the best so far of a model as it is saved.
     pub(super) fn evaluation(
         &mut self,
         configuration: &Configuration,
-        step: u32,
-        loss: HeldOutLoss,
+        evaluated: Evaluated,
         sparsity: Option<f64>,
     ) -> bool {
-        let Verdict { is_best, stops } = self.patience.observe(step, loss.nats);
-        if stops {
+        let Evaluated { step, loss, is_hard } = evaluated;
+        self.last = Some(evaluated);
+        let is_best = is_hard && self.best.is_none_or(|best| loss.nats < best.nats);
+        if is_best {
+            self.best = Some(Best { step, nats: loss.nats });
+        }
+        if self.patience.observe(step, loss.nats).stops {
             let evaluations = configuration.evaluation.patience;
             self.stop(format!("early-stop: {evaluations} evaluations without an improvement"));
         }
@@ -79,9 +101,9 @@ impl Watchers {
     /// Takes note of the time since the run began.
     pub(super) fn time(&mut self, configuration: &Configuration, seconds: f64) {
         if let Some(budget) = configuration.run.time_budget
-            && Duration::from_secs_f64(seconds) >= budget.duration()
+            && seconds >= budget.duration().as_secs_f64()
         {
-            self.stop(format!("time-budget: {budget} are over"));
+            self.stop(format!("{TIME}: {budget} are over"));
         }
     }
 
@@ -90,9 +112,19 @@ impl Watchers {
         self.stopped.as_deref()
     }
 
-    /// The evaluation with the least loss.
+    /// The evaluation with the least loss of a model as it is saved.
     pub(super) fn best(&self) -> Option<Best> {
-        self.patience.best().map(|(step, nats)| Best { step, nats })
+        self.best
+    }
+
+    /// The last evaluation.
+    pub(super) fn last(&self) -> Option<Evaluated> {
+        self.last
+    }
+
+    /// Forgets that the time was over: a run that is resumed may have more.
+    pub(super) fn forget_time(&mut self) {
+        self.stopped.take_if(|reason| reason.starts_with(TIME));
     }
 
     fn compare(&mut self, configuration: &Configuration, reading: &Reading) {
@@ -119,8 +151,8 @@ mod tests {
         layers.resolve().unwrap()
     }
 
-    fn loss(nats: f64) -> HeldOutLoss {
-        HeldOutLoss { nats, predictions: 1 }
+    fn at(step: u32, nats: f64) -> Evaluated {
+        Evaluated { step, loss: HeldOutLoss { nats, predictions: 1 }, is_hard: step > 10 }
     }
 
     #[test]
@@ -128,15 +160,15 @@ mod tests {
         let configuration =
             configuration(&["evaluation.patience=2", "stop_if=loss>3@20", "time_budget=10s"]);
         let mut watchers = Watchers::new(&configuration);
-        assert!(watchers.evaluation(&configuration, 10, loss(4.0), None));
+        assert!(!watchers.evaluation(&configuration, at(10, 4.0), None), "it is not hard");
         watchers.time(&configuration, 9.9);
         assert_eq!(watchers.stopped(), None);
-        assert!(!watchers.evaluation(&configuration, 20, loss(5.0), None));
+        assert!(watchers.evaluation(&configuration, at(20, 5.0), None));
         assert!(watchers.stopped().unwrap().starts_with("stop-if: loss is 5"));
-        watchers.evaluation(&configuration, 30, loss(5.0), None);
+        watchers.evaluation(&configuration, at(30, 5.0), None);
         watchers.time(&configuration, 11.0);
         assert!(watchers.stopped().unwrap().starts_with("stop-if"));
-        assert_eq!(watchers.best(), Some(Best { step: 10, nats: 4.0 }));
+        assert_eq!(watchers.best(), Some(Best { step: 20, nats: 5.0 }));
     }
 
     #[test]
@@ -145,11 +177,13 @@ mod tests {
         let mut watchers = Watchers::new(&configuration);
         for step in 1..=3 {
             assert_eq!(watchers.stopped(), None);
-            watchers.evaluation(&configuration, step, loss(1.0), None);
+            watchers.evaluation(&configuration, at(step, 1.0), None);
         }
         assert!(watchers.stopped().unwrap().starts_with("early-stop: 2 evaluations"));
         let mut watchers = Watchers::new(&configuration);
         watchers.time(&configuration, 60.0);
         assert_eq!(watchers.stopped(), Some("time-budget: 1m are over"));
+        watchers.forget_time();
+        assert_eq!(watchers.stopped(), None);
     }
 }

@@ -4,7 +4,7 @@
 use trainer::Result;
 use trainer::config::Layers;
 use trainer::optimiser::{AdamW, AdamWOptions, Moment, Optimiser};
-use trainer::run::{Progress, Summary, train};
+use trainer::run::{Interrupt, Progress, Summary, train};
 
 /// Trains the default model for a number of steps, in a folder.
 ///
@@ -14,7 +14,7 @@ pub fn train_for(steps: u32, folder: &str) -> Result<Summary> {
     let mut layers = Layers::default();
     layers.add_flags([("steps", steps.to_string()), ("out", folder.to_owned())].map(own_key))?;
     let configuration = layers.resolve()?;
-    train(&configuration, &Progress::new(steps, steps))
+    train(&configuration, &Progress::new(steps, steps), &Interrupt::default())
 }
 
 fn own_key((key, value): (&str, String)) -> (String, String) {

@@ -29,6 +29,27 @@ fn a_later_layer_overrides_an_earlier_one() {
 }
 
 #[test]
+fn a_file_that_names_a_preset_is_not_given_another() {
+    let preset = |file: &str, flag: &str| {
+        let folder = TemporaryFolder::new();
+        let mut layers = Layers::default();
+        layers.add_file(&folder.file("saved.toml", file)).unwrap();
+        layers.add_flags([("preset".into(), flag.into())]).unwrap();
+        layers.resolve()
+    };
+    let written = Preset::Tiny.configuration().to_toml();
+    let said = preset(&written, "small").unwrap_err().to_string();
+    assert!(said.contains("found tiny in ") && said.contains("saved.toml"), "{said}");
+    assert!(
+        said.contains("and small by command line") && said.contains("out of the file"),
+        "{said}"
+    );
+    assert_eq!(preset(&written, "tiny").unwrap(), Preset::Tiny.configuration());
+    let changed = preset("[model]\nlayers = 3\n", "small").unwrap();
+    assert_eq!((changed.model.layers, changed.model.width), (3, 256));
+}
+
+#[test]
 fn what_is_written_reads_back_as_the_same_configuration() {
     let sets = [
         "data=a \"b\" \\ c.txt",

@@ -115,7 +115,7 @@ fn the_floor_is_the_mean_over_every_byte_that_a_window_predicts() {
     let stories = Stories::new(0, 256, 5).unwrap();
     let (mut nats, mut predictions) = (0.0, 0.0);
     for story in stories.held_out() {
-        let window = stories.window(story);
+        let window = stories.window(&story);
         for place in 1..window.len() {
             nats -= read(&window[..place], 256).unwrap().next[usize::from(window[place])].ln();
             predictions += 1.0;
@@ -205,7 +205,7 @@ fn stories_depend_on_the_seed_and_their_number_alone() {
     numbers.iter().rev().for_each(|&n| assert_eq!(again.story(n), stories.story(n)));
     let other = Stories::new(4, 300, 4).unwrap();
     assert_ne!(other.story(0), stories.story(0));
-    assert_eq!(other.held_out(), stories.held_out(), "runs of all seeds are measured alike");
+    assert!(other.held_out().eq(stories.held_out()), "runs of all seeds are measured alike");
 }
 
 #[test]
@@ -213,10 +213,11 @@ fn no_story_that_is_held_out_is_told_in_training() {
     let mut stories = Stories::new(1, 256, 64).unwrap();
     let told: HashSet<Vec<u8>> = (0..3000).map(|number| stories.story(number)).collect();
     assert_eq!(told.len(), 3000);
-    assert!(stories.held_out().iter().all(|story| !told.contains(story)));
+    assert!(stories.held_out().all(|story| !told.contains(&story)));
     // One that is drawn all the same gives way to another.
     let forbidden = stories.story(17);
-    stories.forbidden.insert(forbidden.clone());
+    stories.forbidden.push(hash(&forbidden));
+    stories.forbidden.sort_unstable();
     let other = stories.story(17);
     assert!(other != forbidden && read(&other, 256).is_ok());
     assert!(!told.contains(&other) && told.contains(&stories.story(18)));
@@ -271,4 +272,13 @@ proptest! {
         let is_read = read(&text, 256).is_ok();
         prop_assert!(!is_read || text.is_empty() || b"Once ".starts_with(&text[..text.len().min(5)]));
     }
+}
+
+#[test]
+fn of_a_story_that_is_held_out_eight_bytes_are_kept() {
+    let stories = Stories::new(0, 4096, 3).unwrap();
+    assert_eq!((stories.forbidden.len(), stories.held_out_count()), (3, 3));
+    let mut hashes: Vec<u64> = stories.held_out().map(|story| hash(&story)).collect();
+    hashes.sort_unstable();
+    assert_eq!(hashes, stories.forbidden);
 }

@@ -164,3 +164,16 @@ fn a_tokenizer_of_too_many_tokens_is_refused() {
     let error = TokenizerFile::open(&folder.path().join("none.json")).unwrap_err().to_string();
     assert!(error.contains("none.json"), "{error}");
 }
+
+#[test]
+fn a_tokenizer_is_a_file_that_is_not_too_long() {
+    let folder = TemporaryFolder::new();
+    let file = folder.file("tokenizer.json", "12345");
+    assert_eq!(read_up_to(&file, 5).unwrap(), b"12345");
+    let said = read_up_to(&file, 4).unwrap_err().to_string();
+    assert!(said.contains("at most 4 bytes"), "{said}");
+    let said = TokenizerFile::open(folder.path()).unwrap_err().to_string();
+    assert!(said.contains("expected a file"), "{said}");
+    #[cfg(unix)]
+    assert!(TokenizerFile::open("/dev/zero".as_ref()).is_err(), "it has no end");
+}

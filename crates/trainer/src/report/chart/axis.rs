@@ -10,6 +10,9 @@ pub(crate) enum Scale {
     Logarithmic,
 }
 
+/// Numbers beyond it stand at the end of their axis.
+const LARGEST: f64 = 1e300;
+
 /// A range of numbers along a range of places.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Axis {
@@ -22,6 +25,11 @@ pub(super) struct Axis {
     to: f64,
 }
 
+/// A number whose sums and differences are finite too.
+fn within(number: f64) -> f64 {
+    number.clamp(-LARGEST, LARGEST)
+}
+
 impl Axis {
     /// For the numbers from `low` to `high`, or around them where they are equal.
     pub(super) fn new(scale: Scale, low: f64, high: f64, from: f64, to: f64) -> Self {
@@ -29,7 +37,7 @@ impl Axis {
             Scale::Linear => number,
             Scale::Logarithmic => number.log10(),
         };
-        let (mut low, mut high) = (of(low), of(high));
+        let (mut low, mut high) = (within(of(low)), within(of(high)));
         if high - low <= 1e-9 * high.abs().max(low.abs()) {
             let around =
                 if scale == Scale::Logarithmic { 0.5 } else { (high.abs() / 2.0).max(1e-6) };
@@ -41,6 +49,7 @@ impl Axis {
     /// The place of a number.
     pub(super) fn place(&self, number: f64) -> f64 {
         let number = if self.scale == Scale::Logarithmic { number.log10() } else { number };
+        let number = within(number).clamp(self.low, self.high);
         self.from + (number - self.low) / (self.high - self.low) * (self.to - self.from)
     }
 
@@ -131,5 +140,16 @@ mod tests {
         let places = [0.01, 1.0, 100.0].map(|number| axis.place(number));
         assert!(places.iter().zip([200.0, 100.0, 0.0]).all(|(a, b)| (a - b).abs() < 1e-9));
         assert!((axis.ends().1 - 100.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn numbers_too_large_for_their_differences_have_places_too() {
+        for (low, high) in [(-1e308, 1e308), (f64::MIN, f64::MAX), (1e308, 1e308), (-f64::MAX, 0.0)]
+        {
+            let axis = Axis::new(Scale::Linear, low, high, 10.0, 20.0);
+            for number in [low, 0.0, high].into_iter().chain(axis.ticks(5)) {
+                assert!((10.0..=20.0).contains(&axis.place(number)), "{low} {high} {number}");
+            }
+        }
     }
 }

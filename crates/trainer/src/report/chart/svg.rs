@@ -279,6 +279,13 @@ mod tests {
             assert!(!html.contains("NaN") && !html.contains("inf"), "{html}");
             assert!(html.contains("class=\"line c1\""), "{html}");
         }
+        for points in [&[(1, -1e308), (2, 1e308)][..], &[(1, f64::MAX), (2, 1.0)], &[(1, f64::MAX)]]
+        {
+            for from_zero in [false, true] {
+                let html = Chart { from_zero, ..chart(Scale::Linear, points) }.to_html();
+                assert!(!html.contains("NaN") && !html.contains("inf"), "{html}");
+            }
+        }
         assert_eq!(chart(Scale::Logarithmic, &[(1, 0.0), (2, f64::NAN)]).to_html(), "");
         assert_eq!(chart(Scale::Linear, &[]).to_html(), "");
     }

@@ -11,7 +11,7 @@ const STOCHASTIC: [&[&str]; 5] = [
         "mixture.balance=0.1",
         "mixture.z=0.1",
         "ternary.boundary_noise=0.3",
-        "fogzo_from=0.5",
+        "fogzo_from=0",
         "ohem=0.8",
         "optimiser.method=muon",
     ],
