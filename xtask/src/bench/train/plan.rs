@@ -1,5 +1,7 @@
 //! Which rows to measure, and what bounds them.
 
+use std::fmt;
+
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -52,6 +54,14 @@ pub(crate) struct Figures {
 pub(crate) struct Finding {
     pub(crate) task: Task,
     pub(crate) figures: Figures,
+}
+
+impl fmt::Display for Task {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { part, size, threads } = self;
+        let plural = if *threads == 1 { "" } else { "s" };
+        write!(f, "{size} {part}, {threads} thread{plural}")
+    }
 }
 
 impl Task {
@@ -110,9 +120,7 @@ impl report::Spec for Finding {
     }
 
     fn at(&self) -> String {
-        let Task { part, size, threads } = self.task;
-        let plural = if threads == 1 { "" } else { "s" };
-        format!("{size} {part}, {threads} thread{plural}")
+        self.task.to_string()
     }
 
     fn to_json(&self) -> Map<String, Value> {

@@ -38,7 +38,7 @@ pub(super) fn take(
     let mut bytes = vec![0; tasks.len()];
     for round in 0..choice.rounds {
         for ((&task, turns), bytes) in tasks.iter().zip(&mut turns).zip(&mut bytes) {
-            eprintln!("[round {}/{}] {task:?}", round + 1, choice.rounds);
+            eprintln!("[round {}/{}] {task}", round + 1, choice.rounds);
             if turns.is_empty() && task.is_decoding() {
                 *bytes = ours(task, choice)?.bytes;
             }
@@ -78,7 +78,8 @@ fn turn(
 }
 
 /// Runs a task in a process of its own.
-fn ours(Task { part, size, threads }: Task, choice: Choice) -> Result<Figures> {
+fn ours(task: Task, choice: Choice) -> Result<Figures> {
+    let Task { part, size, threads } = task;
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["bench", "train", "--child"]);
     command.args([format!("--part={part}"), format!("--preset={size}")]);
@@ -86,7 +87,7 @@ fn ours(Task { part, size, threads }: Task, choice: Choice) -> Result<Figures> {
     command.args(choice.unit.map(|unit| format!("--unit={unit}")));
     let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
     if !output.status.success() {
-        return Err(format!("{size} {part}, {threads} threads: {}", output.status).into());
+        return Err(format!("{task}: {}", output.status).into());
     }
     Ok(serde_json::from_slice(&output.stdout)?)
 }
