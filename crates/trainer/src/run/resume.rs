@@ -184,7 +184,7 @@ impl Unfinished {
         let kept = usize::try_from(length).ok().and_then(|length| bytes.get(..length));
         let is_whole = |kept: &&[u8]| kept.last().is_none_or(|&last| last == b'\n');
         let Some(kept) = kept.filter(is_whole) else {
-            let expected = format!("{length} bytes of whole lines, as at the last checkpoint");
+            let expected = format!("at least {length} bytes, and there the end of a line");
             let found = format!("another text of {} bytes; put it back", bytes.len());
             return Err(self.unfit(Record::FILE, expected, found));
         };
