@@ -185,7 +185,7 @@ impl Unfinished {
         let is_whole = |kept: &&[u8]| kept.last().is_none_or(|&last| last == b'\n');
         let Some(kept) = kept.filter(is_whole) else {
             let expected = format!("at least {length} bytes, and there the end of a line");
-            let found = format!("another text of {} bytes; put it back", bytes.len());
+            let found = format!("{} bytes of another text; put it back", bytes.len());
             return Err(self.unfit(Record::FILE, expected, found));
         };
         Record::parse_all(path, kept)
