@@ -21,6 +21,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::sequence::{Content, Sequence, Width, digest_of_samples};
 use crate::error::{Error, Result};
+use crate::storage::{Disk, Storage as _};
 
 const MAGIC: [u8; 16] = *b"ternary tokens 1";
 
@@ -134,7 +135,7 @@ pub(super) fn tokens_of(
     let temporary = cache.join(format!("{name}.{}.unfinished", std::process::id()));
     let made = make(files, tokenizer, key, &temporary, tell).and_then(|()| {
         fs::rename(&temporary, &path).map_err(Error::file("rename to", &path))?;
-        sync_folder(cache).map_err(Error::file("sync the folder", cache))
+        Disk.sync_directory(cache).map_err(Error::file("sync the folder", cache))
     });
     if let Err(error) = made {
         // The first error is the one to tell.
@@ -287,11 +288,6 @@ fn write(out: &mut impl io::Write, tokens: &[u32], width: Width) -> io::Result<(
         out.write_all(&token.to_le_bytes()[..width as usize])?;
     }
     Ok(())
-}
-
-/// Makes the name of a file in a folder outlast a loss of power, where a system can.
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::error::{Error, Result};
-use crate::run::{Record, cut};
+use crate::run::{Record, cut, length_of, sync};
 
 use curves::Curves;
 use message::Event;
@@ -87,9 +87,7 @@ impl Events {
     /// # Errors
     /// [`Error::File`].
     pub fn length(&self) -> Result<u64> {
-        let metadata =
-            self.file.metadata().map_err(Error::file("read the length of", &self.path))?;
-        Ok(metadata.len())
+        length_of(&self.file, &self.path)
     }
 
     /// Has all events so far survive a loss of power.
@@ -97,7 +95,7 @@ impl Events {
     /// # Errors
     /// [`Error::File`].
     pub fn sync(&self) -> Result<()> {
-        self.file.sync_all().map_err(Error::file("sync", &self.path))
+        sync(&self.file, &self.path)
     }
 
     /// The event files in a folder.

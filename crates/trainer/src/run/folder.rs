@@ -181,6 +181,22 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     write().map_err(Error::file("write", path))
 }
 
+/// The bytes of a file so far.
+///
+/// # Errors
+/// [`Error::File`].
+pub(crate) fn length_of(file: &File, path: &Path) -> Result<u64> {
+    Ok(file.metadata().map_err(Error::file("read the length of", path))?.len())
+}
+
+/// Has all that was written into a file survive a loss of power.
+///
+/// # Errors
+/// [`Error::File`].
+pub(crate) fn sync(file: &File, path: &Path) -> Result<()> {
+    file.sync_all().map_err(Error::file("sync", path))
+}
+
 /// Opens a file to go on after its first `length` bytes, and cuts off the rest.
 ///
 /// # Errors
@@ -188,7 +204,7 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
 pub(crate) fn cut(path: &Path, length: u64) -> Result<File> {
     let mut file =
         File::options().read(true).write(true).open(path).map_err(Error::file("open", path))?;
-    let found = file.metadata().map_err(Error::file("read the length of", path))?.len();
+    let found = length_of(&file, path)?;
     if found < length {
         let expected = format!("at least {length} bytes, as at the last checkpoint");
         return Err(Error::RunFile { path: path.to_owned(), expected, found: found.to_string() });

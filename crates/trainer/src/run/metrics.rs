@@ -8,6 +8,7 @@ use nn::Memory;
 use serde::{Deserialize, Serialize};
 
 use super::fogzo::Probed;
+use super::folder::{cut, length_of, sync};
 use super::hard::Mined;
 use super::vitals::Layers;
 use crate::error::{Error, Result};
@@ -238,7 +239,7 @@ impl Metrics {
     /// # Errors
     /// [`Error::File`], also for a file that is shorter.
     pub fn resume(path: PathBuf, length: u64) -> Result<Self> {
-        let file = super::folder::cut(&path, length)?;
+        let file = cut(&path, length)?;
         Ok(Self { file, path, line: Vec::new() })
     }
 
@@ -247,9 +248,7 @@ impl Metrics {
     /// # Errors
     /// [`Error::File`].
     pub fn length(&self) -> Result<u64> {
-        let metadata =
-            self.file.metadata().map_err(Error::file("read the length of", &self.path))?;
-        Ok(metadata.len())
+        length_of(&self.file, &self.path)
     }
 
     /// Has all lines so far survive a loss of power.
@@ -257,7 +256,7 @@ impl Metrics {
     /// # Errors
     /// [`Error::File`].
     pub fn sync(&self) -> Result<()> {
-        self.file.sync_all().map_err(Error::file("sync", &self.path))
+        sync(&self.file, &self.path)
     }
 
     /// Adds a line.

@@ -32,7 +32,7 @@ pub use crate::measure::{HeldOutLoss, Measure, Measured, Unit};
 pub use evaluation::{Evaluation, EvaluationRequest, evaluate_file};
 pub use fogzo::Probed;
 pub use folder::RunFolder;
-pub(crate) use folder::{cut, write_whole};
+pub(crate) use folder::{cut, length_of, sync, write_whole};
 pub use hard::Mined;
 pub use interrupt::Interrupt;
 pub use metrics::{Metrics, Record, Start, StepRecord};
