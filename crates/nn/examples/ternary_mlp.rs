@@ -81,7 +81,7 @@ impl Net {
             tape.give(std::mem::replace(&mut dy, dx));
             if index > 0 {
                 let x = tape.restore(layer.name())?;
-                let mut dx = tape.zeros(x.len());
+                let mut dx = tape.take(x.len());
                 gelu_backward(&x, &dy, &mut dx)?;
                 tape.give(x);
                 tape.give(std::mem::replace(&mut dy, dx));

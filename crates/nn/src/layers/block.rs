@@ -271,7 +271,7 @@ fn sum<T: Compute>(stream: Vec<T>, branch: Vec<T>, tape: &mut Tape<T>) -> Result
 
 /// The gradient of a sum, for the stream and for the branch.
 fn split<T: Compute>(dy: Vec<T>, tape: &mut Tape<T>) -> Result<[Vec<T>; 2]> {
-    let (mut dx, mut branch) = (tape.zeros(dy.len()), tape.zeros(dy.len()));
+    let (mut dx, mut branch) = (tape.take(dy.len()), tape.take(dy.len()));
     residual_backward(&dy, &mut dx, &mut branch)?;
     tape.give(dy);
     Ok([dx, branch])

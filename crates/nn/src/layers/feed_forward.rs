@@ -224,8 +224,8 @@ impl<T: Compute> Layer<T> for FeedForward<T> {
 
         let upper = tape.restore(&self.name)?;
         let gated = gate.as_ref().map(|_| tape.restore(&self.name)).transpose()?;
-        let mut d_upper = tape.zeros(rows * inner);
-        let mut d_gated = gate.as_ref().map(|_| tape.zeros(rows * inner));
+        let mut d_upper = tape.take(rows * inner);
+        let mut d_gated = gate.as_ref().map(|_| tape.take(rows * inner));
         let saved = mutant!("FeedForward/gate for up", &upper, gated.as_ref().unwrap_or(&upper));
         let pair = gated.as_deref().zip(d_gated.as_deref_mut());
         self.apply_backward(pair, saved, &d_hidden, &mut d_upper)?;

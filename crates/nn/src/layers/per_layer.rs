@@ -102,7 +102,7 @@ impl<T: Compute> Layer<T> for PerLayerEmbedding<T> {
         }
         let own = tape.restore(&self.name)?;
         let gate = tape.restore(&self.name)?;
-        let (mut d_gate, mut d_own) = (tape.zeros(rows * inner), tape.zeros(rows * inner));
+        let (mut d_gate, mut d_own) = (tape.take(rows * inner), tape.take(rows * inner));
         let saved = mutant!("PerLayerEmbedding/table for gate", &gate, &own);
         swiglu_backward(saved, &own, &d_hidden, &mut d_gate, &mut d_own)?;
         mutant!("PerLayerEmbedding/gradient of the table lost", { d_own.fill(T::ZERO) });

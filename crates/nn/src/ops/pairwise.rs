@@ -32,7 +32,7 @@ impl Pairwise {
         Ok(())
     }
 
-    /// Calls `f` with blocks of (a, b, dy, da, db), to add to the last two.
+    /// Calls `f` with blocks of (a, b, dy, da, db), to write the last two.
     pub(super) fn backward<T: Real>(
         self,
         [a, b, dy]: [&[T]; 3],

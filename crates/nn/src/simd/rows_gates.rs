@@ -46,10 +46,10 @@ unsafe fn swiglu_backward_lanes<L: Lanes>(
     unsafe {
         each_vector!(
             L, length,
-            (g = gate, u = up, d = dy, old_gate = d_gate, old_up = d_up),
+            (g = gate, u = up, d = dy),
             (s = sigmoid(g), factor = mutant!("swiglu/f32 factor dropped", silu_factor(g, s), g)),
-            d.mul(u).mul(s).mul_add(factor, old_gate),
-            d.mul_add(g.mul(s), mutant!("swiglu/f32 gradient overwritten", old_up, L::splat(0.0)))
+            d.mul(u).mul(s).mul(factor),
+            d.mul(mutant!("swiglu/f32 gate left out", g.mul(s), s))
             => d_gate, d_up
         );
     }
@@ -79,13 +79,13 @@ unsafe fn gated_attention_backward_lanes<L: Lanes>(
     unsafe {
         each_vector!(
             L, length,
-            (a = x, g = gate, d = dy, old = dx, old_gate = d_gate),
+            (a = x, g = gate, d = dy),
             (
                 s = sigmoid(g),
                 rest = mutant!("gated_attention/f32 σ for 1 − σ", L::splat(1.0).sub(s), s)
             ),
-            d.mul_add(s, old),
-            d.mul(a).mul(s).mul_add(rest, old_gate)
+            d.mul(s),
+            d.mul(a).mul(s).mul(rest)
             => dx, d_gate
         );
     }
@@ -109,9 +109,9 @@ unsafe fn silu_backward_lanes<L: Lanes>(x: &[f32], dy: &[f32], dx: &mut [f32]) {
     unsafe {
         each_vector!(
             L, length,
-            (a = x, d = dy, old = dx),
+            (a = x, d = dy),
             (s = sigmoid(a), factor = mutant!("silu/f32 factor dropped", silu_factor(a, s), a)),
-            d.mul(s).mul_add(factor, old) => dx
+            d.mul(s).mul(factor) => dx
         );
     }
 }
@@ -145,13 +145,13 @@ unsafe fn gelu_backward_lanes<L: Lanes>(x: &[f32], dy: &[f32], dx: &mut [f32]) {
         let (a, b) = (L::splat(LINEAR as f32), L::splat(3.0 * CUBIC as f32));
         each_vector!(
             L, length,
-            (x = x, d = dy, old = dx),
+            (x = x, d = dy),
             (
                 s = sigmoid(gelu_argument(x)),
                 slope = mutant!("gelu/f32 slope of the linear term", x.mul(x).mul_add(b, a), a),
                 rest = x.mul(L::splat(1.0).sub(s))
             ),
-            d.mul(s).mul_add(rest.mul_add(slope, L::splat(1.0)), old) => dx
+            d.mul(s).mul(rest.mul_add(slope, L::splat(1.0))) => dx
         );
     }
 }

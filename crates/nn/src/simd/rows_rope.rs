@@ -55,16 +55,14 @@ unsafe fn rope_backward_lanes<L: Lanes>(
         for (dy, dx) in dy.chunks_exact(head_width).zip(dx.chunks_exact_mut(head_width)) {
             let (low, rest) = dy.split_at(half);
             let (x_low, x_rest) = dx.split_at_mut(half);
-            for (dx, &dy) in x_rest[half..].iter_mut().zip(&rest[half..]) {
-                *dx += dy;
-            }
+            x_rest[half..].copy_from_slice(&rest[half..]);
             // SAFETY: the caller has the instruction set, and every slice has `half` numbers at least.
             unsafe {
                 each_vector!(
                     L, half,
-                    (a = low, b = rest, c = cosines, s = sines, old_low = x_low, old_high = x_rest),
+                    (a = low, b = rest, c = cosines, s = sines),
                     (s = mutant!("rope/f32 turned forward", s, L::splat(0.0).sub(s))),
-                    old_low.add(a.mul(c).add(b.mul(s))), old_high.add(b.mul(c).sub(a.mul(s)))
+                    a.mul(c).add(b.mul(s)), b.mul(c).sub(a.mul(s))
                     => x_low, x_rest
                 );
             }

@@ -84,7 +84,7 @@ impl Preset {
                     feed_forward: 1536,
                     ..Model::default()
                 },
-                batch: Batch { length: 512, ..Batch::default() },
+                batch: Batch { length: 512, unit: 1, ..Batch::default() },
                 optimiser: Optimiser { learning_rate: 1.5e-3, ..Optimiser::default() },
                 ..default
             },

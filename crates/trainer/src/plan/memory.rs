@@ -15,7 +15,7 @@ use crate::optimiser::Method;
 /// packed       a quarter of a byte (two-bit) or a fifth (five-trits) for each ternary weight
 /// latent       4 or 2 bytes for each ternary weight, or none
 /// other        4 bytes for each number that is not ternary and each angle; 4 more for each ternary weight on a ramp
-/// gradients    4 bytes for each parameter, as many times as units wait to be added
+/// gradients    4 bytes for each parameter, for each lane
 /// optimiser    4 bytes for each array that it keeps of a parameter: two of adamw and lamb, one of sgd and of the
 ///              matrices of muon
 /// activations  rows × (4 · saved + b · inputs + 4 · working), b = 1 for int8 codes, 4 for real numbers; rows are
@@ -101,7 +101,7 @@ impl PlannedMemory {
             packed: bytes(packed),
             latent: bytes(latent * ternary),
             other: bytes(NUMBER * (real + shape.angles) + soft),
-            gradients: bytes(NUMBER * parameters * units.waiting),
+            gradients: bytes(NUMBER * parameters * units.lanes),
             optimiser: bytes(NUMBER * kept),
             activations: bytes(units.together * (row * units.rows + scored) + evaluated),
             teacher: bytes(taught),
@@ -129,27 +129,27 @@ impl PlannedMemory {
     }
 }
 
-/// The units of a step: windows whose gradients are computed alone and added by a tree.
+/// The units of a step: windows whose gradients are computed one after the other in each lane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Units {
     /// Rows of one.
     rows: u128,
     /// Those that run at the same time.
     together: u128,
-    /// Gradients that wait for others at the most: of each thread, one at each height of the tree that it adds up.
-    waiting: u128,
+    /// Gradients that are added up apart.
+    lanes: u128,
 }
 
 impl Units {
     fn of(batch: &Batch, threads: usize) -> Self {
         let unit = batch.unit.min(batch.windows);
         let count = batch.windows.div_ceil(batch.unit).max(1);
-        let together = threads.clamp(1, count.div_ceil(batch.accumulation));
-        let height = count.div_ceil(together).next_power_of_two().ilog2() as usize;
+        let lanes = batch.lanes.min(count);
+        let together = threads.clamp(1, lanes.min(count.div_ceil(batch.accumulation)));
         Self {
             rows: unit as u128 * batch.length as u128,
             together: together as u128,
-            waiting: (together * (1 + height)).min(count) as u128,
+            lanes: lanes as u128,
         }
     }
 }
@@ -164,16 +164,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn units_share_a_step_and_wait_for_each_other() {
+    fn as_many_units_run_at_a_time_as_there_are_lanes_and_threads() {
         let of = |windows, unit, accumulation, threads| {
             let batch = Batch { windows, unit, accumulation, length: 10, ..Batch::default() };
-            let Units { rows, together, waiting } = Units::of(&batch, threads);
-            [rows, together, waiting]
+            let Units { rows, together, lanes } = Units::of(&batch, threads);
+            [rows, together, lanes]
         };
         assert_eq!(of(8, 4, 1, 2), [40, 2, 2]);
         assert_eq!(of(8, 4, 1, 1), [40, 1, 2]);
         assert_eq!(of(3, 4, 1, 8), [30, 1, 1]);
-        assert_eq!(of(64, 4, 1, 2), [40, 2, 8]);
-        assert_eq!(of(64, 4, 16, 2), [40, 1, 5]);
+        assert_eq!(of(64, 4, 1, 8), [40, 2, 2]);
+        assert_eq!(of(64, 4, 16, 2), [40, 1, 2]);
     }
 }

@@ -1,11 +1,12 @@
 //! The gradient of a step, unit by unit.
 
-use std::ops::{AddAssign, Range};
+use std::ops::AddAssign;
 use std::sync::{Mutex, PoisonError};
 
 use models::{Batch, Decoder, Learnt, Objective, Teacher};
 use nn::ops::count_targets;
 use nn::{Gradients, Sequences, Tape};
+use rayon::prelude::*;
 
 use super::examples::Examples;
 use super::teacher::Teaching;
@@ -13,10 +14,10 @@ use crate::config;
 
 /// How the windows of a step become one gradient.
 ///
-/// They are cut into units of so many, in their order; the gradient of a unit is computed alone, and units are
-/// added by a tree that depends on their number alone: the first 2ᵏ of n are added up, then the rest, with 2ᵏ the
-/// largest power of two below n, and so on within each. So the bits do not depend on which units run at the same
-/// time, nor on which thread.
+/// They are cut into units of so many, in their order, and unit u belongs to lane u mod L. A lane has gradients of its
+/// own, to which its units add, one after the other in their order; at the end lanes are added by a tree. Unit and lane
+/// depend on the configuration alone, so the bits depend neither on which lanes run at the same time, nor on which
+/// thread, nor on the parts that a step is run in; and gradients exist L times, however many units there are.
 ///
 /// What is a mean over the whole step is agreed before the first unit: the number of targets that count, and the
 /// share that a unit's routers have, that of its windows.
@@ -24,6 +25,8 @@ use crate::config;
 pub(super) struct Units {
     /// Windows of a unit.
     windows: usize,
+    /// L, lanes that units are dealt to.
+    lanes: usize,
     /// Parts that a step is run in, one after the other.
     parts: usize,
     recomputes: bool,
@@ -84,16 +87,20 @@ struct Pass<'a> {
     examples: &'a Examples,
     /// Targets that count in the whole step.
     counted: usize,
-    /// Units that may run at the same time.
-    together: usize,
+}
+
+/// Units that follow each other, and what they added up to.
+struct Lane {
+    gradients: Gradients<f32>,
+    sums: Sums,
 }
 
 impl Units {
     /// Units as a configuration asks for them.
     pub(super) fn new(batch: &config::Batch, teaching: Option<Teaching>) -> Self {
-        let config::Batch { unit: windows, accumulation: parts, recompute: recomputes, .. } =
-            *batch;
-        Self { windows, parts, recomputes, teaching, spare: Mutex::default() }
+        let config::Batch { unit: windows, lanes, accumulation: parts, .. } = *batch;
+        let recomputes = batch.recompute;
+        Self { windows, lanes, parts, recomputes, teaching, spare: Mutex::default() }
     }
 
     /// The gradients of a step's examples, those of quantised weights still as dL/dq, and what it told.
@@ -106,9 +113,28 @@ impl Units {
         examples: &Examples,
     ) -> models::Result<(Gradients<f32>, Sums)> {
         let units = examples.sequences.count.div_ceil(self.windows).max(1);
-        let counted = count_targets(&examples.targets);
-        let together = units.div_ceil(self.parts);
-        self.tree(0..units, Pass { model, examples, counted, together })
+        let pass = Pass { model, examples, counted: count_targets(&examples.targets) };
+        let begin = |_| Lane { gradients: self.gradients(model), sums: Sums::default() };
+        let mut lanes: Vec<Lane> = (0..self.lanes.min(units)).map(begin).collect();
+        let (count, together) = (lanes.len(), units.div_ceil(self.parts));
+        for first in (0..units).step_by(together) {
+            let part = first..units.min(first + together);
+            let run = |(lane, sum): (usize, &mut Lane)| {
+                let own = part.clone().filter(|unit| unit % count == lane);
+                own.map(|unit| self.unit(unit, pass, sum).map_err(|error| (unit, error))).collect()
+            };
+            let ran: Vec<Result<(), _>> =
+                lanes.par_iter_mut().enumerate().with_max_len(1).map(run).collect();
+            let failed = ran.into_iter().filter_map(Result::err).min_by_key(|(unit, _)| *unit);
+            if let Some((_, error)) = failed {
+                lanes.into_iter().for_each(|lane| self.give(lane.gradients));
+                return Err(error);
+            }
+        }
+        add_up(&mut lanes);
+        let Lane { gradients, sums } = lanes.swap_remove(0);
+        lanes.into_iter().for_each(|lane| self.give(lane.gradients));
+        Ok((gradients, sums))
     }
 
     /// Whether a teacher has a part in it.
@@ -152,31 +178,12 @@ impl Units {
         scored.map(|()| sums.mean() + sums.router)
     }
 
-    fn tree(&self, units: Range<usize>, pass: Pass<'_>) -> models::Result<(Gradients<f32>, Sums)> {
-        let count = units.len();
-        if count == 1 {
-            return self.unit(units.start, pass);
-        }
-        let middle = units.start + count.next_power_of_two() / 2;
-        let (first, second) = (units.start..middle, middle..units.end);
-        let (first, second) = if count <= pass.together {
-            rayon::join(|| self.tree(first, pass), || self.tree(second, pass))
-        } else {
-            let first = self.tree(first, pass)?;
-            (Ok(first), self.tree(second, pass))
-        };
-        let ((mut gradients, mut sums), (more, more_sums)) = (first?, second?);
-        gradients.add(&more);
-        sums += more_sums;
-        self.give(more);
-        Ok((gradients, sums))
-    }
-
-    fn unit(&self, unit: usize, pass: Pass<'_>) -> models::Result<(Gradients<f32>, Sums)> {
-        let Pass { model, examples, counted, .. } = pass;
+    /// Adds the gradient of a unit, and what it told.
+    fn unit(&self, unit: usize, pass: Pass<'_>, sum: &mut Lane) -> models::Result<()> {
+        let Pass { model, examples, counted } = pass;
         let batch = examples.part(unit * self.windows, self.windows);
         let share = share(batch, examples);
-        let (mut tape, mut gradients) = (self.tape(), self.gradients(model));
+        let mut tape = self.tape();
         tape.set_auxiliary_weight(share);
         let mut known = self.with_spare(|spare| spare.teachers.pop());
         let teacher = self.teaching.as_ref().map(|teaching| Teacher {
@@ -185,23 +192,19 @@ impl Units {
             share: teaching.share(),
             temperature: teaching.temperature(),
         });
-        let learnt = model.learn(batch, Objective { counted, teacher }, &mut tape, &mut gradients);
+        let learnt =
+            model.learn(batch, Objective { counted, teacher }, &mut tape, &mut sum.gradients);
         let router = tape.auxiliary_loss() * share;
         self.with_spare(|spare| {
             spare.tapes.push(tape);
             spare.teachers.extend(known);
         });
-        let Learnt { loss, divergence } = match learnt {
-            Ok(learnt) => learnt,
-            Err(error) => {
-                self.give(gradients);
-                return Err(error);
-            }
-        };
+        let Learnt { loss, divergence } = learnt?;
         let count = loss.count;
         let [loss, divergence] =
             [loss.mean, divergence.unwrap_or_default()].map(|mean| mean * count as f64);
-        Ok((gradients, Sums { loss, count, router, divergence }))
+        sum.sums += Sums { loss, count, router, divergence };
+        Ok(())
     }
 
     fn tape(&self) -> Tape<f32> {
@@ -224,6 +227,19 @@ impl Units {
         // Buffers are whole even where a thread that held them panicked.
         use_it(&mut self.spare.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Adds all lanes to the first: the first 2ᵏ of n are added up, then the rest, with 2ᵏ the largest power of two below
+/// n, and so on within each.
+fn add_up(lanes: &mut [Lane]) {
+    if lanes.len() < 2 {
+        return;
+    }
+    let (first, second) = lanes.split_at_mut(lanes.len().next_power_of_two() / 2);
+    add_up(first);
+    add_up(second);
+    first[0].gradients.add(&second[0].gradients);
+    first[0].sums += second[0].sums;
 }
 
 /// The share of a step's windows that a batch has.

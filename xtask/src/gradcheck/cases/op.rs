@@ -30,6 +30,20 @@ pub(super) trait Op<const N: usize>: Clone + Send + Sync + 'static {
     ) -> Outcome;
 }
 
+/// Adds what a backward writes over whatever its gradients held: it is handed NaN, of which nothing may be left.
+pub(super) fn add_written<T: Compute, const N: usize>(
+    gradients: [&mut [T]; N],
+    write: impl FnOnce([&mut [T]; N]) -> Outcome,
+) -> Outcome {
+    let mut written =
+        gradients.each_ref().map(|gradient| vec![T::from_f64(f64::NAN); gradient.len()]);
+    write(written.each_mut().map(Vec::as_mut_slice))?;
+    for (gradient, written) in gradients.into_iter().zip(written) {
+        gradient.iter_mut().zip(written).for_each(|(sum, more)| *sum += more);
+    }
+    Ok(())
+}
+
 /// Names and shapes of the arrays of an op.
 pub(super) type Shapes<'a, const N: usize> = [(&'a str, &'a [usize]); N];
 

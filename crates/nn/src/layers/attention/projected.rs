@@ -149,7 +149,7 @@ impl<T: Compute> Attention<T> {
         }
         let gates = tape.restore(&self.name)?;
         let mixed = tape.restore(&self.name)?;
-        let (mut d_gated, mut d_gates) = (tape.zeros(mixed.len()), tape.zeros(mixed.len()));
+        let (mut d_gated, mut d_gates) = (tape.take(mixed.len()), tape.take(mixed.len()));
         gated_attention_backward(&mixed, &gates, &d_mixed, &mut d_gated, &mut d_gates)?;
         tape.give(gates);
         tape.give(d_mixed);
@@ -189,7 +189,7 @@ impl<T: Compute> Attention<T> {
     ) -> Result<Vec<T>> {
         let mut dx = dy;
         if let Some(table) = mutant!("Attention/angles not undone", &self.options.rotary, &None) {
-            let mut turned = tape.zeros(dx.len());
+            let mut turned = tape.take(dx.len());
             let (each, heads) = (dx.len() / sequences.count.max(1), self.heads(which));
             for (dx, turned) in dx.chunks(each.max(1)).zip(turned.chunks_mut(each.max(1))) {
                 rope_backward(table, heads, 0, dx, turned)?;

@@ -8,7 +8,7 @@ use nn::ops::{
 };
 
 use crate::gradcheck::case::{Case, Outcome};
-use crate::gradcheck::cases::op::{Forward, Op, Sum, gradient, single, sum};
+use crate::gradcheck::cases::op::{Forward, Op, Sum, add_written, gradient, single, sum};
 
 /// A forward of one array and a backward, by their names.
 macro_rules! of_one {
@@ -28,9 +28,9 @@ macro_rules! of_one {
                 [x]: [&[T]; 1],
                 _: &Forward<T>,
                 upstream: &[T],
-                [dx]: [&mut [T]; 1],
+                d: [&mut [T]; 1],
             ) -> Outcome {
-                Ok($backward(x, upstream, dx)?)
+                add_written(d, |[dx]| Ok($backward(x, upstream, dx)?))
             }
         }
     };
@@ -54,9 +54,9 @@ macro_rules! of_two {
                 [a, b]: [&[T]; 2],
                 _: &Forward<T>,
                 upstream: &[T],
-                [da, db]: [&mut [T]; 2],
+                d: [&mut [T]; 2],
             ) -> Outcome {
-                Ok($backward(a, b, upstream, da, db)?)
+                add_written(d, |[da, db]| Ok($backward(a, b, upstream, da, db)?))
             }
         }
     };

@@ -8,7 +8,7 @@ use nn::ops::{
 
 use crate::gradcheck::case::{Case, Outcome};
 use crate::gradcheck::cases::op::{
-    Bounds, Exact, Forward, Op, gradient, single, single_by_entries, sum,
+    Bounds, Exact, Forward, Op, add_written, gradient, single, single_by_entries, sum,
 };
 use crate::gradcheck::values::signed;
 
@@ -132,10 +132,10 @@ impl Op<1> for Rope {
         [x]: [&[T]; 1],
         _: &Forward<T>,
         upstream: &[T],
-        [dx]: [&mut [T]; 1],
+        d: [&mut [T]; 1],
     ) -> Outcome {
         let table = self.table(x.len() / (self.heads * self.head_width))?;
-        Ok(rope_backward(&table, self.heads, self.start, upstream, dx)?)
+        add_written(d, |[dx]| Ok(rope_backward(&table, self.heads, self.start, upstream, dx)?))
     }
 }
 
