@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config;
 use crate::plan::in_words;
+use crate::run::Skipped;
 
 /// The result of every fallible call of this crate but those of [`config`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -35,6 +36,20 @@ pub enum Error {
         expected: String,
         /// What is there.
         found: String,
+    },
+    /// A file of a text that is not what it was when it was opened.
+    #[error(
+        "the text {} was changed while it was read: expected the {expected} bytes that were there at first, found \
+         {found}, written since; a run goes on with --resume once it is as it was",
+        path.display()
+    )]
+    TextChanged {
+        /// The file.
+        path: PathBuf,
+        /// Its bytes when it was opened.
+        expected: u64,
+        /// Its bytes now.
+        found: u64,
     },
     /// A tokenizer that no model can be made for.
     #[error("the tokenizer {}: expected {expected}, found {found}", path.display())]
@@ -201,13 +216,15 @@ pub enum Error {
     },
     /// A model whose tokens stand for nothing that is known.
     #[error(
-        "{}: expected a tokenizer.json, or at least the 256 tokens of bytes, to read a text: found neither; eval and \
-         generate take numbers of tokens with --ids",
+        "{}: expected tokenizer.json, which says what the {vocabulary} tokens of this model stand for (without one, 256 \
+         are bytes): it is missing; put it there, or give eval and generate numbers of tokens with --ids",
         model.display()
     )]
     NoTokenizer {
         /// The folder of the model.
         model: PathBuf,
+        /// Tokens of the model.
+        vocabulary: usize,
     },
     /// A number that tokens cannot be drawn by.
     #[error("{what}: expected {expected}, found {found}")]
@@ -264,6 +281,24 @@ pub enum Error {
         step: u32,
         /// Why it failed.
         source: models::Error,
+    },
+    /// Weights that an update made infinite, which no step can go on from.
+    #[error(
+        "step {step}: the update made {tensor} infinite: expected finite {what}, found {value}; begin a run of its own \
+         with a lower optimiser.learning_rate or a lower optimiser.clip{}",
+        in_checkpoint(checkpoint.as_deref())
+    )]
+    Weights {
+        /// The step, counted from 1.
+        step: u32,
+        /// The first tensor, or its layer.
+        tensor: String,
+        /// What of it.
+        what: &'static str,
+        /// A number of it.
+        value: f64,
+        /// The last checkpoint, which is left as it was.
+        checkpoint: Option<PathBuf>,
     },
     /// Steps without an end that were skipped.
     #[error("step {step}: {source}")]
@@ -362,7 +397,24 @@ impl From<nn::Error> for Error {
     }
 }
 
+/// What is said of the last checkpoint of a run that ends with an error.
+fn in_checkpoint(checkpoint: Option<&Path>) -> String {
+    checkpoint.map_or_else(String::new, |path| {
+        format!("; the weights before are in the last checkpoint, {}", path.display())
+    })
+}
+
 impl Error {
+    /// What went wrong when new codes were decided after step `step`, counted from 1.
+    pub(crate) fn after_update(step: u32, source: models::Error) -> Self {
+        match Skipped::from(&source) {
+            Some(Skipped { tensor, what, value }) => {
+                Self::Weights { step, tensor, what, value, checkpoint: None }
+            }
+            None => Self::Step { step, source },
+        }
+    }
+
     /// A text that cannot be used.
     pub(crate) fn data(path: &Path, expected: impl Into<String>, found: impl Into<String>) -> Self {
         Self::Data { path: path.to_owned(), expected: expected.into(), found: found.into() }
