@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::PathBuf;
 
+use models::Shadow;
+
 use super::*;
 use crate::checkpoint::Checkpoints;
 use crate::run::train::train_with;
@@ -117,12 +119,15 @@ fn a_run_goes_on_with_the_teacher_that_it_began_with_and_no_other() {
 fn a_run_that_lost_its_weights_names_the_checkpoint_before_and_leaves_it() {
     let folder = TemporaryFolder::new();
     let (progress, interrupt) = (Progress::new(8, 1000), Interrupt::default());
-    let disk = killed(&folder, &configuration(&folder, "run"), "run");
+    let mut begun = configuration(&folder, "run");
+    // Those of bf16 stop at its largest number.
+    begun.ternary.latent = Shadow::F32;
+    let disk = killed(&folder, &begun, "run");
     let Unfinished { folder: run, mut configuration } = unfinished(&folder.path().join("run"));
     let checkpoints = Checkpoints::new(&disk, run.path(), 2);
     let mut checkpoint = checkpoints.newest(&mut |line| panic!("{line}")).unwrap().unwrap();
     let path = checkpoint.path.clone();
-    configuration.optimiser.learning_rate = 1e39;
+    configuration.optimiser.learning_rate = 1e60;
     let given = Given::new(&configuration, &progress, &interrupt, &disk);
     let corpus = open_corpus(given).unwrap();
     let mut ready = Ready::new(given, &corpus, None).unwrap();
