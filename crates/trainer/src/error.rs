@@ -1,11 +1,13 @@
 //! What can go wrong in a run.
 
+mod making;
+
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::config;
 use crate::plan::in_words;
-use crate::run::Skipped;
+use making::in_checkpoint;
 
 /// The result of every fallible call of this crate but those of [`config`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -389,40 +391,4 @@ pub enum Error {
     /// A model that cannot be read or written.
     #[error(transparent)]
     ModelFolder(#[from] interop::Error),
-}
-
-impl From<nn::Error> for Error {
-    fn from(error: nn::Error) -> Self {
-        Self::Model(error.into())
-    }
-}
-
-/// What is said of the last checkpoint of a run that ends with an error.
-fn in_checkpoint(checkpoint: Option<&Path>) -> String {
-    checkpoint.map_or_else(String::new, |path| {
-        format!("; the weights before are in the last checkpoint, {}", path.display())
-    })
-}
-
-impl Error {
-    /// What went wrong when new codes were decided after step `step`, counted from 1.
-    pub(crate) fn after_update(step: u32, source: models::Error) -> Self {
-        match Skipped::from(&source) {
-            Some(Skipped { tensor, what, value }) => {
-                Self::Weights { step, tensor, what, value, checkpoint: None }
-            }
-            None => Self::Step { step, source },
-        }
-    }
-
-    /// A text that cannot be used.
-    pub(crate) fn data(path: &Path, expected: impl Into<String>, found: impl Into<String>) -> Self {
-        Self::Data { path: path.to_owned(), expected: expected.into(), found: found.into() }
-    }
-
-    /// Names what was tried and on which path, for `map_err`.
-    pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::File { action, path, source }
-    }
 }
