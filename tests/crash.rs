@@ -5,6 +5,7 @@
 mod ternary;
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
@@ -228,4 +229,33 @@ fn control_c_saves_a_checkpoint_and_exits_with_130() {
     assert_eq!(metrics("straight"), metrics("run"));
     let model = |run: &str| fs::read(folder.path(run).join("model/model.safetensors")).unwrap();
     assert!(model("straight") == model("run"));
+}
+
+#[test]
+fn a_second_control_c_ends_at_once_and_leaves_a_folder_to_go_on_with() {
+    let folder = folder_with_text("control-c-twice");
+    // Steps so long that what ends the run is not the end of one.
+    let settings = SMALL.replace("batch.windows=4", "batch.windows=8000");
+    let settings = format!("{settings} --steps 9 --checkpoint-every 0 --set log.every=1 --out run");
+    let mut child = folder.begin(&settings);
+    let told = |child: &mut Child| {
+        BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap)
+    };
+    let mut lines = told(&mut child);
+    assert!(lines.any(|line| line.starts_with("step 1/9")), "no step");
+    let id = child.id().to_string();
+    let interrupt = || Command::new("kill").args(["-INT", &id]).status().unwrap().success();
+    assert!(interrupt());
+    assert!(lines.any(|line| line.contains("Ctrl-C again ends at once")), "nobody heard it");
+    assert!(interrupt());
+    let output = child.wait_with_output().unwrap();
+    let said: Vec<String> = lines.collect();
+    assert_eq!(output.status.code(), Some(130), "{said:?}");
+    assert!(output.stdout.is_empty() && said.is_empty(), "{said:?}");
+    assert!(checkpoints(&folder.path("run")).is_empty());
+    let mut again = folder.begin("train --resume run");
+    let begins = told(&mut again).any(|line| line.starts_with("step 1/9"));
+    again.kill().unwrap();
+    again.wait().unwrap();
+    assert!(begins, "it does not go on");
 }

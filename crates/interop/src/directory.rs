@@ -18,6 +18,7 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use crate::durable;
 use crate::error::{Problem, Result, io_error};
 use crate::manifest::{Digest, Digester, MANIFEST, Manifest, NEW};
 
@@ -184,13 +185,8 @@ fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
     }
 }
 
-/// Makes the names in a directory last; elsewhere than on Unix a directory cannot be opened for that.
 fn sync_directory(directory: &Path) -> Result<()> {
-    if cfg!(unix) {
-        let sync = || File::open(directory)?.sync_all();
-        sync().map_err(io_error(directory, "sync the directory"))?;
-    }
-    Ok(())
+    durable::sync_directory(directory).map_err(io_error(directory, "sync the directory"))
 }
 
 #[cfg(test)]

@@ -40,6 +40,7 @@
 //! | [`tokenizer`] | texts to tokens and back |
 //! | [`safetensors`], [`manifest`] | named arrays one at a time, and the hashes of files, for directories of other kinds |
 //! | [`Tensors`], [`Tensor`] | named tensors, real and ternary, and their file |
+//! | [`Replacement`], [`sync_directory`] | files that are there whole or not at all |
 //! | [`Error`], [`Problem`] | what can go wrong with files, and what can be wrong inside one |
 //!
 //! | module | holds |
@@ -51,6 +52,7 @@
 //! | `kind` | whose layout a directory has |
 //! | `ends` | the tokens that end a text |
 //! | `directory`, `manifest` | files replaced all at once, with their lengths and hashes |
+//! | `durable` | single files replaced, and names made to last |
 //! | `decoder` | all of it for a decoder |
 //! | `pairs` | JSON objects whose names must be there once |
 //! | `json`, `text` | JSON of which only a part is known, and files of text |
@@ -60,6 +62,7 @@ mod config;
 mod decoder;
 mod description;
 mod directory;
+mod durable;
 mod ends;
 mod error;
 pub mod hugging_face;
@@ -73,6 +76,7 @@ mod text;
 pub mod tokenizer;
 
 pub use decoder::{load, save, save_with};
+pub use durable::{Replacement, sync_directory};
 pub use ends::end_tokens;
 pub use error::{Error, Problem, Result};
 pub use kind::{Kind, open};

@@ -8,8 +8,8 @@
 //! let tokenizer = Tokenizer::open(directory.path(), 256)?.expect("bytes");
 //! assert_eq!(tokenizer.encode(b"Hi")?, [72, 105]);
 //! assert_eq!(tokenizer.decode(&[72, 105])?, b"Hi");
-//! // A byte needs one of 256 tokens.
-//! assert!(Tokenizer::open(directory.path(), 255)?.is_none());
+//! // What other tokens stand for, nobody knows.
+//! assert!(Tokenizer::open(directory.path(), 32_000)?.is_none());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -44,8 +44,8 @@ enum Kind {
 }
 
 impl Tokenizer {
-    /// The tokenizer of a model directory: that of its `tokenizer.json`, or else bytes, or none where a
-    /// vocabulary is too small for bytes.
+    /// The tokenizer of a model directory: that of its `tokenizer.json`, or else bytes where the vocabulary has one token
+    /// for each, or none: what the tokens of any other stand for is written in that file alone.
     ///
     /// # Errors
     /// [`Error::File`](crate::Error::File) for a `tokenizer.json` that is none, or one that this build cannot read because it was
@@ -56,7 +56,7 @@ impl Tokenizer {
         match std::fs::symlink_metadata(&path) {
             Ok(_) => Ok(Some(Self { kind: read(path)?, vocabulary })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Ok((vocabulary >= BYTES).then_some(Self { kind: Kind::Bytes, vocabulary }))
+                Ok((vocabulary == BYTES).then_some(Self { kind: Kind::Bytes, vocabulary }))
             }
             Err(error) => Err(io_error(&path, "find the file")(error)),
         }
@@ -146,9 +146,13 @@ impl Tokenizer {
         }
     }
 
-    /// Whether every byte is the token of its number.
-    pub fn is_bytes(&self) -> bool {
-        matches!(self.kind, Kind::Bytes)
+    /// Its file; none where every byte is the token of its number.
+    pub fn path(&self) -> Option<&Path> {
+        match &self.kind {
+            Kind::Bytes => None,
+            #[cfg(feature = "tokenizer")]
+            Kind::File { path, .. } => Some(path),
+        }
     }
 
     /// Tokens of the model.

@@ -101,6 +101,19 @@ fn a_link_to_nothing_is_no_tokenizer_of_bytes() {
 }
 
 #[test]
+fn without_a_file_only_as_many_tokens_as_there_are_bytes_are_bytes() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = |vocabulary| Tokenizer::open(directory.path(), vocabulary).unwrap();
+    assert!(open(256).is_some_and(|bytes| bytes.path().is_none()));
+    for vocabulary in [1, 255, 257, 32_000] {
+        assert!(open(vocabulary).is_none(), "{vocabulary}");
+    }
+    let written = write(&description().to_string());
+    let tokenizer = Tokenizer::open(written.path(), 260).unwrap().unwrap();
+    assert_eq!(tokenizer.path(), Some(&*written.path().join("tokenizer.json")));
+}
+
+#[test]
 fn texts_and_tokens_that_do_not_fit_are_refused() {
     let directory = write(&description().to_string());
     let tokenizer = Tokenizer::open(directory.path(), 257).unwrap().unwrap();

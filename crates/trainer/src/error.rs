@@ -1,10 +1,13 @@
 //! What can go wrong in a run.
 
+mod making;
+
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::config;
 use crate::plan::in_words;
+use making::in_checkpoint;
 
 /// The result of every fallible call of this crate but those of [`config`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -35,6 +38,20 @@ pub enum Error {
         expected: String,
         /// What is there.
         found: String,
+    },
+    /// A file of a text that is not what it was when it was opened.
+    #[error(
+        "the text {} was changed while it was read: expected the {expected} bytes that were there at first, found \
+         {found}, written since; a run goes on with --resume once it is as it was",
+        path.display()
+    )]
+    TextChanged {
+        /// The file.
+        path: PathBuf,
+        /// Its bytes when it was opened.
+        expected: u64,
+        /// Its bytes now.
+        found: u64,
     },
     /// A tokenizer that no model can be made for.
     #[error("the tokenizer {}: expected {expected}, found {found}", path.display())]
@@ -201,13 +218,15 @@ pub enum Error {
     },
     /// A model whose tokens stand for nothing that is known.
     #[error(
-        "{}: expected a tokenizer.json, or at least the 256 tokens of bytes, to read a text: found neither; eval and \
-         generate take numbers of tokens with --ids",
+        "{}: expected tokenizer.json, which says what the {vocabulary} tokens of this model stand for (without one, 256 \
+         are bytes): it is missing; put it there, or give eval and generate numbers of tokens with --ids",
         model.display()
     )]
     NoTokenizer {
         /// The folder of the model.
         model: PathBuf,
+        /// Tokens of the model.
+        vocabulary: usize,
     },
     /// A number that tokens cannot be drawn by.
     #[error("{what}: expected {expected}, found {found}")]
@@ -264,6 +283,24 @@ pub enum Error {
         step: u32,
         /// Why it failed.
         source: models::Error,
+    },
+    /// Weights that an update made infinite, which no step can go on from.
+    #[error(
+        "step {step}: the update made {tensor} infinite: expected finite {what}, found {value}; begin a run of its own \
+         with a lower optimiser.learning_rate or a lower optimiser.clip{}",
+        in_checkpoint(checkpoint.as_deref())
+    )]
+    Weights {
+        /// The step, counted from 1.
+        step: u32,
+        /// The first tensor, or its layer.
+        tensor: String,
+        /// What of it.
+        what: &'static str,
+        /// A number of it.
+        value: f64,
+        /// The last checkpoint, which is left as it was.
+        checkpoint: Option<PathBuf>,
     },
     /// Steps without an end that were skipped.
     #[error("step {step}: {source}")]
@@ -354,23 +391,4 @@ pub enum Error {
     /// A model that cannot be read or written.
     #[error(transparent)]
     ModelFolder(#[from] interop::Error),
-}
-
-impl From<nn::Error> for Error {
-    fn from(error: nn::Error) -> Self {
-        Self::Model(error.into())
-    }
-}
-
-impl Error {
-    /// A text that cannot be used.
-    pub(crate) fn data(path: &Path, expected: impl Into<String>, found: impl Into<String>) -> Self {
-        Self::Data { path: path.to_owned(), expected: expected.into(), found: found.into() }
-    }
-
-    /// Names what was tried and on which path, for `map_err`.
-    pub(crate) fn file(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        let path = path.to_owned();
-        move |source| Self::File { action, path, source }
-    }
 }

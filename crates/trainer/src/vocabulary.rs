@@ -1,21 +1,8 @@
 //! What the tokens of a model stand for.
 
-use std::path::Path;
-
 use interop::tokenizer::Tokenizer;
 
 use crate::error::{Error, Result};
-
-/// The tokens of a text.
-///
-/// # Errors
-/// A text that the tokenizer cannot read, and any where there is none.
-pub(crate) fn encode(tokenizer: Option<&Tokenizer>, text: &[u8], model: &Path) -> Result<Vec<u32>> {
-    match tokenizer {
-        Some(tokenizer) => Ok(tokenizer.encode(text)?),
-        None => Err(Error::NoTokenizer { model: model.to_owned() }),
-    }
-}
 
 /// The numbers of a list, between spaces, commas or lines.
 ///
@@ -33,17 +20,14 @@ pub(crate) fn read_ids(what: &str, list: &str) -> Result<Vec<u32>> {
     words.enumerate().map(number).collect()
 }
 
-/// Checks that a model has all tokens of a list.
+/// Checks that a model has all tokens of a part of a list, before which are `first` others.
 ///
 /// # Errors
 /// [`Error::UnknownId`] with the first that it does not have.
-pub(crate) fn check_ids(what: &str, ids: &[u32], vocabulary: usize) -> Result<()> {
-    match ids.iter().position(|&id| id as usize >= vocabulary) {
-        None => Ok(()),
-        Some(index) => {
-            Err(Error::UnknownId { what: what.to_owned(), index, vocabulary, found: ids[index] })
-        }
-    }
+pub(crate) fn check_ids(what: &str, first: usize, ids: &[u32], vocabulary: usize) -> Result<()> {
+    let Some(place) = ids.iter().position(|&id| id as usize >= vocabulary) else { return Ok(()) };
+    let (index, found) = (first + place, ids[place]);
+    Err(Error::UnknownId { what: what.to_owned(), index, vocabulary, found })
 }
 
 /// Tokens to text one by one: a piece is told once later tokens cannot change it. Without a tokenizer they are
@@ -123,7 +107,7 @@ mod tests {
 
     #[test]
     fn bytes_are_told_as_soon_as_they_are_characters() {
-        let bytes = Tokenizer::open("no such folder".as_ref(), 300).unwrap();
+        let bytes = Tokenizer::open("no such folder".as_ref(), 256).unwrap();
         let told = |tokens: &[u32]| pieces(bytes.as_ref(), tokens);
         let tokens: Vec<u32> = "aé🙂".bytes().map(u32::from).collect();
         assert_eq!(told(&tokens), ["a", "", "é", "", "", "", "🙂", ""]);
@@ -136,11 +120,9 @@ mod tests {
     #[test]
     fn numbers_are_told_as_such() {
         assert_eq!(pieces(None, &[5, 17]), ["5 ", "17 ", ""]);
-        let error = encode(None, b"a", "m".as_ref()).unwrap_err().to_string();
-        assert!(error.contains("--ids"), "{error}");
         assert_eq!(read_ids("list", "3, 4\n5,,").unwrap(), [3, 4, 5]);
-        let error = check_ids("list", &[39, 40], 40).unwrap_err().to_string();
-        assert_eq!(error, "list: expected tokens below the model's 40, found 40 as number 1");
+        let error = check_ids("list", 5, &[39, 40], 40).unwrap_err().to_string();
+        assert_eq!(error, "list: expected tokens below the model's 40, found 40 as number 6");
         let error = read_ids("list", "3 -4").unwrap_err().to_string();
         let expected =
             "list: expected whole numbers between spaces or commas, found \"-4\" as number 1";

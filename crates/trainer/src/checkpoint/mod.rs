@@ -70,7 +70,9 @@ impl<'a> Checkpoints<'a> {
     /// after this one, which a run that went back to an older one has left.
     ///
     /// Should this fail or be killed, the checkpoints that were there can be read, or this one too; once it has
-    /// returned, this one is the newest, also after a power cut. A step that is there already is not written again.
+    /// returned, this one is the newest, also after a power cut. A step that is there already is not written again if
+    /// every byte of it is what would be written. Otherwise it goes once the new one is whole: should the process be
+    /// killed between the two renames, an older one is the newest.
     ///
     /// # Errors
     /// [`Error::File`]: no room, say.
@@ -89,11 +91,9 @@ impl<'a> Checkpoints<'a> {
         };
         make().map_err(Error::file("make the folder", &self.folder))?;
         self.remove_left_overs()?;
-        if self.list()?.contains(&snapshot.step) {
-            if let Ok(Ok(_)) = folder::open(self.storage, path, snapshot.step) {
-                return self.sync();
-            }
-            self.remove(&[snapshot.step])?;
+        let is_there = self.list()?.contains(&snapshot.step);
+        if is_there && folder::holds(self.storage, path, snapshot, arrays).is_ok_and(|same| same) {
+            return self.sync();
         }
         let new = self.folder.join(new_name(snapshot.step));
         let written = folder::write(self.storage, &new, snapshot, arrays);
@@ -102,9 +102,14 @@ impl<'a> Checkpoints<'a> {
             let _ = remove_all(self.storage, &new);
         }
         written?;
+        if is_there {
+            let old = self.folder.join(old_name(snapshot.step));
+            self.storage.rename(path, &old).map_err(Error::file("remove the checkpoint", path))?;
+        }
         let rename = self.storage.rename(&new, path);
         rename.map_err(Error::file("move the checkpoint in place at", path))?;
-        self.sync()
+        self.sync()?;
+        if is_there { self.remove_left_overs() } else { Ok(()) }
     }
 
     /// The newest checkpoint that can be read, if there is one. `tell` gets a line for each that cannot.

@@ -28,6 +28,9 @@ pub struct Snapshot {
     pub configuration: BTreeMap<String, String>,
     /// What tells texts apart.
     pub data: String,
+    /// What tells teachers apart, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<String>,
     /// How long the run has taken so far.
     pub seconds: f64,
     /// Bytes, by file, that what grows in the folder of the run had then: what follows is of steps that will be

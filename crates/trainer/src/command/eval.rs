@@ -12,22 +12,26 @@ const EXAMPLES: &str = "\
 Examples:
   ternary eval --model runs/tiny-0001 --data book.txt
   ternary eval --model runs/tiny-0001 --data book.txt --windows 64
+  ternary eval --model runs/tiny-0001 --data 'texts/*.txt' --json
   ternary eval --model models/Qwen3-0.6B --data book.txt --length 512 --stride 256
 ";
 
 pub(super) fn command() -> Command {
     let data = Arg::new("data")
         .long("data")
-        .value_name("FILE")
+        .value_name("FILE|DIR|GLOB")
         .required(true)
         .value_parser(value_parser!(PathBuf))
-        .help("The text: a file of any bytes, or of UTF-8 for a model with a tokenizer.json");
+        .help("The text: files of any bytes, or of UTF-8 for a model with a tokenizer.json");
     Command::new("eval")
         .about("Tells how well a model predicts a text: its loss over every byte (or token) but the first")
         .arg(arguments::model())
         .arg(data)
         .arg(Arg::new("ids").long("ids").action(ArgAction::SetTrue).help(
             "The file holds numbers of tokens, between spaces, commas or lines",
+        ))
+        .arg(Arg::new("cache").long("cache").value_name("DIR").value_parser(value_parser!(PathBuf)).help(
+            "The folder for tokens that were made of a text [default: the user's cache folder, or the temporary one]",
         ))
         .arg(arguments::count("length").help(
             "Tokens that a window predicts [default: as many as the model has positions, at most 2048]",
@@ -48,6 +52,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<()> {
     let request = EvaluationRequest {
         data: arguments::read_path(matches, "data"),
         is_ids: matches.get_flag("ids"),
+        cache: matches.get_one("cache").cloned(),
         length: arguments::read_count(matches, "length"),
         stride: arguments::read_count(matches, "stride"),
         windows: arguments::read_count(matches, "windows"),

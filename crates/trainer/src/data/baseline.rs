@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::error::Result;
+
 /// Bytes before the predicted one that count.
 const ORDER: usize = 3;
 
@@ -76,16 +78,20 @@ impl ByteModel {
     }
 
     /// Mean of −ln P over every byte of each window but its first; it sees no byte before the window.
-    pub(super) fn loss(&self, windows: impl Iterator<Item = Vec<u8>>) -> f64 {
+    ///
+    /// # Errors
+    /// The first of the windows.
+    pub(super) fn loss(&self, windows: impl Iterator<Item = Result<Vec<u8>>>) -> Result<f64> {
         let (mut nats, mut predictions) = (0.0, 0_u64);
         for window in windows {
+            let window = window?;
             for place in 1..window.len() {
                 let before: Range<usize> = place.saturating_sub(ORDER)..place;
                 nats -= self.probability(&window[before], window[place]).ln();
                 predictions += 1;
             }
         }
-        nats / predictions as f64
+        Ok(nats / predictions as f64)
     }
 }
 
@@ -151,13 +157,15 @@ mod tests {
     fn nothing_before_a_window_is_seen() {
         let model = ByteModel::count(&texts());
         let two = |a: u8, b: u8| -model.probability(&[a], b).ln();
-        let loss = model.loss([b"ra".to_vec(), b"ca".to_vec(), b"x".to_vec()].into_iter());
+        let loss = model
+            .loss([b"ra".to_vec(), b"ca".to_vec(), b"x".to_vec()].into_iter().map(Ok))
+            .unwrap();
         assert!((loss - (two(b'r', b'a') + two(b'c', b'a')) / 2.0).abs() < 1e-12);
     }
 
     #[test]
     fn without_a_text_every_byte_is_equally_likely() {
-        let loss = ByteModel::count(&[]).loss([b"abc".to_vec()].into_iter());
+        let loss = ByteModel::count(&[]).loss([b"abc".to_vec()].into_iter().map(Ok)).unwrap();
         assert!((loss - 256_f64.ln()).abs() < 1e-12);
     }
 }

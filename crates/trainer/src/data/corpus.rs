@@ -7,11 +7,10 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use super::baseline::ByteModel;
-use super::files::files_of;
-use super::sequence::{Content, Sequence};
 use super::shuffle::TrainingWindows;
 use super::stories::Stories;
-use super::tokens::{TokenizerFile, default_cache, tokens_of};
+use super::text::FileText;
+use super::tokens::TokenizerFile;
 use super::{VOCABULARY, evaluation_windows};
 use crate::config::Configuration;
 use crate::error::{Error, Result};
@@ -71,17 +70,16 @@ enum Source {
 /// A text in files.
 #[derive(Debug)]
 struct Text {
-    tokens: Sequence,
+    all: FileText,
     /// Tokens from the beginning that are trained on.
     training: usize,
     windows: TrainingWindows,
     /// A text of its own that is held out; otherwise that is the rest.
-    valid: Option<Sequence>,
+    valid: Option<FileText>,
     held_out: Range<usize>,
     /// Windows of the held-out tokens, counted from the first of them.
     held_out_windows: Vec<Range<usize>>,
     tokenizer: Option<TokenizerFile>,
-    bytes_per_token: Option<f64>,
 }
 
 impl Corpus {
@@ -102,7 +100,7 @@ impl Corpus {
                 hash.update(stories.story(0));
                 stories.held_out().for_each(|story| hash.update(story));
             }
-            Source::Text(text) => text.identify(&mut hash),
+            Source::Text(text) => text.identify(&mut hash)?,
         }
         for number in [request.seed, request.length as u64, request.windows as u64] {
             hash.update(number.to_le_bytes());
@@ -120,7 +118,10 @@ impl Corpus {
     /// of the text is held out, those are the whole text's: the tokens do not say where their bytes end.
     pub fn measure(&self) -> Measure {
         let unit = if self.tokenizer_file().is_some() { Unit::Token } else { Unit::Byte };
-        Measure { unit, bytes_per_token: self.text().and_then(|text| text.bytes_per_token) }
+        Measure {
+            unit,
+            bytes_per_token: self.text().and_then(|text| text.measured().bytes_per_token),
+        }
     }
 
     /// The file of the tokenizer.
@@ -155,13 +156,17 @@ impl Corpus {
 
     /// Replaces `window` by the tokens of example `index` of the run: one more than a window predicts. Any thread may
     /// ask, in any order.
-    pub fn example(&self, index: u64, window: &mut Vec<u32>) {
+    ///
+    /// # Errors
+    /// [`Error::TextChanged`] where a file is not what it was when it was opened; [`Error::File`].
+    pub fn example(&self, index: u64, window: &mut Vec<u32>) -> Result<()> {
         window.clear();
         match &self.source {
             Source::Stories(stories) => {
                 window.extend(stories.window(&stories.story(index)).into_iter().map(u32::from));
+                Ok(())
             }
-            Source::Text(text) => text.tokens.read(text.windows.window(index), window),
+            Source::Text(text) => text.all.tokens.read(text.windows.window(index), window),
         }
     }
 
@@ -174,20 +179,17 @@ impl Corpus {
     }
 
     /// The windows that are evaluated, each by itself: all tokens of one but the first are predicted. The last may be
-    /// shorter.
-    pub fn held_out(&self) -> impl Iterator<Item = Vec<u32>> + '_ {
+    /// shorter. An error is that of [`Corpus::example`].
+    pub fn held_out(&self) -> impl Iterator<Item = Result<Vec<u32>>> + '_ {
         (0..self.held_out_windows()).map(|index| match &self.source {
             Source::Stories(stories) => {
                 let story = stories.held_out_story(index as u64);
-                stories.window(&story).into_iter().map(u32::from).collect()
+                Ok(stories.window(&story).into_iter().map(u32::from).collect())
             }
             Source::Text(text) => {
                 let window = &text.held_out_windows[index];
                 let first = text.held_out.start;
-                let mut tokens = Vec::with_capacity(window.len());
-                let sequence = text.valid.as_ref().unwrap_or(&text.tokens);
-                sequence.read(first + window.start..first + window.end, &mut tokens);
-                tokens
+                text.measured().read(first + window.start..first + window.end)
             }
         })
     }
@@ -203,7 +205,10 @@ impl Corpus {
 
     /// The loss of a model that sees the three bytes before each over the same predictions, in nats per byte; none for
     /// the tokens of a tokenizer. It has counted up to 2 MiB of the text to train on.
-    pub fn baseline(&self) -> Option<f64> {
+    ///
+    /// # Errors
+    /// Those of [`Corpus::example`].
+    pub fn baseline(&self) -> Result<Option<f64>> {
         const BYTES: usize = 2 << 20;
         const PARTS: usize = 32;
         let texts: Vec<Vec<u8>> = match &self.source {
@@ -218,15 +223,14 @@ impl Corpus {
                 let last = (text.training - length) as u128;
                 let part = |part: usize| {
                     let start = (part as u128 * last / (count as u128 - 1).max(1)) as usize;
-                    let mut tokens = Vec::with_capacity(length);
-                    text.tokens.read(start..start + length, &mut tokens);
-                    to_bytes(&tokens)
+                    Ok(to_bytes(&text.all.read(start..start + length)?))
                 };
-                (0..count).map(part).collect()
+                (0..count).map(part).collect::<Result<_>>()?
             }
-            Source::Text(_) => return None,
+            Source::Text(_) => return Ok(None),
         };
-        Some(ByteModel::count(&texts).loss(self.held_out().map(|window| to_bytes(&window))))
+        let held_out = self.held_out().map(|window| Ok(to_bytes(&window?)));
+        Ok(Some(ByteModel::count(&texts).loss(held_out)?))
     }
 
     /// A hash of the text, of samples of it where it is long, and of how it is cut: a run that is resumed must find the
@@ -259,62 +263,51 @@ impl Text {
         tell: &mut dyn FnMut(fmt::Arguments<'_>),
     ) -> Result<Self> {
         let tokenizer = request.tokenizer.as_deref().map(TokenizerFile::open).transpose()?;
-        let cache = request.cache.clone().unwrap_or_else(default_cache);
-        let mut open = |data: &Path| -> Result<(Sequence, Option<f64>)> {
-            let files = files_of(data)?;
-            let (tokens, bytes_per_token) = if let Some(tokenizer) = &tokenizer {
-                let text = tokens_of(&files, tokenizer, &cache, tell)?;
-                let bytes_per_token = text.bytes as f64 / text.tokens.len() as f64;
-                (text.tokens, Some(bytes_per_token))
-            } else {
-                let contents: Result<Vec<Content>> =
-                    files.iter().map(|file| Content::open(file)).collect();
-                (Sequence::of_bytes(contents?), None)
-            };
-            if tokens.len() == 0 {
-                return Err(Error::data(data, "a text", "nothing: it is empty"));
-            }
-            Ok((tokens, bytes_per_token))
-        };
-        let (tokens, mut bytes_per_token) = open(data)?;
+        let mut open =
+            |data: &Path| FileText::open(data, tokenizer.as_ref(), request.cache.as_deref(), tell);
+        let all = open(data)?;
         let length = request.length;
         let (training, held_out, valid) = match &request.valid {
             None => {
-                let training = training_tokens(tokens.len(), request.held_out, length)?;
-                (training, training..tokens.len(), None)
+                let training = training_tokens(all.len(), request.held_out, length)?;
+                (training, training..all.len(), None)
             }
             Some(path) => {
-                let (valid, of_valid) = open(path)?;
+                let valid = open(path)?;
                 if valid.len() < 2 {
                     return Err(Error::data(path, "at least 2 tokens", "1"));
                 }
-                bytes_per_token = of_valid;
-                (tokens.len(), 0..valid.len(), Some(valid))
+                (all.len(), 0..valid.len(), Some(valid))
             }
         };
         let too_short = Error::TextTooShort { expected: length + 1, found: training, length };
         Ok(Self {
             windows: TrainingWindows::new(request.seed, training, length).ok_or(too_short)?,
             held_out_windows: evaluation_windows(held_out.len(), length, request.windows),
-            tokens,
+            all,
             training,
             valid,
             held_out,
             tokenizer,
-            bytes_per_token,
         })
     }
 
-    fn identify(&self, hash: &mut Sha256) {
+    /// The text that some of is held out.
+    fn measured(&self) -> &FileText {
+        self.valid.as_ref().unwrap_or(&self.all)
+    }
+
+    fn identify(&self, hash: &mut Sha256) -> Result<()> {
         hash.update(b"text");
-        hash.update(self.tokens.digest());
+        hash.update(self.all.tokens.digest()?);
         hash.update((self.training as u64).to_le_bytes());
         if let Some(valid) = &self.valid {
-            hash.update(valid.digest());
+            hash.update(valid.tokens.digest()?);
         }
         if let Some(tokenizer) = &self.tokenizer {
             hash.update(tokenizer.digest);
         }
+        Ok(())
     }
 }
 

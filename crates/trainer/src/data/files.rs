@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 /// [`Error::File`] for what cannot be read, [`Error::Data`] where there is no file.
-pub(super) fn files_of(data: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn files_of(data: &Path) -> Result<Vec<PathBuf>> {
     let files = match fs::metadata(data) {
         Ok(found) if found.is_dir() => {
             let mut files = Vec::new();

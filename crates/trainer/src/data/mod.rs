@@ -5,21 +5,28 @@
 //! the text, a text of its own, or stories of another stream.
 //!
 //! Without a tokenizer a token is a byte, and files follow each other with nothing in between. With one, the token
-//! that ends a text stands after each file, if the tokenizer has such a token.
+//! that ends a text stands after each file, if the tokenizer has such a token. `ternary eval` reads texts in the same way.
 
 mod baseline;
+mod content;
 mod corpus;
 mod files;
 mod sequence;
 mod shuffle;
 pub mod stories;
+mod text;
 mod tokens;
 mod windows;
 
+pub(crate) use content::read;
 pub use corpus::{Corpus, CorpusRequest};
-pub(crate) use sequence::read;
+pub(crate) use files::files_of;
 pub use shuffle::TrainingWindows;
 pub use stories::stories;
+pub(crate) use text::FileText;
+pub(crate) use tokens::TokenizerFile;
+#[cfg(test)]
+pub(crate) use tokens::tests::WORDS;
 pub use windows::{Window, evaluation_windows, sliding_windows};
 
 /// Tokens of a byte model.

@@ -1,73 +1,15 @@
 //! A long row of tokens, most of it on disk.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::ops::Range;
-use std::path::Path;
+use std::path::PathBuf;
 
-use interop::MappedFile;
 use sha2::{Digest as _, Sha256};
 
-use crate::error::{Error, Result};
+use super::content::Content;
+use crate::error::Result;
 
-/// Bytes that are read of what does not say its length, a pipe or a device: some have no end.
-const LARGEST_STREAM: u64 = 4 << 30;
-
-/// Files up to this length are held in memory: a process can map some ten thousand only.
-const SMALLEST_MAP: u64 = 64 << 10;
-
-/// Bytes of a file: mapped, so that those that are looked at are read, or held.
-#[derive(Debug)]
-pub(super) enum Content {
-    Mapped(MappedFile),
-    Held(Vec<u8>),
-}
-
-impl Content {
-    /// Opens a file, or reads a pipe to its end.
-    ///
-    /// # Errors
-    /// [`Error::File`].
-    pub(super) fn open(path: &Path) -> Result<Self> {
-        let read = || match std::fs::metadata(path)? {
-            found if found.is_file() && found.len() > SMALLEST_MAP => {
-                MappedFile::open(path).map(Self::Mapped)
-            }
-            _ => read_stream(path, LARGEST_STREAM).map(Self::Held),
-        };
-        read().map_err(Error::file("read the text", path))
-    }
-
-    pub(super) fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Mapped(file) => file.as_ref(),
-            Self::Held(bytes) => bytes,
-        }
-    }
-}
-
-/// Reads a file of any bytes.
-///
-/// # Errors
-/// [`Error::File`].
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
-    read_stream(path, LARGEST_STREAM).map_err(Error::file("read the text", path))
-}
-
-/// Reads a file whole, and up to `limit` bytes of what has no length.
-fn read_stream(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
-    let length = file.metadata()?.len();
-    let limit = limit.max(length);
-    let mut bytes = Vec::new();
-    bytes.try_reserve_exact(usize::try_from(length).unwrap_or(usize::MAX))?;
-    file.take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > limit {
-        let problem = format!("expected at most {limit} bytes, found more");
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, problem));
-    }
-    Ok(bytes)
-}
+/// Files of a text that stay open while it is read.
+const MOST_OPEN: usize = 64;
 
 /// Bytes of a token, little endian.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,12 +38,19 @@ pub(super) struct Sequence {
 
 impl Sequence {
     /// The bytes of files as tokens.
-    pub(super) fn of_bytes(contents: impl IntoIterator<Item = Content>) -> Self {
+    ///
+    /// # Errors
+    /// Those of [`Content::open`].
+    pub(super) fn of_files(files: &[PathBuf]) -> Result<Self> {
         let mut sequence = Self { parts: Vec::new(), width: Width::One };
-        for content in contents {
+        for file in files {
+            let mut content = Content::open(file)?;
+            if sequence.parts.len() >= MOST_OPEN {
+                content.close();
+            }
             sequence.push(content, 0);
         }
-        sequence
+        Ok(sequence)
     }
 
     /// The tokens of a file from byte `start` on.
@@ -112,7 +61,7 @@ impl Sequence {
     }
 
     fn push(&mut self, content: Content, start: usize) {
-        let tokens = content.bytes().len().saturating_sub(start) / self.width as usize;
+        let tokens = content.len().saturating_sub(start) / self.width as usize;
         if tokens > 0 {
             self.parts.push(Part { content, start, end: self.len() + tokens });
         }
@@ -124,16 +73,20 @@ impl Sequence {
     }
 
     /// Adds the tokens of a range, which lies within.
-    pub(super) fn read(&self, range: Range<usize>, tokens: &mut Vec<u32>) {
+    ///
+    /// # Errors
+    /// Those of [`Content::read_at`]: a file that was changed.
+    pub(super) fn read(&self, range: Range<usize>, tokens: &mut Vec<u32>) -> Result<()> {
         let width = self.width as usize;
+        let mut bytes = Vec::new();
         let mut place = range.start;
         let mut index = self.parts.partition_point(|part| part.end <= place);
         while place < range.end {
             let Part { content, start, end } = &self.parts[index];
             let first = index.checked_sub(1).map_or(0, |before| self.parts[before].end);
             let until = range.end.min(*end);
-            let bytes =
-                &content.bytes()[start + (place - first) * width..][..(until - place) * width];
+            bytes.resize((until - place) * width, 0);
+            content.read_at(start + (place - first) * width, &mut bytes)?;
             match self.width {
                 Width::One => tokens.extend(bytes.iter().map(|&byte| u32::from(byte))),
                 Width::Two => tokens.extend(
@@ -147,59 +100,68 @@ impl Sequence {
             place = until;
             index += 1;
         }
+        Ok(())
     }
 
     /// A hash of the lengths of all parts and of samples of each.
-    pub(super) fn digest(&self) -> [u8; 32] {
+    ///
+    /// # Errors
+    /// As [`Sequence::read`].
+    pub(super) fn digest(&self) -> Result<[u8; 32]> {
         let mut hash = Sha256::new();
         for part in &self.parts {
             hash.update((part.end as u64).to_le_bytes());
-            hash.update(digest_of_samples(&part.content.bytes()[part.start..]));
+            hash.update(digest_of_samples(&part.content, part.start)?);
         }
-        hash.finalize().into()
+        Ok(hash.finalize().into())
     }
 }
 
-/// SHA-256 of the length and of samples of some bytes, spread evenly from the first to the last; of all of them where
-/// there are few.
-pub(super) fn digest_of_samples(bytes: &[u8]) -> [u8; 32] {
+/// SHA-256 of the length and of samples of the bytes from `start` on, spread evenly from the first to the last; of all
+/// of them where there are few.
+///
+/// # Errors
+/// Those of [`Content::read_at`].
+pub(super) fn digest_of_samples(content: &Content, start: usize) -> Result<[u8; 32]> {
     const SAMPLE: usize = 4096;
     const SAMPLES: usize = 64;
+    let length = content.len().saturating_sub(start);
     let mut hash = Sha256::new();
-    hash.update((bytes.len() as u64).to_le_bytes());
-    if bytes.len() <= SAMPLE * SAMPLES {
-        hash.update(bytes);
-    } else {
-        let last = (bytes.len() - SAMPLE) as u128;
-        for sample in 0..SAMPLES as u128 {
-            let start = (sample * last / (SAMPLES as u128 - 1)) as usize;
-            hash.update(&bytes[start..start + SAMPLE]);
-        }
+    hash.update((length as u64).to_le_bytes());
+    let mut bytes = vec![0; if length <= SAMPLE * SAMPLES { length } else { SAMPLE }];
+    let samples = if length <= SAMPLE * SAMPLES { 1 } else { SAMPLES };
+    let last = (length - bytes.len()) as u128;
+    for sample in 0..samples as u128 {
+        let place = (sample * last / (SAMPLES as u128 - 1)) as usize;
+        content.read_at(start + place, &mut bytes)?;
+        hash.update(&bytes);
     }
-    hash.finalize().into()
+    Ok(hash.finalize().into())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
+    use crate::data::content::LARGEST_HELD;
     use crate::temporary::TemporaryFolder;
 
     fn tokens(sequence: &Sequence, range: Range<usize>) -> Vec<u32> {
         let mut tokens = Vec::new();
-        sequence.read(range, &mut tokens);
+        sequence.read(range, &mut tokens).unwrap();
         tokens
     }
 
     #[test]
     fn files_are_read_as_if_they_were_one_across_their_borders() {
         let folder = TemporaryFolder::new();
-        let large: Vec<u8> = (0..=255).cycle().take(SMALLEST_MAP as usize + 77).collect();
+        let large: Vec<u8> = (0..=255).cycle().take(LARGEST_HELD as usize + 77).collect();
         let contents = [b"abc".to_vec(), Vec::new(), large, b"de".to_vec()];
-        let open =
-            |(index, bytes)| Content::open(&folder.file(&format!("{index}"), bytes)).unwrap();
-        let sequence = Sequence::of_bytes(contents.iter().enumerate().map(open));
+        let file = |(index, bytes)| folder.file(&format!("{index}"), bytes);
+        let files: Vec<PathBuf> = contents.iter().enumerate().map(file).collect();
+        let sequence = Sequence::of_files(&files).unwrap();
         assert_eq!(sequence.parts.len(), 3);
-        assert!(matches!(sequence.parts[1].content, Content::Mapped(_)));
         let all: Vec<u32> = contents.concat().into_iter().map(u32::from).collect();
         assert_eq!(sequence.len(), all.len());
         let borders = [0, 1, 2, 3, 4, 1000, all.len() - 3, all.len() - 2, all.len() - 1, all.len()];
@@ -212,11 +174,11 @@ mod tests {
 
     #[test]
     fn tokens_of_two_and_four_bytes_are_read_after_a_header() {
-        let two = Content::Held(vec![9, 9, 1, 0, 2, 1, 0xFF, 0xFF]);
+        let two = Content::held("two".as_ref(), vec![9, 9, 1, 0, 2, 1, 0xFF, 0xFF]);
         let sequence = Sequence::of_tokens(two, 2, Width::Two);
         assert_eq!(tokens(&sequence, 0..3), [1, 258, 65535]);
         assert_eq!(tokens(&sequence, 1..2), [258]);
-        let four = Content::Held(vec![9, 1, 0, 0, 0, 0, 0, 1, 0]);
+        let four = Content::held("four".as_ref(), vec![9, 1, 0, 0, 0, 0, 0, 1, 0]);
         assert_eq!(tokens(&Sequence::of_tokens(four, 1, Width::Four), 0..2), [1, 65536]);
     }
 
@@ -231,38 +193,27 @@ mod tests {
         let file = File::options().write(true).open(&path).unwrap();
         file.set_len(length).unwrap();
         file.write_all_at(b"end", length - 3).unwrap();
-        let sequence = Sequence::of_bytes([Content::open(&path).unwrap()]);
+        let open = || Sequence::of_files(std::slice::from_ref(&path)).unwrap();
+        let sequence = open();
         let length = length as usize;
         assert_eq!(sequence.len(), length);
         assert_eq!(tokens(&sequence, length - 4..length), [0, 101, 110, 100]);
-        let before = sequence.digest();
+        let before = sequence.digest().unwrap();
         file.write_all_at(b"E", length as u64 - 3).unwrap();
-        assert_ne!(sequence.digest(), before);
+        assert_ne!(open().digest().unwrap(), before);
     }
 
     #[test]
-    fn a_file_is_read_whole_however_long_it_is() {
+    fn a_text_of_more_files_than_stay_open_is_read_like_others() {
         let folder = TemporaryFolder::new();
-        for length in [0, 1, 10, 11, 5000] {
-            let bytes: Vec<u8> = (0..=255).cycle().take(length).collect();
-            assert_eq!(read_stream(&folder.file("text", &bytes), 10).unwrap(), bytes, "{length}");
-        }
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_text_without_an_end_is_refused() {
-        let error = read_stream(Path::new("/dev/zero"), 1000).unwrap_err().to_string();
-        assert_eq!(error, "expected at most 1000 bytes, found more");
-    }
-
-    #[test]
-    fn a_file_that_is_missing_is_named() {
-        for error in [
-            read(Path::new("no/such/text")).unwrap_err(),
-            Content::open(Path::new("no/such/text")).unwrap_err(),
-        ] {
-            assert!(error.to_string().contains("no/such/text"), "{error}");
+        let length = LARGEST_HELD as usize + 1;
+        let name = |index: usize| format!("{index:03}");
+        let file = |index: usize| folder.file(&name(index), vec![index as u8; length]);
+        let files: Vec<PathBuf> = (0..MOST_OPEN + 3).map(file).collect();
+        let sequence = Sequence::of_files(&files).unwrap();
+        for index in [1, MOST_OPEN - 1, MOST_OPEN, MOST_OPEN + 2] {
+            let start = index * length;
+            assert_eq!(tokens(&sequence, start - 1..start + 1), [index as u32 - 1, index as u32]);
         }
     }
 }

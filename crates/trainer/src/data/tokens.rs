@@ -15,13 +15,14 @@ use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
+use interop::Replacement;
 use interop::tokenizer::Tokenizer;
 use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 
-use super::sequence::{Content, Sequence, Width, digest_of_samples};
+use super::content::Content;
+use super::sequence::{Sequence, Width, digest_of_samples};
 use crate::error::{Error, Result};
-use crate::storage::{Disk, Storage as _};
 
 const MAGIC: [u8; 16] = *b"ternary tokens 1";
 
@@ -37,7 +38,7 @@ const PARTS: usize = 32;
 
 /// A tokenizer and its file.
 #[derive(Debug)]
-pub(super) struct TokenizerFile {
+pub(crate) struct TokenizerFile {
     pub(super) path: PathBuf,
     pub(super) tokenizer: Tokenizer,
     pub(super) digest: [u8; 32],
@@ -54,7 +55,7 @@ impl TokenizerFile {
     ///
     /// # Errors
     /// A file that is none, and a vocabulary that is empty or too large.
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         let bytes = read_up_to(path, LARGEST_FILE)?;
         let tokenizer = Tokenizer::open_file(path)?;
         let vocabulary = tokenizer.vocabulary();
@@ -113,7 +114,7 @@ pub(super) fn default_cache() -> PathBuf {
         .join("ternary")
 }
 
-/// The tokens of files, from the cache or into it.
+/// The tokens of files, from the cache or into it. Those of a pipe or a device, which tells its bytes once, are not kept.
 ///
 /// # Errors
 /// Files that cannot be read, texts that the tokenizer does not take, a cache that cannot be written.
@@ -123,26 +124,34 @@ pub(super) fn tokens_of(
     cache: &Path,
     tell: &mut dyn FnMut(fmt::Arguments<'_>),
 ) -> Result<TokenText> {
+    let width = tokenizer.width();
+    if let Some(stream) = files.iter().find(|file| !file.is_file() && file.exists()) {
+        let mut tokens = Vec::new();
+        let bytes = make(files, tokenizer, (&mut tokens, stream), tell)?.bytes;
+        let tokens = Sequence::of_tokens(Content::held(stream, tokens), 0, width);
+        return Ok(TokenText { tokens, bytes });
+    }
     let key = key(files, tokenizer)?;
     let name: String = key.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     let path = cache.join(format!("{name}.tokens"));
-    if let Some(text) = kept(&path, key, tokenizer.width()) {
+    if let Some(text) = kept(&path, key, width) {
         tell(format_args!("{} tokens of the text are in {}", text.tokens.len(), path.display()));
         return Ok(text);
     }
     fs::create_dir_all(cache).map_err(Error::file("make the folder", cache))?;
     tell(format_args!("makes tokens of the text, once, into {}", path.display()));
-    let temporary = cache.join(format!("{name}.{}.unfinished", std::process::id()));
-    let made = make(files, tokenizer, key, &temporary, tell).and_then(|()| {
-        fs::rename(&temporary, &path).map_err(Error::file("rename to", &path))?;
-        Disk.sync_directory(cache).map_err(Error::file("sync the folder", cache))
-    });
-    if let Err(error) = made {
-        // The first error is the one to tell.
-        let _ = fs::remove_file(&temporary);
-        return Err(error);
-    }
-    kept(&path, key, tokenizer.width()).ok_or_else(|| {
+    let unfinished = cache.join(format!("{name}.{}.unfinished", std::process::id()));
+    let problem = || Error::file("write the tokens", &unfinished);
+    let mut replacement = Replacement::create(&unfinished, &path).map_err(problem())?;
+    let mut out = BufWriter::with_capacity(1 << 20, replacement.file());
+    out.write_all(&[0; HEADER]).map_err(problem())?;
+    let Made { bytes, tokens } = make(files, tokenizer, (&mut out, &unfinished), tell)?;
+    let file = out.into_inner().map_err(|error| problem()(error.into_error()))?;
+    let samples = digest_of_samples(&Content::open(&unfinished)?, HEADER)?;
+    file.seek(SeekFrom::Start(0)).map_err(problem())?;
+    file.write_all(&head(key, bytes, tokens, width, samples)).map_err(problem())?;
+    replacement.commit().map_err(Error::file("write the tokens", &path))?;
+    kept(&path, key, width).ok_or_else(|| {
         let changed = io::Error::other("another process changed it");
         Error::file("read the tokens", &path)(changed)
     })
@@ -159,17 +168,10 @@ fn key(files: &[PathBuf], tokenizer: &TokenizerFile) -> Result<[u8; 32]> {
         hash.update((name.len() as u64).to_le_bytes());
         hash.update(name);
         let found = fs::metadata(file).map_err(Error::file("read the text", file))?;
-        if !found.is_file() {
-            return Err(Error::data(
-                file,
-                "a file, which tokens can be made of once",
-                "a pipe or a device",
-            ));
-        }
         // A system without such times has the samples alone.
         let time = found.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         hash.update(time.map_or(0, |time| time.as_nanos()).to_le_bytes());
-        hash.update(digest_of_samples(Content::open(file)?.bytes()));
+        hash.update(digest_of_samples(&Content::open(file)?, 0)?);
     }
     Ok(hash.finalize().into())
 }
@@ -177,11 +179,14 @@ fn key(files: &[PathBuf], tokenizer: &TokenizerFile) -> Result<[u8; 32]> {
 /// Tokens that were made before, if those of this key are there and whole.
 fn kept(path: &Path, key: [u8; 32], width: Width) -> Option<TokenText> {
     let content = Content::open(path).ok()?;
-    let (header, tokens) = content.bytes().split_first_chunk::<HEADER>()?;
-    let count = tokens.len() / width as usize;
+    let length = content.len().checked_sub(HEADER)?;
+    let mut header = [0; HEADER];
+    content.read_at(0, &mut header).ok()?;
+    let count = length / width as usize;
     let bytes = u64::from_le_bytes(*header[48..].first_chunk()?);
-    let is_whole = tokens.len().is_multiple_of(width as usize)
-        && *header == head(key, bytes, count as u64, width, digest_of_samples(tokens));
+    let samples = digest_of_samples(&content, HEADER).ok()?;
+    let is_whole = length.is_multiple_of(width as usize)
+        && header == head(key, bytes, count as u64, width, samples);
     is_whole.then(|| TokenText { tokens: Sequence::of_tokens(content, HEADER, width), bytes })
 }
 
@@ -196,61 +201,66 @@ fn head(key: [u8; 32], bytes: u64, tokens: u64, width: Width, samples: [u8; 32])
     header
 }
 
-/// Writes the tokens of files, and syncs them.
+/// What was written.
+struct Made {
+    /// Bytes of the text.
+    bytes: u64,
+    /// Its tokens.
+    tokens: u64,
+}
+
+/// Writes the tokens of files to where its path says. Of a file no more is in memory than some parts.
 fn make(
     files: &[PathBuf],
     tokenizer: &TokenizerFile,
-    key: [u8; 32],
-    path: &Path,
+    (out, path): (&mut impl io::Write, &Path),
     tell: &mut dyn FnMut(fmt::Arguments<'_>),
-) -> Result<()> {
+) -> Result<Made> {
+    const MOST: usize = PARTS * PART + LONGEST_PART;
     let problem = || Error::file("write the tokens", path);
-    let file = File::options().read(true).write(true).create(true).truncate(true).open(path);
-    let mut out = BufWriter::with_capacity(1 << 20, file.map_err(problem())?);
-    out.write_all(&[0; HEADER]).map_err(problem())?;
     let (mut bytes, mut count, mut told) = (0_u64, 0_u64, 0_u64);
     for file in files {
         let content = Content::open(file)?;
-        let mut rest = content.bytes();
-        while !rest.is_empty() {
-            let before = content.bytes().len() - rest.len();
-            let parts = take_parts(&mut rest);
+        let (mut text, mut place) = (Vec::new(), 0);
+        while place < content.len() {
+            let (have, until) = (text.len(), content.len().min(place + MOST));
+            text.resize(until - place, 0);
+            content.read_at(place + have, &mut text[have..])?;
+            let parts = take_parts(&text, until == content.len());
+            let end = parts.last().map_or(0, |(start, part)| start + part.len());
             let tokens = parts
                 .into_par_iter()
-                .map(|(place, part)| tokens_of_part(tokenizer, file, before + place, part));
+                .map(|(start, part)| tokens_of_part(tokenizer, file, place + start, part));
             for tokens in tokens.collect::<Vec<_>>() {
                 let tokens = tokens?;
-                write(&mut out, &tokens, tokenizer.width()).map_err(problem())?;
+                write(out, &tokens, tokenizer.width()).map_err(problem())?;
                 count += tokens.len() as u64;
             }
-            let done = bytes + (content.bytes().len() - rest.len()) as u64;
+            text.drain(..end);
+            place += end;
+            let done = bytes + place as u64;
             if done - told >= 256 << 20 {
                 told = done;
                 tell(format_args!("{} MiB are {count} tokens", done >> 20));
             }
         }
-        bytes += content.bytes().len() as u64;
+        bytes += content.len() as u64;
         if let Some(end) = tokenizer.tokenizer.end() {
-            write(&mut out, &[end], tokenizer.width()).map_err(problem())?;
+            write(out, &[end], tokenizer.width()).map_err(problem())?;
             count += 1;
         }
     }
-    let mut file = out.into_inner().map_err(|error| problem()(error.into_error()))?;
-    let samples = digest_of_samples(&Content::open(path)?.bytes()[HEADER..]);
-    file.seek(SeekFrom::Start(0)).map_err(problem())?;
-    file.write_all(&head(key, bytes, count, tokenizer.width(), samples)).map_err(problem())?;
-    file.sync_all().map_err(problem())
+    Ok(Made { bytes, tokens: count })
 }
 
 /// Some parts of a text with their places, from its beginning; they end after lines, so that where they are cut does
-/// not show in the tokens of most texts.
-fn take_parts<'a>(text: &mut &'a [u8]) -> Vec<(usize, &'a [u8])> {
+/// not show in the tokens of most texts. Where more follows, what is too little to tell where its part ends is left.
+fn take_parts(text: &[u8], is_end: bool) -> Vec<(usize, &[u8])> {
     let (mut parts, mut place) = (Vec::new(), 0);
-    while parts.len() < PARTS && !text.is_empty() {
-        let (part, rest) = text.split_at(end_of_part(text));
+    while place < text.len() && (is_end || text.len() - place > LONGEST_PART) {
+        let part = &text[place..][..end_of_part(&text[place..])];
         parts.push((place, part));
         place += part.len();
-        *text = rest;
     }
     parts
 }
@@ -291,4 +301,4 @@ fn write(out: &mut impl io::Write, tokens: &[u32], width: Width) -> io::Result<(
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;

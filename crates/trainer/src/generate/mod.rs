@@ -93,7 +93,7 @@ pub fn generate(
     let prompt = match &request.prompt {
         Prompt::Text(text) => speaker.encode(text, &request.model)?,
         Prompt::Ids(ids) => {
-            check_ids("--ids", ids, speaker.vocabulary())?;
+            check_ids("--ids", 0, ids, speaker.vocabulary())?;
             ids.clone()
         }
     };

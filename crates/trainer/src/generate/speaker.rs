@@ -8,7 +8,6 @@ use nn::Tape;
 
 use super::Sampling;
 use crate::error::{Error, Result};
-use crate::vocabulary::encode;
 
 /// A loaded model with its tokenizer, and what it has read so far. Each token runs once: what is read stays in
 /// the cache, and the last token that was drawn is only run when something comes after it.
@@ -70,7 +69,13 @@ impl Speaker {
     /// # Errors
     /// A text that the tokenizer cannot read, and any where there is none.
     pub(crate) fn encode(&self, text: &str, folder: &Path) -> Result<Vec<u32>> {
-        encode(self.tokenizer(), text.as_bytes(), folder)
+        match self.tokenizer() {
+            Some(tokenizer) => Ok(tokenizer.encode(text.as_bytes())?),
+            None => {
+                let (model, vocabulary) = (folder.to_owned(), self.vocabulary());
+                Err(Error::NoTokenizer { model, vocabulary })
+            }
+        }
     }
 
     /// The tokens of a text that comes after another: without those that a tokenizer puts before every text.

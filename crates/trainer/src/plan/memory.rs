@@ -25,7 +25,7 @@ use crate::optimiser::Method;
 /// program      the code, its threads, what the corpus is counted with, and 16 bytes for each window evaluated
 /// ```
 ///
-/// A text in files is mapped, and its pages are the system's.
+/// A text in files is read window by window, and the pages that the system keeps of it are its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 pub struct PlannedMemory {
     /// Codes.

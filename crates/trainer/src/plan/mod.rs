@@ -164,7 +164,7 @@ impl fmt::Display for Plan {
         writeln!(f, "  {:<16}{total:>10}", "all")?;
         writeln!(
             f,
-            "disk: about {}, with {} of the model, {} of each checkpoint, {} of metrics, events and report",
+            "disk: about {}, with {} of the model, {} of each checkpoint, and about {} of metrics, events and report",
             in_words(self.disk.total()),
             in_words(self.disk.model),
             in_words(self.checkpoint),

@@ -1,6 +1,8 @@
 //! How well a model predicts a text.
 
 use std::fmt;
+use std::io::{Write as _, stderr};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -10,10 +12,10 @@ use nn::ops::IGNORED;
 use nn::{Sequences, Tape};
 
 use super::progress::Progress;
-use crate::data::{Window, read, sliding_windows};
+use crate::data::{FileText, TokenizerFile, Window, files_of, read, sliding_windows};
 use crate::error::{Error, Result};
 use crate::measure::{HeldOutLoss, Measure, Unit};
-use crate::vocabulary::{check_ids, encode, read_ids};
+use crate::vocabulary::{check_ids, read_ids};
 
 /// The loss over some windows, each of tokens of which all but the first are predicted.
 ///
@@ -22,26 +24,27 @@ use crate::vocabulary::{check_ids, encode, read_ids};
 /// each window that is done.
 ///
 /// # Errors
-/// Activations or a loss that are not finite, or a window longer than the model takes.
+/// [`Error::Model`] for activations or a loss that are not finite, or a window longer than the model takes; a window
+/// that cannot be read.
 pub(super) fn evaluate(
     model: &Decoder<f32>,
-    windows: impl IntoIterator<Item = impl AsRef<[u32]>>,
+    windows: impl IntoIterator<Item = Result<Vec<u32>>>,
     tell: &mut dyn FnMut(usize),
-) -> models::Result<HeldOutLoss> {
-    evaluate_parts(model, windows.into_iter().map(|window| (window, 0)), tell)
+) -> Result<HeldOutLoss> {
+    evaluate_parts(model, windows.into_iter().map(|window| Ok((window?, 0))), tell)
 }
 
 /// The same of windows whose first predictions do not count: so many of each.
-fn evaluate_parts<W: AsRef<[u32]>>(
+fn evaluate_parts(
     model: &Decoder<f32>,
-    windows: impl IntoIterator<Item = (W, usize)>,
+    windows: impl IntoIterator<Item = Result<(Vec<u32>, usize)>>,
     tell: &mut dyn FnMut(usize),
-) -> models::Result<HeldOutLoss> {
+) -> Result<HeldOutLoss> {
     let mut tape = Tape::inference();
     let (mut nats, mut predictions) = (0.0, 0);
     let mut targets = Vec::new();
-    for (index, (window, context)) in windows.into_iter().enumerate() {
-        let window = window.as_ref();
+    for (index, window) in windows.into_iter().enumerate() {
+        let (window, context) = window?;
         let tokens = &window[..window.len().saturating_sub(1)];
         targets.clear();
         targets.extend(window.iter().skip(1));
@@ -51,7 +54,8 @@ fn evaluate_parts<W: AsRef<[u32]>>(
         let loss = model.loss(batch, &mut tape)?;
         if !loss.mean.is_finite() {
             let (layer, value) = ("evaluation".into(), loss.mean);
-            Err(nn::Error::NonFinite { layer, what: "losses of the windows", index, value })?;
+            let what = "losses of the windows";
+            return Err(nn::Error::NonFinite { layer, what, index, value }.into());
         }
         nats += loss.mean * loss.count as f64;
         predictions += loss.count as u64;
@@ -65,10 +69,12 @@ fn evaluate_parts<W: AsRef<[u32]>>(
 pub struct EvaluationRequest {
     /// The folder of the model.
     pub model: PathBuf,
-    /// The file of the text.
+    /// The text: a file, a folder or a pattern.
     pub data: PathBuf,
-    /// Whether the file holds the numbers of tokens.
+    /// Whether it is a file that holds the numbers of tokens.
     pub is_ids: bool,
+    /// The folder for tokens of a text; none for the user's cache folder.
+    pub cache: Option<PathBuf>,
     /// Tokens that a window predicts; otherwise as many as the model has positions, at most 2048.
     pub length: Option<usize>,
     /// Tokens from the beginning of a window to that of the next; otherwise as many as it predicts.
@@ -130,25 +136,64 @@ impl fmt::Display for Evaluation {
     }
 }
 
-/// Loads a model and evaluates it on a file.
+/// What an evaluation reads.
+enum Tokens {
+    /// Those of a list.
+    Ids(Vec<u32>),
+    /// Those of a text, encoded as for training.
+    Text(FileText),
+}
+
+impl Tokens {
+    fn open(request: &EvaluationRequest, vocabulary: usize) -> Result<(Self, Measure)> {
+        let of_tokens = |bytes_per_token| Measure { unit: Unit::Token, bytes_per_token };
+        let EvaluationRequest { model, data, cache, .. } = request;
+        if request.is_ids {
+            let list = read(data)?;
+            let ids = read_ids(&data.display().to_string(), &String::from_utf8_lossy(&list))?;
+            return Ok((Self::Ids(ids), of_tokens(None)));
+        }
+        let Some(tokenizer) = Tokenizer::open(model, vocabulary)? else {
+            return Err(Error::NoTokenizer { model: model.to_owned(), vocabulary });
+        };
+        let tokenizer = match tokenizer.path() {
+            Some(path) => Some(TokenizerFile::open(path)?),
+            None => None,
+        };
+        let tell = &mut |line: fmt::Arguments<'_>| drop(writeln!(stderr(), "{line}"));
+        let text = FileText::open(data, tokenizer.as_ref(), cache.as_deref(), tell)?;
+        let measure =
+            if tokenizer.is_some() { of_tokens(text.bytes_per_token) } else { Measure::BYTES };
+        Ok((Self::Text(text), measure))
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Ids(ids) => ids.len(),
+            Self::Text(text) => text.len(),
+        }
+    }
+
+    fn read(&self, range: Range<usize>) -> Result<Vec<u32>> {
+        match self {
+            Self::Ids(ids) => Ok(ids[range].to_vec()),
+            Self::Text(text) => text.read(range),
+        }
+    }
+}
+
+/// Loads a model and evaluates it on a text, which is encoded as it would be to train on and read window by window.
 ///
 /// # Errors
-/// A model or a text that cannot be read, a text of fewer than two tokens, windows longer than the model
-/// takes.
+/// A model or a text that cannot be read, a text of fewer than two tokens, tokens that the model does not have, windows
+/// longer than the model takes.
 pub fn evaluate_file(request: &EvaluationRequest) -> Result<Evaluation> {
     let start = Instant::now();
-    let text = read(&request.data)?;
+    // A text that is not there is told before a large model is read.
+    files_of(&request.data)?;
     let model = interop::open(&request.model)?;
-    let (tokens, is_bytes) = if request.is_ids {
-        let what = request.data.display().to_string();
-        let ids = read_ids(&what, &String::from_utf8_lossy(&text))?;
-        check_ids(&what, &ids, model.config().vocabulary)?;
-        (ids, false)
-    } else {
-        let tokenizer = Tokenizer::open(&request.model, model.config().vocabulary)?;
-        let is_bytes = tokenizer.as_ref().is_some_and(Tokenizer::is_bytes);
-        (encode(tokenizer.as_ref(), &text, &request.model)?, is_bytes)
-    };
+    let vocabulary = model.config().vocabulary;
+    let (tokens, measure) = Tokens::open(request, vocabulary)?;
     let positions = model.config().positions;
     let length = request.length.unwrap_or(positions.min(LENGTH));
     if length > positions {
@@ -166,14 +211,17 @@ pub fn evaluate_file(request: &EvaluationRequest) -> Result<Evaluation> {
     let count = u32::try_from(windows.len()).unwrap_or(u32::MAX);
     let progress = Progress::new(count, (count / 10).max(8));
     let tell = &mut |done: usize| progress.done("window", done as u32);
-    let of_text = |window: &Window| (&tokens[window.range.clone()], window.context);
+    let what = request.data.display().to_string();
+    let of_text = |Window { range, context }: &Window| {
+        let window = tokens.read(range.clone())?;
+        check_ids(&what, range.start, &window, vocabulary)?;
+        Ok((window, *context))
+    };
     let loss = evaluate_parts(&model, windows.iter().map(of_text), tell);
     progress.finish();
-    let bytes_per_token = (!request.is_ids).then(|| text.len() as f64 / tokens.len() as f64);
-    let of_tokens = Measure { unit: Unit::Token, bytes_per_token };
     Ok(Evaluation {
         loss: loss?,
-        measure: if is_bytes { Measure::BYTES } else { of_tokens },
+        measure,
         windows: windows.len(),
         length,
         stride,
@@ -188,15 +236,68 @@ mod tests {
     use nn::{Module, Rounding};
 
     use super::*;
+    use crate::data::{Corpus, CorpusRequest, WORDS};
+    use crate::temporary::TemporaryFolder;
+
+    fn tiny(vocabulary: usize) -> Decoder<f32> {
+        let config = DecoderConfig { layers: 1, vocabulary, ..DecoderConfig::tiny() };
+        Decoder::build(config, &mut Initial { seed: 1, kind: WeightKind::Dense }).unwrap()
+    }
+
+    #[test]
+    fn a_text_is_read_and_encoded_as_it_is_for_training() {
+        let folder = TemporaryFolder::new();
+        let texts = folder.path().join("texts");
+        std::fs::create_dir(&texts).unwrap();
+        for (name, text) in [("a.txt", "one two\nthree"), ("b.txt", "three one é four")] {
+            std::fs::write(texts.join(name), text).unwrap();
+        }
+        for tokenizer in [None, Some(WORDS)] {
+            let model = tiny(if tokenizer.is_some() { 6 } else { 256 });
+            let saved = folder.path().join(format!("model-{}", tokenizer.is_some()));
+            interop::save_with(&model, &saved, tokenizer.map(str::as_bytes)).unwrap();
+            let cache = Some(folder.path().join("cache"));
+            let corpus = |valid: PathBuf| {
+                let tokenizer = tokenizer.map(|_| saved.join("tokenizer.json"));
+                let data = Some(folder.file("long.txt", "one two three ".repeat(20)));
+                let (valid, cache) = (Some(valid), cache.clone());
+                let (held_out, length, windows, seed) = (0.5, 4, 1000, 1);
+                let request = CorpusRequest {
+                    data,
+                    valid,
+                    tokenizer,
+                    cache,
+                    held_out,
+                    length,
+                    windows,
+                    seed,
+                };
+                Corpus::open(&request, &mut |_| ()).unwrap()
+            };
+            for data in [texts.clone(), texts.join("*.txt"), texts.join("b.txt")] {
+                let corpus = corpus(data.clone());
+                let expected = evaluate(&model, corpus.held_out(), &mut |_| {}).unwrap();
+                let found = evaluate_file(&EvaluationRequest {
+                    model: saved.clone(),
+                    data: data.clone(),
+                    is_ids: false,
+                    cache: cache.clone(),
+                    length: Some(4),
+                    stride: None,
+                    windows: None,
+                });
+                let found = found.unwrap();
+                assert_eq!((found.loss, found.measure), (expected, corpus.measure()), "{data:?}");
+            }
+        }
+    }
 
     /// Finite weights can be so large that products of them are not.
     #[test]
     fn a_loss_that_is_not_finite_is_an_error_and_no_result() {
-        let config = DecoderConfig { layers: 1, ..DecoderConfig::tiny() };
-        let mut model =
-            Decoder::build(config, &mut Initial { seed: 1, kind: WeightKind::Dense }).unwrap();
-        let windows = [[97, 98, 99], [100, 101, 102]];
-        assert!(evaluate(&model, windows, &mut |_| {}).is_ok());
+        let mut model = tiny(256);
+        let windows = || [vec![97, 98, 99], vec![100, 101, 102]].map(Ok);
+        assert!(evaluate(&model, windows(), &mut |_| {}).is_ok());
         let norm =
             model.parameters().ids().find(|&id| model.parameters().name(id) == "model.norm.weight");
         model.visit_mut(&mut |id, mut values| {
@@ -204,7 +305,7 @@ mod tests {
                 values.update(Rounding::Nearest, |_, gains| gains.fill(f32::MAX));
             }
         });
-        let error = evaluate(&model, windows, &mut |_| {}).unwrap_err().to_string();
+        let error = evaluate(&model, windows(), &mut |_| {}).unwrap_err().to_string();
         assert!(error.contains("losses of the windows: expected finite numbers"), "{error}");
     }
 }

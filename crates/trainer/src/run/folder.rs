@@ -4,6 +4,8 @@ use std::fs::{self, File, TryLockError};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
+use interop::Replacement;
+
 use super::metrics::{Metrics, Record};
 use super::replace::{LOCK, SETTINGS, check_run, is_empty, remove_run};
 use crate::config::Run;
@@ -171,12 +173,9 @@ impl RunFolder {
 pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let unfinished = path.with_extension("unfinished");
     let write = || -> io::Result<()> {
-        let mut file = File::create(&unfinished)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&unfinished, path)?;
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        Disk.sync_directory(folder.unwrap_or(Path::new(".")))
+        let mut replacement = Replacement::create(&unfinished, path)?;
+        replacement.file().write_all(bytes)?;
+        replacement.commit()
     };
     write().map_err(Error::file("write", path))
 }

@@ -42,6 +42,7 @@ pub use rehearsal::Trial;
 pub(crate) use rehearsal::{Rehearsal, rehearse};
 pub use replace::model_folder;
 pub use resume::{Resumed, Unfinished};
+pub(crate) use step::Skipped;
 pub use summary::{Best, Summary};
 pub use train::train;
 pub use vitals::{Histogram, Layers, Matrix, MatrixScales, Spread, Vitals, Watch, WatchState};

@@ -37,6 +37,8 @@ pub(super) struct Ready<'a> {
     pub(super) start: Start,
     /// The `tokenizer.json` that the text was read with.
     pub(super) tokenizer: Option<Vec<u8>>,
+    /// What tells teachers apart, where there is one.
+    pub(super) teacher: Option<String>,
 }
 
 impl<'a> Given<'a> {
@@ -88,19 +90,20 @@ impl<'a> Ready<'a> {
         let tokenizer = tokenizer_of(corpus)?;
         let vocabulary = corpus.vocabulary();
         let teaching = Teaching::open(&configuration, vocabulary, tokenizer.as_deref())?;
+        let teacher = teaching.as_ref().map(|teaching| teaching.identity().to_owned());
         let Memory { packed, latent, other } = model.memory();
         let start = Start {
             steps: configuration.run.steps,
             parameters: model.parameters().numbers(),
             measure: corpus.measure(),
             floor: corpus.floor(),
-            baseline: corpus.baseline(),
+            baseline: corpus.baseline()?,
             packed,
             latent,
             other,
         };
         let read_example = Box::new(|index, window: &mut Vec<u32>| corpus.example(index, window));
         let training = Training::new(&configuration, model, read_example, teaching)?;
-        Ok(Self { corpus, training, start, tokenizer })
+        Ok(Self { corpus, training, start, tokenizer, teacher })
     }
 }

@@ -10,7 +10,7 @@ use super::step::{Step, Training};
 use super::teacher::Teaching;
 use crate::config::Configuration;
 use crate::data::{Corpus, CorpusRequest};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// How long parts of a run take.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -57,7 +57,7 @@ pub(crate) fn rehearse(
     let mut fastest = f64::INFINITY;
     for step in 0..STEPS.min(configuration.run.steps) {
         let begun = Instant::now();
-        training.step(step).map_err(|source| Error::Step { step: step + 1, source })?;
+        training.step(step)?;
         fastest = fastest.min(begun.elapsed().as_secs_f64());
         if start.elapsed().as_secs_f64() > ENOUGH {
             break;
@@ -103,9 +103,7 @@ impl Trial {
     pub fn step(&mut self) -> Result<bool> {
         let step = self.next;
         self.next += 1;
-        let taken = self.training.step(step);
-        let taken = taken.map_err(|source| Error::Step { step: step + 1, source })?;
-        Ok(matches!(taken, Step::Taken(_)))
+        Ok(matches!(self.training.step(step)?, Step::Taken(_)))
     }
 
     /// Tokens that a step predicts.

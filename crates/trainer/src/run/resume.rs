@@ -18,12 +18,13 @@ use crate::events::Events;
 use crate::storage::{Disk, Storage};
 
 /// Settings that change no number of a run, or only where it ends, so that they may be edited before it is resumed.
-/// That a text is the same is known by its content.
-const FREE: [&str; 11] = [
+/// That a text or a teacher is the same is known by its content.
+const FREE: [&str; 12] = [
     "data",
     "valid",
     "tokenizer",
     "from",
+    "teacher",
     "checkpoint_every",
     "keep_last",
     "time_budget",
@@ -107,6 +108,7 @@ impl Unfinished {
         self.check_text(corpus.identity(), &checkpoint.snapshot)?;
         // The weights that it started from are all replaced.
         let mut ready = Ready::new(given, &corpus, None)?;
+        self.check_teacher(ready.teacher.as_deref(), &checkpoint.snapshot)?;
         ready.training.restore(&mut checkpoint)?;
         let snapshot = checkpoint.finish()?;
         Running::go_on(given, ready, folder, &snapshot, || self.cut_records(&snapshot))
@@ -157,6 +159,19 @@ impl Unfinished {
         let expected = "that which the run began with".to_owned();
         let found = "another one; put it back, or begin a run of its own".to_owned();
         Err(self.unfit("the text", expected, found))
+    }
+
+    fn check_teacher(&self, found: Option<&str>, snapshot: &Snapshot) -> Result<()> {
+        if found == snapshot.teacher.as_deref() {
+            return Ok(());
+        }
+        let expected = match snapshot.teacher {
+            Some(_) => "that which the run began with, by the hash of its shape and weights",
+            None => "none, as the run began",
+        };
+        let found = if found.is_some() { "another one" } else { "none" };
+        let found = format!("{found}; put it back, or begin a run of its own");
+        Err(self.unfit("the teacher", expected.to_owned(), found))
     }
 
     /// Cuts off what metrics and events tell of steps after a checkpoint.

@@ -69,6 +69,7 @@ pub(super) struct Running<'a> {
     corpus: &'a Corpus,
     /// The `tokenizer.json`, which goes with the model.
     tokenizer: Option<Vec<u8>>,
+    teacher: Option<String>,
     start: Start,
     folder: &'a RunFolder,
     metrics: Metrics,
@@ -127,7 +128,7 @@ impl<'a> Running<'a> {
         (metrics, events): (Metrics, Events),
     ) -> Self {
         let Given { configuration, progress, interrupt, clock, .. } = given;
-        let Ready { corpus, training, start, tokenizer } = ready;
+        let Ready { corpus, training, start, tokenizer, teacher } = ready;
         Self {
             configuration,
             progress,
@@ -136,6 +137,7 @@ impl<'a> Running<'a> {
             training,
             corpus,
             tokenizer,
+            teacher,
             start,
             folder,
             metrics,
@@ -204,7 +206,7 @@ impl<'a> Running<'a> {
         while step < run.steps && self.watchers.stopped().is_none() {
             let taken = self.training.step(step);
             step += 1;
-            match taken.map_err(|source| Error::Step { step, source })? {
+            match taken.map_err(|error| self.with_checkpoint(error))? {
                 Step::Taken(taken) => self.tell_step(step, taken)?,
                 Step::Skipped(skipped) => self.tell_skipped(step, skipped)?,
             }
@@ -232,6 +234,7 @@ impl<'a> Running<'a> {
             step,
             configuration: settings_of(&for_another_folder(self.configuration)?),
             data: self.corpus.identity().to_owned(),
+            teacher: self.teacher.clone(),
             seconds: self.seconds(),
             ..Snapshot::default()
         };
@@ -242,6 +245,14 @@ impl<'a> Running<'a> {
         self.training.keep(&mut snapshot)?;
         self.checkpoints.save(&snapshot, &|visit| self.training.visit_arrays(visit))?;
         Ok(())
+    }
+
+    /// Names the last checkpoint that is whole in the error of a run that lost its weights.
+    fn with_checkpoint(&self, error: Error) -> Error {
+        let Error::Weights { step, tensor, what, value, .. } = error else { return error };
+        let newest = self.checkpoints.newest(&mut |_| {});
+        let checkpoint = newest.ok().flatten().map(|checkpoint| checkpoint.path);
+        Error::Weights { step, tensor, what, value, checkpoint }
     }
 
     fn seconds(&self) -> f64 {
@@ -310,7 +321,10 @@ impl<'a> Running<'a> {
     }
 
     fn evaluate(&mut self, step: u32, is_last: bool) -> Result<HeldOutLoss> {
-        let failed = |source| Error::Step { step, source };
+        let failed = |error| match error {
+            Error::Model(source) => Error::Step { step, source },
+            other => other,
+        };
         let loss = evaluate(self.training.model(), self.corpus.held_out(), &mut |_| {});
         let loss = loss.map_err(failed)?;
         let bits_per_byte = self.start.measure.bits_per_byte(loss.nats);

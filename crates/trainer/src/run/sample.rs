@@ -27,7 +27,7 @@ impl Sample {
     /// # Errors
     /// Scores that are not finite, and tokens that are no text.
     pub(super) fn draw(model: &Decoder<f32>, corpus: &Corpus, seed: u64) -> Result<Option<Self>> {
-        let Some(window) = corpus.held_out().next() else { return Ok(None) };
+        let Some(window) = corpus.held_out().next().transpose()? else { return Ok(None) };
         let prompt = &window[..PROMPT.min(window.len() / 4)];
         if prompt.is_empty() {
             return Ok(None);

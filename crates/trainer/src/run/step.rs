@@ -16,10 +16,11 @@ use super::units::{Sums, Units};
 use super::update::{Applied, Updating};
 use super::vitals::{Layers, Vitals, Watch};
 use crate::config::{self, Configuration};
+use crate::error::{Error, Result};
 use crate::randomness::Purpose;
 
 /// Puts the tokens of an example, by its number in the run, in the place of what a window held.
-pub(super) type ReadExample<'a> = Box<dyn Fn(u64, &mut Vec<u32>) + Send + Sync + 'a>;
+pub(super) type ReadExample<'a> = Box<dyn Fn(u64, &mut Vec<u32>) -> Result<()> + Send + Sync + 'a>;
 
 /// A model while it trains: its optimiser, its place in the data, and the buffers of a step.
 pub(super) struct Training<'a> {
@@ -80,18 +81,18 @@ pub(super) struct Taken {
 
 /// The first number that was not finite.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Skipped {
+pub(crate) struct Skipped {
     /// Whose it is: the name of a tensor or a layer.
-    pub(super) tensor: String,
+    pub(crate) tensor: String,
     /// What of it.
-    pub(super) what: &'static str,
+    pub(crate) what: &'static str,
     /// The number.
-    pub(super) value: f64,
+    pub(crate) value: f64,
 }
 
 impl Skipped {
     /// What an error says of a number that is not finite; none for any other error.
-    pub(super) fn from(error: &models::Error) -> Option<Self> {
+    pub(crate) fn from(error: &models::Error) -> Option<Self> {
         let models::Error::Layer(error) = error else { return None };
         let (tensor, what, value) = match error {
             nn::Error::NonFinite { layer, what, value, .. } => (layer, what, value),
@@ -123,11 +124,10 @@ impl<'a> Training<'a> {
         read_example: ReadExample<'a>,
         teaching: Option<Teaching>,
     ) -> Result<Self, config::Error> {
-        let parameters = model.parameters();
         let sequences =
             Sequences { count: configuration.batch.windows, length: configuration.batch.length };
         Ok(Self {
-            updating: Updating::new(configuration, parameters)?,
+            updating: Updating::new(configuration, &model)?,
             gradients: Gradients::zeros(&Parameters::new()),
             steps: configuration.run.steps,
             seed: Purpose::Weights.seed(configuration.run.seed),
@@ -169,14 +169,16 @@ impl<'a> Training<'a> {
     /// is not finite before the update is skipped: codes go on with their schedule, and nothing else changes.
     ///
     /// # Errors
-    /// An error of the model; latent weights that the update made infinite.
-    pub(super) fn step(&mut self, step: u32) -> models::Result<Step> {
+    /// [`Error::Step`] of the model; [`Error::Weights`] that the update made infinite; a text that cannot be read.
+    pub(super) fn step(&mut self, step: u32) -> Result<Step> {
         let _span = span("other");
         let start = Instant::now();
+        let failed = |source| Error::Step { step: step + 1, source };
         if step == 0 {
-            self.requantize(0)?;
+            self.requantize(0).map_err(failed)?;
             self.watch.begin(&self.model);
         }
+        self.read_batch(step)?;
         let taken = self.learn(step).and_then(|lesson| {
             let applied = self.updating.apply(&mut self.model, &self.gradients, step)?;
             Ok((lesson, applied))
@@ -184,14 +186,14 @@ impl<'a> Training<'a> {
         let (lesson, applied) = match taken {
             Ok(taken) => taken,
             Err(error) => {
-                let skipped = Skipped::from(&error).ok_or(error)?;
-                self.requantize(step + 1)?;
+                let skipped = Skipped::from(&error).ok_or(error).map_err(failed)?;
+                self.requantize(step + 1).map_err(failed)?;
                 // Codes that follow a schedule have changed; what is told of the next step does not count them.
                 self.watch.flips(&self.model);
                 return Ok(Step::Skipped(skipped));
             }
         };
-        self.requantize(step + 1)?;
+        self.requantize(step + 1).map_err(|source| Error::after_update(step + 1, source))?;
         let Applied { learning_rate, weight_decay, gradient_norm } = applied;
         let Lesson { sums, mined, probed } = lesson;
         Ok(Step::Taken(Taken {
@@ -227,7 +229,6 @@ impl<'a> Training<'a> {
     /// # Errors
     /// An error of the model, and numbers that are not finite.
     fn learn(&mut self, step: u32) -> models::Result<Lesson> {
-        self.read_batch(step);
         let Self { mining, model, examples, units, .. } = self;
         let mined = mining.as_mut().map(|mining| mining.narrow(model, examples)).transpose()?;
         units.give(std::mem::replace(&mut self.gradients, Gradients::zeros(&Parameters::new())));
@@ -272,7 +273,7 @@ impl<'a> Training<'a> {
         Update { seed: self.seed, step, total, lambda, is_noisy: step < total, levels: None }
     }
 
-    fn read_batch(&mut self, step: u32) {
+    fn read_batch(&mut self, step: u32) -> Result<()> {
         let _span = span("read batch");
         let Examples { sequences, tokens, targets } = &mut self.examples;
         *sequences = self.sequences;
@@ -283,10 +284,11 @@ impl<'a> Training<'a> {
             (self.read_example)(
                 u64::from(step) * self.sequences.count as u64 + example,
                 &mut window,
-            );
+            )?;
             tokens.extend_from_slice(&window[..window.len() - 1]);
             targets.extend_from_slice(&window[1..]);
         }
+        Ok(())
     }
 }
 

@@ -1,6 +1,13 @@
 //! A finished run that another learns from.
 
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
+
+use interop::Kind;
+use interop::manifest::{Digester, MANIFEST};
 use models::Decoder;
+use sha2::{Digest as _, Sha256};
 
 use super::replace::model_folder;
 use crate::config::{self, Configuration};
@@ -12,6 +19,7 @@ pub(super) struct Teaching {
     model: Decoder<f32>,
     share: f64,
     temperature: f64,
+    identity: String,
 }
 
 impl Teaching {
@@ -57,7 +65,13 @@ impl Teaching {
             return Err(Error::Teacher { path, what, expected, found });
         }
         let config::Distillation { share, temperature } = configuration.distillation;
-        Ok(Some(Self { model, share, temperature }))
+        let identity = identity(&folder)?;
+        Ok(Some(Self { model, share, temperature, identity }))
+    }
+
+    /// A hash of its files: a run that is resumed must find the same.
+    pub(super) fn identity(&self) -> &str {
+        &self.identity
     }
 
     /// The model.
@@ -74,4 +88,32 @@ impl Teaching {
     pub(super) fn temperature(&self) -> f64 {
         self.temperature
     }
+}
+
+/// SHA-256 of the shape and the weights of a model: of its manifest, which has the hash of each file and was held
+/// to them when the model was read, or of the files themselves.
+fn identity(folder: &Path) -> Result<String> {
+    let mut names = vec![MANIFEST.to_owned()];
+    if Kind::of(folder)? != Kind::Packed || !folder.join(MANIFEST).is_file() {
+        let problem = || Error::file("read the folder", folder);
+        names = Vec::new();
+        for entry in fs::read_dir(folder).map_err(problem())? {
+            let name = entry.map_err(problem())?.file_name().into_string().unwrap_or_default();
+            if name == "config.json" || name.ends_with(".safetensors") {
+                names.push(name);
+            }
+        }
+        names.sort();
+    }
+    let mut hash = Sha256::new();
+    for name in names {
+        let path = folder.join(&name);
+        let mut file = Digester::new(io::sink());
+        let read = File::open(&path).and_then(|mut from| io::copy(&mut from, &mut file));
+        read.map_err(Error::file("read", &path))?;
+        let digest = serde_json::to_vec(&file.finish().0);
+        hash.update(name.as_bytes());
+        hash.update(digest.map_err(|source| Error::State { part: name, source })?);
+    }
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }

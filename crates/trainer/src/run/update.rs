@@ -1,7 +1,7 @@
 //! From the gradients of a step to new weights.
 
 use models::Decoder;
-use nn::{Draw, Gradients, Module, Parameters, Rounding, ValuesMut};
+use nn::{Draw, Gradients, Module, Rounding, ValuesMut};
 use ste::{Progress, Pull};
 use ternary_core::profile::span;
 
@@ -48,15 +48,16 @@ pub(super) struct Applied {
 }
 
 impl Updating {
-    /// Before the first update of these parameters.
+    /// Before the first update of this model.
     ///
     /// # Errors
     /// A pull that does not fit the run, and a group that no tensor belongs to.
     pub(super) fn new(
         configuration: &Configuration,
-        parameters: &Parameters,
+        model: &Decoder<f32>,
     ) -> Result<Self, config::Error> {
         let settings = &configuration.optimiser;
+        let parameters = model.parameters();
         let names: Vec<&str> = parameters.ids().map(|id| parameters.name(id)).collect();
         let groups = Groups::new(&settings.groups, &names).map_err(|UnknownPattern(found)| {
             config::Error::Contradiction {
@@ -71,7 +72,7 @@ impl Updating {
             threshold: settings.threshold_rate,
         };
         Ok(Self {
-            optimiser: optimiser(settings, parameters),
+            optimiser: optimiser(settings, model),
             groups,
             rates: names.iter().map(|name| rates.of(name)).collect(),
             dqt_rate: settings.dqt_rate,
@@ -150,10 +151,18 @@ impl Updating {
 }
 
 /// The optimiser that the settings name, with a fresh state.
-fn optimiser(settings: &config::Optimiser, parameters: &Parameters) -> Box<dyn Optimiser> {
-    // What is frozen has a shape, and nothing is kept of it.
+fn optimiser(settings: &config::Optimiser, model: &Decoder<f32>) -> Box<dyn Optimiser> {
+    let parameters = model.parameters();
+    // What is frozen has a shape, and what only collects gradients for other tensors has room for them; of neither
+    // anything is kept.
+    let mut has_values = vec![false; parameters.len()];
+    model.visit(&mut |tensor| {
+        if let Some(id) = tensor.id {
+            has_values[id.index()] = !id.is_frozen();
+        }
+    });
     let tensors = parameters.ids().map(|id| {
-        let shape = if id.is_frozen() { &[0][..] } else { parameters.shape(id) };
+        let shape = if has_values[id.index()] { parameters.shape(id) } else { &[0][..] };
         (parameters.name(id), shape)
     });
     let config::Optimiser { beta1, beta2, epsilon, nesterov, .. } = *settings;

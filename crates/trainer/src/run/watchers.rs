@@ -89,7 +89,7 @@ impl Watchers {
         if is_best {
             self.best = Some(Best { step, nats: loss.nats });
         }
-        if self.patience.observe(step, loss.nats).stops {
+        if self.patience.observe(loss.nats) {
             let evaluations = configuration.evaluation.patience;
             self.stop(format!("early-stop: {evaluations} evaluations without an improvement"));
         }

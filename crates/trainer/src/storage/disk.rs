@@ -7,9 +7,6 @@ use std::path::Path;
 use super::{Entry, Input, Output, Storage};
 
 /// The file system of the machine.
-///
-/// Elsewhere than on Unix a directory cannot be opened to be synced; there the system's journal is relied on,
-/// which keeps names in the order in which they were given.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Disk;
 
@@ -35,7 +32,7 @@ impl Storage for Disk {
     }
 
     fn sync_directory(&self, path: &Path) -> io::Result<()> {
-        if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
+        interop::sync_directory(path)
     }
 
     fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {

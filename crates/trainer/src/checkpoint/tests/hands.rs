@@ -4,7 +4,7 @@ use std::io::Write;
 
 use super::*;
 use crate::storage::Disk;
-use crate::storage::faulty::tree;
+use crate::storage::faulty::{Fault, tree};
 use crate::temporary::TemporaryFolder;
 
 const FILES: [&str; 3] = ["arrays.safetensors", "state.json", "manifest.json"];
@@ -38,7 +38,7 @@ fn any_byte_that_was_changed_or_cut_off_has_an_older_checkpoint_used() {
         whole.edit(&path, |bytes| length = bytes.len());
         for at in 0..length {
             for cut in [false, true] {
-                let disk = whole.copy(crate::storage::faulty::Fault::None);
+                let disk = whole.copy(Fault::None);
                 disk.edit(&path, |bytes| if cut { bytes.truncate(at) } else { bytes[at] ^= 4 });
                 match newest(&disk) {
                     Ok((step, lines)) => {
@@ -62,7 +62,7 @@ fn any_byte_that_was_changed_or_cut_off_has_an_older_checkpoint_used() {
 #[test]
 fn lines_say_which_folder_is_passed_over_and_why() {
     let whole = run_with(2, &[20, 40]);
-    let copy = || whole.copy(crate::storage::faulty::Fault::None);
+    let copy = || whole.copy(Fault::None);
     for name in FILES {
         let disk = copy();
         disk.remove_file(&file(40, name)).unwrap();
@@ -146,6 +146,36 @@ fn a_step_is_written_once_unless_what_is_there_is_broken() {
     assert!(disk.operations() - before > again);
     assert_eq!(newest(&disk).unwrap(), (Some(40), vec![]));
     assert_eq!(names(&disk), [20, 40].map(final_name));
+}
+
+#[test]
+fn a_whole_checkpoint_of_a_step_that_is_not_the_one_to_save_is_replaced() {
+    let (weights, codes) = numbers(40);
+    let mut other = weights;
+    other[1] = 7.0;
+    let mut lengths = snapshot(40);
+    lengths.lengths.insert("metrics.jsonl".to_owned(), 4001);
+    for (snapshot, weights) in [(snapshot(40), other), (lengths, weights)] {
+        for fault in [Fault::None, Fault::DiskFull(0)] {
+            let disk = run_with(2, &[20, 40]).copy(fault);
+            let checkpoints = Checkpoints::new(&disk, Path::new(RUN), 2);
+            let saved = checkpoints.save(&snapshot, &|visit| {
+                visit("weights", Numbers::F32(&weights));
+                visit("codes", Numbers::U8(&codes));
+            });
+            if saved.is_err() {
+                // What was there is there still.
+                assert_eq!(newest(&disk).unwrap(), (Some(40), vec![]));
+                continue;
+            }
+            assert_eq!(fault, Fault::None);
+            let mut found = checkpoints.newest(&mut |line| panic!("{line}")).unwrap().unwrap();
+            let mut read = [0.0; 5];
+            found.read("weights", NumbersMut::F32(&mut read)).unwrap();
+            assert_eq!((&found.snapshot, read), (&snapshot, weights));
+            assert_eq!(names(&disk), [20, 40].map(final_name));
+        }
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::*;
 use crate::temporary::TemporaryFolder;
 
 /// A tokenizer of a few words, and a token for the end of a text.
-pub(in crate::data) const WORDS: &str = r#"{"version": "1.0", "truncation": null, "padding": null,
+pub(crate) const WORDS: &str = r#"{"version": "1.0", "truncation": null, "padding": null,
     "added_tokens": [{"id": 5, "content": "</s>", "single_word": false, "lstrip": false, "rstrip": false,
         "normalized": false, "special": true}],
     "normalizer": null, "pre_tokenizer": {"type": "WhitespaceSplit"},
@@ -38,7 +38,7 @@ impl Setting {
         let mut tell = |line: fmt::Arguments<'_>| told.push_str(&line.to_string());
         let text = tokens_of(files, &self.tokenizer, &self.cache(), &mut tell).unwrap();
         let mut tokens = Vec::new();
-        text.tokens.read(0..text.tokens.len(), &mut tokens);
+        text.tokens.read(0..text.tokens.len(), &mut tokens).unwrap();
         (tokens, told)
     }
 
@@ -150,9 +150,34 @@ fn bytes_that_are_no_text_are_refused_with_the_file_and_the_place() {
 
 #[cfg(unix)]
 #[test]
-fn a_device_has_no_tokens_that_could_be_kept() {
-    let error = Setting::new().error(&["/dev/null".into()]);
-    assert!(error.contains("/dev/null") && error.contains("a file"), "{error}");
+fn what_tells_its_bytes_once_has_tokens_that_are_not_kept() {
+    let setting = Setting::new();
+    let files = [setting.folder.file("a", "one"), "/dev/null".into()];
+    assert_eq!(setting.tokens(&files).0, [1, 5, 5]);
+    assert!(!setting.cache().exists());
+}
+
+#[test]
+fn a_text_that_is_read_in_pieces_is_cut_as_if_it_were_read_at_once() {
+    let lines = |seed: usize| (0..40).map(move |line| 1 + (seed + line) * 7919 % (PART / 3));
+    let mut text: Vec<u8> =
+        lines(1).flat_map(|length| [vec![b'a'; length], b"\n".to_vec()].concat()).collect();
+    text.extend(vec![b'b'; 3 * LONGEST_PART]);
+    let ends = |parts: Vec<(usize, &[u8])>| -> Vec<usize> {
+        parts.into_iter().map(|(start, part)| start + part.len()).collect()
+    };
+    let whole = ends(take_parts(&text, true));
+    assert_eq!(whole.last(), Some(&text.len()));
+    for piece in [LONGEST_PART + 1, LONGEST_PART + PART + 12_345] {
+        let (mut found, mut place) = (Vec::new(), 0);
+        while place < text.len() {
+            let until = text.len().min(place + piece);
+            let parts = ends(take_parts(&text[place..until], until == text.len()));
+            found.extend(parts.iter().map(|end| place + end));
+            place = *found.last().unwrap();
+        }
+        assert_eq!(found, whole, "{piece}");
+    }
 }
 
 #[test]

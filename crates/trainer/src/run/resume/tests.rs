@@ -1,6 +1,9 @@
 //! Runs whose checkpoints are on a disk that fails. The command is tested from outside.
 
 use std::fs;
+use std::path::PathBuf;
+
+use models::Shadow;
 
 use super::*;
 use crate::checkpoint::Checkpoints;
@@ -65,4 +68,74 @@ fn a_full_disk_ends_a_run_which_goes_on_as_if_nothing_had_been_once_there_is_roo
         assert_eq!(summary.steps, 8);
         assert!(model(&run) == model(&straight), "{name}");
     }
+}
+
+/// The run in a folder, killed at a save in the middle of it, and the disk with the checkpoint before.
+fn killed(folder: &TemporaryFolder, configuration: &Configuration, name: &str) -> Faulty {
+    let (progress, interrupt) = (Progress::new(8, 1000), Interrupt::default());
+    let run = folder.path().join(name);
+    let whole = disk(&run, Fault::None);
+    train_with(configuration, &progress, &interrupt, &whole).unwrap();
+    fs::remove_dir_all(&run).unwrap();
+    let disk = disk(&run, Fault::Error(whole.operations() * 5 / 8));
+    train_with(configuration, &progress, &interrupt, &disk).unwrap_err();
+    disk.repair();
+    disk
+}
+
+fn unfinished(run: &Path) -> Unfinished {
+    let Resumed::Unfinished(unfinished) = Resumed::open(run).unwrap() else { panic!() };
+    *unfinished
+}
+
+#[test]
+fn a_run_goes_on_with_the_teacher_that_it_began_with_and_no_other() {
+    let folder = TemporaryFolder::new();
+    let (progress, interrupt) = (Progress::new(8, 1000), Interrupt::default());
+    let with_seed = |out: &str, seed: u64, teacher: Option<PathBuf>| {
+        let mut configuration = configuration(&folder, out);
+        (configuration.run.seed, configuration.run.teacher) = (seed, teacher);
+        configuration
+    };
+    for seed in [5, 6] {
+        let teacher = with_seed(&format!("teacher-{seed}"), seed, None);
+        train_with(&teacher, &progress, &interrupt, &Disk).unwrap();
+    }
+    let [teacher, other] = [5, 6].map(|seed| folder.path().join(format!("teacher-{seed}/model")));
+    let disk = killed(&folder, &with_seed("run", 1, Some(teacher.clone())), "run");
+    let run = folder.path().join("run");
+    let away = folder.path().join("away");
+    fs::rename(&teacher, &away).unwrap();
+    fs::rename(&other, &teacher).unwrap();
+    let said = unfinished(&run).train_with(&progress, &interrupt, &disk).unwrap_err().to_string();
+    assert!(said.contains("the teacher: expected that which the run began with"), "{said}");
+    // The same one at another place will do.
+    let mut moved = unfinished(&run);
+    moved.configuration.run.teacher = Some(away);
+    assert_eq!(moved.train_with(&progress, &interrupt, &disk).unwrap().steps, 8);
+}
+
+#[test]
+fn a_run_that_lost_its_weights_names_the_checkpoint_before_and_leaves_it() {
+    let folder = TemporaryFolder::new();
+    let (progress, interrupt) = (Progress::new(8, 1000), Interrupt::default());
+    let mut begun = configuration(&folder, "run");
+    // Those of bf16 stop at its largest number.
+    begun.ternary.latent = Shadow::F32;
+    let disk = killed(&folder, &begun, "run");
+    let Unfinished { folder: run, mut configuration } = unfinished(&folder.path().join("run"));
+    let checkpoints = Checkpoints::new(&disk, run.path(), 2);
+    let mut checkpoint = checkpoints.newest(&mut |line| panic!("{line}")).unwrap().unwrap();
+    let path = checkpoint.path.clone();
+    configuration.optimiser.learning_rate = 1e60;
+    let given = Given::new(&configuration, &progress, &interrupt, &disk);
+    let corpus = open_corpus(given).unwrap();
+    let mut ready = Ready::new(given, &corpus, None).unwrap();
+    ready.training.restore(&mut checkpoint).unwrap();
+    let snapshot = checkpoint.finish().unwrap();
+    let records = run.begin_records().unwrap();
+    let failed = Running::go_on(given, ready, &run, &snapshot, || Ok(records));
+    let said = failed.unwrap_err().to_string();
+    assert!(said.contains("infinite") && said.contains(&*path.to_string_lossy()), "{said}");
+    assert_eq!(checkpoints.newest(&mut |line| panic!("{line}")).unwrap().unwrap().path, path);
 }

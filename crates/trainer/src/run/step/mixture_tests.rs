@@ -40,6 +40,7 @@ fn run(settings: &[&str], threads: usize) -> (Vec<f64>, Vec<u32>) {
         let read = |index, window: &mut Vec<u32>| {
             window.clear();
             window.extend(text[windows.window(index)].iter().map(|&byte| u32::from(byte)));
+            Ok(())
         };
         let mut training = Training::new(&configuration, model, Box::new(read), None).unwrap();
         let losses = (0..24).map(|step| training.step(step).unwrap().taken().loss).collect();

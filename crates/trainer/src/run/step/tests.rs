@@ -54,6 +54,7 @@ fn run<'a>(settings: &[&str], text: &'a [u8], steps: u32) -> (Training<'a>, Vec<
     let read = move |index, window: &mut Vec<u32>| {
         window.clear();
         window.extend(text[windows.window(index)].iter().map(|&byte| u32::from(byte)));
+        Ok(())
     };
     let mut training = Training::new(&configuration, model, Box::new(read), None).unwrap();
     let steps = (0..steps).map(|step| training.step(step).unwrap().taken()).collect();
@@ -176,6 +177,26 @@ fn a_gradient_that_is_not_finite_is_named_and_changes_nothing() {
     assert_eq!(tensors(&training.model), weights);
     assert!(self::kept(&training) == kept);
     assert!(training.step(2).is_ok());
+}
+
+#[test]
+fn weights_that_an_update_made_infinite_are_named_with_the_step_and_what_to_do() {
+    let text = stories(0, 5000);
+    let (mut training, _) = run(&["optimiser.learning_rate=1e39"], &text, 0);
+    let said = training.step(0).unwrap_err().to_string();
+    assert!(said.starts_with("step 1: the update made model.layers.0."), "{said}");
+    assert!(said.contains("lower optimiser.learning_rate"), "{said}");
+}
+
+#[test]
+fn a_text_that_cannot_be_read_ends_a_step_before_it_changes_anything() {
+    let text = stories(0, 5000);
+    let (mut training, _) = run(&[], &text, 1);
+    let before = (tensors(&training.model), kept(&training));
+    training.read_example =
+        Box::new(|_, _| Err(Error::TextChanged { path: "book.txt".into(), expected: 5, found: 4 }));
+    assert!(matches!(training.step(1), Err(Error::TextChanged { .. })));
+    assert!((tensors(&training.model), kept(&training)) == before);
 }
 
 #[test]

@@ -68,8 +68,7 @@ fn a_state_that_was_restored_goes_on_with_the_same_bits() {
         let (mut training, _) = run(&with(&own, &[]), &text, 3);
         let state = kept(&training);
         let arrays = state.arrays();
-        let mut fresh =
-            Updating::new(&configuration(&with(&own, &[])), training.model.parameters()).unwrap();
+        let mut fresh = Updating::new(&configuration(&with(&own, &[])), &training.model).unwrap();
         let read = &mut |name: &str, room: &mut [f32]| {
             let array = arrays.iter().find(|array| array.name == name).unwrap();
             room.copy_from_slice(array.values);
@@ -111,7 +110,7 @@ fn a_group_changes_the_tensors_that_it_names_and_no_others() {
 fn a_group_without_a_tensor_is_an_error_that_names_its_pattern() {
     let configuration = configuration(&["optimiser.groups=*.q_proj.*: rate=1; *.p_proj.*: rate=0"]);
     let model = build(&configuration, VOCABULARY).unwrap();
-    let error = Updating::new(&configuration, model.parameters()).unwrap_err().to_string();
+    let error = Updating::new(&configuration, &model).unwrap_err().to_string();
     assert!(error.contains("optimiser.groups: expected patterns"), "{error}");
     assert!(error.ends_with("found *.p_proj.*"), "{error}");
 }
@@ -127,4 +126,19 @@ fn the_second_of_two_stages_has_no_weight_decay() {
     assert_eq!(decays, [1.0, 1.0, 0.0, 0.0]);
     let until = |share| losses(&[&two_stages[..], &[share]].concat());
     assert_ne!(until("schedule.weight_decay_until=0"), until("schedule.weight_decay_until=1"));
+}
+
+#[test]
+fn of_a_bias_that_dead_weights_are_nothing_is_kept() {
+    let text = stories(0, 5000);
+    for method in Method::ALL {
+        let own = settings(method);
+        let kept = |mode: &'static str| {
+            let (training, _) = run(&with(&own, &[mode]), &text, 2);
+            let state = self::kept(&training);
+            state.arrays().into_iter().map(|array| array.name).collect::<Vec<_>>()
+        };
+        let tequila = kept("ste=tequila");
+        assert!(!tequila.is_empty() && tequila == kept("ste=vanilla"), "{method:?}: {tequila:?}");
+    }
 }
