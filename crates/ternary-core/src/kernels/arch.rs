@@ -50,6 +50,8 @@ pub(crate) trait Arch {
     const WIDTHS: [usize; 3];
     /// Blocks of a tile at the most.
     const BLOCKS: usize;
+    /// Whether the blocks of a strip are walked together, and not one after the other.
+    const STREAMS: bool;
 
     /// See [`super::scaling::add_segment`].
     unsafe fn add_segment<const ASYMMETRIC: bool>(

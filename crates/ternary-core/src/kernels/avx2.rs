@@ -147,11 +147,64 @@ fn prefetch(line: &Line) {
     unsafe { _mm_prefetch::<_MM_HINT_T0>(ahead.cast()) }
 }
 
+/// Lines whose in-place sums fit 16 bits: 2 fields · 2 · 8 · 128 = 4096 a line, and −8 · 4096 is just there.
+const IN_PLACE_LINES: usize = 8;
+
+/// Σ field · activation of both halves of a block, where `masks` cut the field out of the lowest two bits and of the
+/// next two. The halves share the broadcasts, and each has sums of its own, so that no addition waits for the one before.
+///
+/// # Safety
+/// The processor has AVX2.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn code_sums(
+    lines: &[Line],
+    activations: &[u32],
+    [low, high]: [__m256i; 2],
+) -> [__m256i; 2] {
+    let runs = lines.chunks(4 * IN_PLACE_LINES).zip(activations.chunks(16 * IN_PLACE_LINES));
+    // SAFETY: the caller has AVX2; loads are of whole lines.
+    unsafe {
+        let ones = _mm256_set1_epi16(1);
+        let [mut units, mut fours] = [[_mm256_setzero_si256(); 2]; 2];
+        for (lines, x) in runs {
+            let mut narrow = [_mm256_setzero_si256(); 2];
+            for (lines, x) in lines.chunks(IN_PLACE_LINES).zip(x.chunks(4 * IN_PLACE_LINES)) {
+                let mut in_place = [_mm256_setzero_si256(); 2];
+                for (line, x) in lines.iter().zip(x.as_chunks::<4>().0) {
+                    prefetch(line);
+                    let x = x.map(|x| _mm256_set1_epi32(x as i32));
+                    for part in 0..2 {
+                        let word = Ymm::load(unpack::words(line), part);
+                        let next = _mm256_srli_epi16::<4>(word);
+                        let product =
+                            |word, mask, x| _mm256_maddubs_epi16(_mm256_and_si256(word, mask), x);
+                        let (n, p) = (narrow[part], in_place[part]);
+                        let n = _mm256_add_epi16(n, product(word, low, x[0]));
+                        let p = _mm256_add_epi16(p, product(word, high, x[1]));
+                        narrow[part] = _mm256_add_epi16(n, product(next, low, x[2]));
+                        in_place[part] = _mm256_add_epi16(p, product(next, high, x[3]));
+                    }
+                }
+                for part in 0..2 {
+                    fours[part] = Pairs::dot(fours[part], in_place[part], ones);
+                }
+            }
+            for part in 0..2 {
+                units[part] = Pairs::dot(units[part], narrow[part], ones);
+            }
+        }
+        let total = |part| _mm256_add_epi32(units[part], _mm256_srai_epi32::<2>(fours[part]));
+        [total(0), total(1)]
+    }
+}
+
 impl Arch for Avx2 {
     #[cfg(test)]
     const ISA: super::Isa = super::Isa::Avx2;
     const WIDTHS: [usize; 3] = [2, 4, 6];
     const BLOCKS: usize = 1;
+    const STREAMS: bool = false;
 
     #[target_feature(enable = "avx2,fma")]
     unsafe fn tile(
@@ -182,50 +235,19 @@ impl Arch for Avx2 {
         activations: &[u32],
         sums: &mut StripSums,
     ) {
-        /// Lines whose in-place sums fit 16 bits: 2 fields · 2 · 8 · 128 = 4096 a line.
-        const NARROW_LINES: usize = 7;
         let (mask, shift) = match plane {
             Plane::Codes => (0x03, 0),
             Plane::Positive => (0x02, 1),
             Plane::Zero => (0x01, 0),
         };
-        // SAFETY: this function is only called where there is AVX2; loads are of whole lines.
+        // SAFETY: this function is only called where there is AVX2; sums of a block are two registers.
         unsafe {
-            let low = _mm256_set1_epi8(mask);
-            let high = _mm256_set1_epi8(mask << 2);
+            let masks = [_mm256_set1_epi8(mask), _mm256_set1_epi8(mask << 2)];
             for (lines, sums) in blocks.iter().zip(sums) {
-                let mut units = Words([0; LANES]);
-                let mut fours = Words([0; LANES]);
-                let groups =
-                    lines.chunks(4 * NARROW_LINES).zip(activations.chunks(16 * NARROW_LINES));
-                for (lines, x) in groups {
-                    // One half of the lanes after the other: all sums of a half stay in registers.
-                    for part in 0..2 {
-                        let mut narrow = _mm256_setzero_si256();
-                        for (lines, x) in lines.chunks(NARROW_LINES).zip(x.chunks(4 * NARROW_LINES))
-                        {
-                            let mut in_place = _mm256_setzero_si256();
-                            for (line, x) in lines.iter().zip(x.as_chunks::<4>().0) {
-                                prefetch(line);
-                                let word = Ymm::load(unpack::words(line), part);
-                                let next = _mm256_srli_epi16::<4>(word);
-                                let product = |word, mask, x: &u32| {
-                                    let x = _mm256_set1_epi32(*x as i32);
-                                    _mm256_maddubs_epi16(_mm256_and_si256(word, mask), x)
-                                };
-                                narrow = _mm256_add_epi16(narrow, product(word, low, &x[0]));
-                                in_place = _mm256_add_epi16(in_place, product(word, high, &x[1]));
-                                narrow = _mm256_add_epi16(narrow, product(next, low, &x[2]));
-                                in_place = _mm256_add_epi16(in_place, product(next, high, &x[3]));
-                            }
-                            widen(in_place, &mut fours, part);
-                        }
-                        widen(narrow, &mut units, part);
-                    }
-                }
-                for lane in 0..LANES {
-                    let sum = units.0[lane] as i32 + ((fours.0[lane] as i32) >> 2);
-                    sums[lane] = sum >> shift;
+                let totals = code_sums(lines, activations, masks);
+                for (part, total) in totals.into_iter().enumerate() {
+                    let total = _mm256_sra_epi32(total, _mm_cvtsi32_si128(shift));
+                    _mm256_storeu_si256(sums.as_mut_ptr().add(8 * part).cast(), total);
                 }
             }
         }

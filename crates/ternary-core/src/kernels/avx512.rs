@@ -116,6 +116,7 @@ macro_rules! avx512_arch {
             const ISA: super::Isa = $isa;
             const WIDTHS: [usize; 3] = [4, 8, 12];
             const BLOCKS: usize = 2;
+            const STREAMS: bool = true;
 
             $(#[$features])*
             unsafe fn tile(

@@ -39,8 +39,8 @@ pub(crate) unsafe fn run<A: Arch, const PLANES: usize>(
     });
 }
 
-/// One strip: a block from each quarter of the matrix. Four streams that each run through a quarter
-/// are what prefetchers follow best.
+/// One strip. Where its blocks are walked together, they are one from each quarter of the matrix: four streams that each
+/// run through a quarter are what prefetchers follow best. Else they are neighbours: a single stream.
 #[inline(always)]
 unsafe fn run_strip<A: Arch, const PLANES: usize>(
     source: &Source<'_>,
@@ -51,13 +51,14 @@ unsafe fn run_strip<A: Arch, const PLANES: usize>(
 ) {
     let layout = source.layout();
     let segment_words = layout.lines_per_segment() * layout.packing().trits_per_byte();
-    let quarter = layout.blocks().div_ceil(STRIP);
-    let count = (layout.blocks() - strip).div_ceil(quarter);
+    let strips = layout.blocks().div_ceil(STRIP);
+    let (first, apart) = if A::STREAMS { (strip, strips) } else { (STRIP * strip, 1) };
+    let count = (layout.blocks() - first).div_ceil(apart).min(STRIP);
     for segment in 0..layout.segments() {
         let activations = &activations[segment * segment_words..(segment + 1) * segment_words];
         let mut blocks: [&[Line]; STRIP] = [&[]; STRIP];
         for (n, block) in blocks.iter_mut().enumerate().take(count) {
-            *block = source.packed(strip + n * quarter, segment);
+            *block = source.packed(first + n * apart, segment);
         }
         let mut sums: [StripSums; PLANES] = [[[0; LANES]; STRIP]; PLANES];
         for (plane, sums) in planes.into_iter().zip(&mut sums) {
@@ -65,7 +66,7 @@ unsafe fn run_strip<A: Arch, const PLANES: usize>(
             unsafe { sum::<A>(layout.packing(), plane, &blocks[..count], activations, sums) };
         }
         for n in 0..count {
-            store(strip + n * quarter, segment, [&sums[0][n], &sums[PLANES - 1][n]]);
+            store(first + n * apart, segment, [&sums[0][n], &sums[PLANES - 1][n]]);
         }
     }
 }

@@ -182,6 +182,7 @@ impl Arch for Portable {
     const ISA: super::Isa = super::Isa::Portable;
     const WIDTHS: [usize; 3] = [1, 2, 4];
     const BLOCKS: usize = 1;
+    const STREAMS: bool = false;
 
     unsafe fn tile(
         operands: Operands,

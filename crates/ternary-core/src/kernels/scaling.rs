@@ -105,6 +105,9 @@ fn add_block<const ASYMMETRIC: bool>(
 ) {
     // A factor of 1 leaves every bit as it is, and so does adding to −0.
     let finish = place.finish.unwrap_or(1.0);
+    // Decided once for all lanes, and written at the end: a choice in each lane keeps them out of vectors.
+    let before = if place.first { [-0.0; LANES] } else { *y };
+    let mut after = [0.0; LANES];
     for lane in 0..LANES {
         let term = if ASYMMETRIC {
             // Σ₋ x = Σ x − Σ₊ x − Σ₀ x.
@@ -115,7 +118,7 @@ fn add_block<const ASYMMETRIC: bool>(
             // Σ t·x = Σ (t + 1)·x − Σ x.
             scales.positive[lane] * sums[0][lane].wrapping_sub(offset) as f32
         };
-        let before = if place.first { -0.0 } else { y[lane] };
-        y[lane] = (before + term) * finish;
+        after[lane] = (before[lane] + term) * finish;
     }
+    *y = after;
 }

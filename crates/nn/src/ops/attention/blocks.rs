@@ -1,5 +1,7 @@
 //! Blocks of rows of one head, copied to where the products read them fastest.
 
+use rayon::prelude::*;
+
 use super::shape::AttentionShape;
 use crate::simd::{LANES, Lanes, simd_function};
 
@@ -13,11 +15,26 @@ pub(super) fn for_each_chunk(
     chunk: usize,
     work: impl Fn(usize, &mut [f32]) + Sync,
 ) {
-    use rayon::prelude::*;
     if parallel {
         values.par_chunks_mut(chunk).enumerate().for_each(|(index, chunk)| work(index, chunk));
     } else {
         values.chunks_mut(chunk).enumerate().for_each(|(index, chunk)| work(index, chunk));
+    }
+}
+
+/// Calls `work` with the index of each pair of chunks, on the threads of the pool where `parallel`.
+pub(super) fn for_each_pair(
+    parallel: bool,
+    (a, b): (&mut [f32], &mut [f32]),
+    lengths: (usize, usize),
+    work: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
+) {
+    if parallel {
+        let pairs = a.par_chunks_mut(lengths.0).zip(b.par_chunks_mut(lengths.1));
+        pairs.enumerate().for_each(|(index, (a, b))| work(index, a, b));
+    } else {
+        let pairs = a.chunks_mut(lengths.0).zip(b.chunks_mut(lengths.1));
+        pairs.enumerate().for_each(|(index, (a, b))| work(index, a, b));
     }
 }
 

@@ -2,9 +2,7 @@
 
 use std::ops::Range;
 
-use rayon::prelude::*;
-
-use super::blocks::{BLOCK, HeadLayout, HeadRows, for_each_chunk, worth_waking};
+use super::blocks::{BLOCK, HeadLayout, HeadRows, for_each_chunk, for_each_pair, worth_waking};
 use super::products::{Causal, Left, Right, accumulate, scores};
 use super::scratch::{self, Purpose};
 use super::shape::{AttentionShape, Inputs};
@@ -74,22 +72,6 @@ pub(super) fn forward(inputs: Inputs<'_, f32>, out: &mut [f32], log_sums: &mut [
         let lengths = (shape.queries * shape.query_row(), shape.queries * shape.query_heads);
         for_each_pair(parallel, (out, log_sums), lengths, sequence);
     });
-}
-
-/// Calls `work` with the index of each pair of chunks, on the threads of the pool where `parallel`.
-fn for_each_pair(
-    parallel: bool,
-    (a, b): (&mut [f32], &mut [f32]),
-    lengths: (usize, usize),
-    work: impl Fn(usize, &mut [f32], &mut [f32]) + Sync,
-) {
-    if parallel {
-        let pairs = a.par_chunks_mut(lengths.0).zip(b.par_chunks_mut(lengths.1));
-        pairs.enumerate().for_each(|(index, (a, b))| work(index, a, b));
-    } else {
-        let pairs = a.chunks_mut(lengths.0).zip(b.chunks_mut(lengths.1));
-        pairs.enumerate().for_each(|(index, (a, b))| work(index, a, b));
-    }
 }
 
 /// All heads of a block of queries, `first ..` of a sequence, whose outputs are `out`.

@@ -15,7 +15,8 @@
 //! sums over the width, and each output one chain over the keys, from position 0 on in blocks of fixed
 //! size; so a query's result has the same bits whatever other queries are in the call, and on every
 //! number of threads. That holds for finite values: a value that is not finite may reach the outputs
-//! of up to eleven queries before it as NaN.
+//! of up to eleven queries before it as NaN. A [single] query of a sequence, as decoding has it, takes a path of its own
+//! over the same chains, which reads keys and values where they lie.
 
 mod backward;
 mod blocks;
@@ -25,6 +26,7 @@ mod plain;
 mod products;
 mod scratch;
 mod shape;
+mod single;
 #[cfg(test)]
 mod tests;
 
@@ -53,7 +55,11 @@ pub trait AttentionKernel: Real {
 
 impl AttentionKernel for f32 {
     fn forward(inputs: Inputs<'_, f32>, out: &mut [f32], log_sums: &mut [f32]) {
-        forward::forward(inputs, out, log_sums);
+        if inputs.shape.queries == 1 {
+            single::forward(inputs, out, log_sums);
+        } else {
+            forward::forward(inputs, out, log_sums);
+        }
     }
 
     fn backward(inputs: Inputs<'_, f32>, saved: Saved<'_, f32>, d: InputGradients<'_, f32>) {

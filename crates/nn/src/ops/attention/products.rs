@@ -21,7 +21,7 @@ pub(super) struct Right<'a> {
 /// # Safety
 /// The processor has the instruction set of `L`.
 #[inline(always)]
-unsafe fn tile<
+pub(super) unsafe fn tile<
     L: Lanes,
     const ROWS: usize,
     const VECTORS: usize,

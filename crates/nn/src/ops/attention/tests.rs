@@ -113,9 +113,11 @@ fn compare<T: AttentionKernel>(case: &Case<T>) {
 }
 
 /// Shapes that divide nothing, around the sizes of vectors and blocks.
-const SHAPES: [[usize; 6]; 16] = [
+const SHAPES: [[usize; 6]; 18] = [
     [1, 1, 1, 1, 1, 1],
     [1, 1, 97, 2, 1, 5],
+    [3, 1, 230, 6, 2, 70],
+    [2, 1, 16, 2, 2, 128],
     [1, 2, 2, 1, 1, 16],
     [2, 17, 17, 4, 2, 5],
     [1, 63, 63, 3, 1, 40],

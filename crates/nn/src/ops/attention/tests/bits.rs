@@ -32,12 +32,13 @@ fn bits(values: &[f32]) -> Vec<u32> {
 #[test]
 fn a_query_has_the_same_bits_alone_in_part_and_in_the_whole_sequence() {
     on_every_isa(|| {
-        for width in [5, 48] {
-            let case = Case::<f32>::new(shape([1, 210, 210, 4, 2, width]));
+        for (width, heads) in [(5, 4), (16, 2), (48, 6), (71, 4), (128, 2)] {
+            let case = Case::<f32>::new(shape([1, 210, 210, heads, 2, width]));
             let whole = forward(&case);
             for (queries, keys) in [
                 (1, 1),
                 (1, 2),
+                (1, 17),
                 (1, 64),
                 (1, 96),
                 (1, 97),
@@ -49,7 +50,7 @@ fn a_query_has_the_same_bits_alone_in_part_and_in_the_whole_sequence() {
                 let (out, log_sums) = forward(&last(&case, queries, keys));
                 let rows = (keys - queries) * case.shape.query_row()..keys * case.shape.query_row();
                 assert_eq!(bits(&out), bits(&whole.0[rows]), "{queries} of {keys}, {width}");
-                let rows = (keys - queries) * 4..keys * 4;
+                let rows = (keys - queries) * heads..keys * heads;
                 assert_eq!(bits(&log_sums), bits(&whole.1[rows]), "{queries} of {keys}, {width}");
             }
         }
