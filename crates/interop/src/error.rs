@@ -28,7 +28,7 @@ pub enum Error {
         /// What is wrong inside.
         problem: Problem,
     },
-    /// A model that cannot be written.
+    /// A model, or adapters, that cannot be written.
     #[error("cannot be written: {0}")]
     Unwritable(Problem),
 }
@@ -103,6 +103,9 @@ pub enum Problem {
         /// Why it failed.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// An adapter that no projection can have.
+    #[error(transparent)]
+    Adapter(#[from] lora_backward::AdapterError),
     /// A shape that no model can have.
     #[error(transparent)]
     Model(#[from] models::Error),

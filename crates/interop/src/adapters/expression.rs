@@ -175,12 +175,16 @@ mod tests {
         let whole = |text: &str| Expression::whole("targets", text).unwrap();
         let expression = whole(r"model\.layers\.\d+\.(q_proj|v_proj)");
         assert!(expression.matches("model.layers.12.v_proj"));
-        for other in ["model.layers.12.v_proj2", "a.model.layers.12.v_proj", "model.layers.x.v_proj"] {
+        for other in
+            ["model.layers.12.v_proj2", "a.model.layers.12.v_proj", "model.layers.x.v_proj"]
+        {
             assert!(!expression.matches(other), "{other}");
         }
         // The alternatives are those of the whole, not of its ends.
         assert!(!whole("a|b").matches("ab") && whole("a|b").matches("b"));
-        assert!(whole(".*[^]x]_proj").matches("q_proj") && !whole(".*[^]x]_proj").matches("x_proj"));
+        assert!(
+            whole(".*[^]x]_proj").matches("q_proj") && !whole(".*[^]x]_proj").matches("x_proj")
+        );
         assert!(whole("a+?b??c*").matches("aabcc"));
     }
 
@@ -226,7 +230,8 @@ mod tests {
             ("[a-z--b]", "an operator within brackets at byte 5"),
         ] {
             let error = Expression::whole("target_modules", text).unwrap_err().to_string();
-            let start = format!("target_modules: expression {text:?}: expected one without look-around");
+            let start =
+                format!("target_modules: expression {text:?}: expected one without look-around");
             assert!(error.starts_with(&start) && error.ends_with(found), "{error}");
         }
         for text in [r"\(?=a", "[(?=]", r"(?:a)+?", "(?P<n>a)", r"\++", "[+*]+", "(?i)a"] {
@@ -237,7 +242,8 @@ mod tests {
     #[test]
     fn expressions_that_are_none_or_too_large_are_refused() {
         let error = |text: &str| Expression::whole("k", text).unwrap_err().to_string();
-        let expected = "k: expression \"a)(b\": expected one that can be read, found unopened group";
+        let expected =
+            "k: expression \"a)(b\": expected one that can be read, found unopened group";
         assert_eq!(error("a)(b"), expected);
         assert!(error("a{1000}{1000}{1000}").ends_with("compiled, found a larger one"));
         assert!(error(&"(".repeat(100_000)).contains("expected one that can be read"));

@@ -79,16 +79,16 @@ impl Pair {
         (rank, scaling): (usize, Scaling),
         by: &str,
     ) -> Result<Adapter<T>, Problem> {
-        let ((a_name, a), (b_name, b)) = match (array(&self.a, container), array(&self.b, container))
-        {
-            (Some(a), Some(b)) => (a, b),
-            (Some((name, _)), None) => return Err(alone(name, "B")),
-            (None, Some((name, _))) => return Err(alone(name, "A")),
-            (None, None) => {
-                let name = self.path.clone();
-                return Err(Problem::Missing { what: "factors of", name });
-            }
-        };
+        let ((a_name, a), (b_name, b)) =
+            match (array(&self.a, container), array(&self.b, container)) {
+                (Some(a), Some(b)) => (a, b),
+                (Some((name, _)), None) => return Err(alone(name, "B")),
+                (None, Some((name, _))) => return Err(alone(name, "A")),
+                (None, None) => {
+                    let name = self.path.clone();
+                    return Err(Problem::Missing { what: "factors of", name });
+                }
+            };
         let ([a_rank, inputs], [outputs, b_rank]) = (shape(a_name, a)?, shape(b_name, b)?);
         let ([a_rank, inputs], [outputs, b_rank]) = match layout {
             Layout::Same => ([a_rank, inputs], [outputs, b_rank]),
@@ -96,7 +96,12 @@ impl Pair {
         };
         for (name, found) in [(a_name, a_rank), (b_name, b_rank)] {
             if found != rank {
-                return Err(Problem::of_tensor(name, "rank", format!("{rank}, as {by} says"), found));
+                return Err(Problem::of_tensor(
+                    name,
+                    "rank",
+                    format!("{rank}, as {by} says"),
+                    found,
+                ));
             }
         }
         let read = |name: &str, array: &Array| {

@@ -58,11 +58,11 @@ use crate::error::{Problem, Result};
 pub fn read<T: Real>(directory: &Path) -> Result<Adapters<T>> {
     let reader = Reader::open(directory)?;
     let config = reader.read(CONFIG)?;
-    let has = |json: &crate::json::Json, key| Ok(json.object(WHAT)?.get(key).is_some());
     let kind = || {
         let json = document(&config)?;
-        let is_mlx = has(&json, mlx::PARAMETERS)? || has(&json, mlx::KIND)?;
-        Ok((has(&json, peft::KIND)?, is_mlx))
+        let root = json.object(WHAT)?;
+        let is_mlx = root.get(mlx::PARAMETERS).is_some() || root.get(mlx::KIND).is_some();
+        Ok((root.get(peft::KIND).is_some(), is_mlx))
     };
     match kind().map_err(|problem: Problem| problem.in_file(&reader.path(CONFIG)))? {
         (true, _) => peft::read(directory),

@@ -65,7 +65,8 @@ pub fn resolve(
     }
     let matcher = selection.matcher()?;
     // The strongest of both names counts: what is left out under one is left out.
-    let verdict = |names: &Names<'_>| names.both().map(|name| matcher.verdict(name)).into_iter().max();
+    let verdict =
+        |names: &Names<'_>| names.both().map(|name| matcher.verdict(name)).into_iter().max();
     let verdicts: Vec<Verdict> = names.iter().filter_map(verdict).collect();
     check_used(selection, &names, &verdicts)?;
     let chosen: Vec<&Names<'_>> = names
@@ -74,7 +75,8 @@ pub fn resolve(
         .filter(|(_, verdict)| **verdict == Verdict::Chosen)
         .map(|(names, _)| names)
         .collect();
-    let found = ranks.of(&chosen.iter().map(|names| names.place.name.as_str()).collect::<Vec<_>>())?;
+    let found =
+        ranks.of(&chosen.iter().map(|names| names.place.name.as_str()).collect::<Vec<_>>())?;
     if let Some((key, pattern)) = found.unused {
         let what = format!("{key}: {pattern:?}");
         let expected = format!("the ending of a chosen module: {}", known_endings(&chosen));

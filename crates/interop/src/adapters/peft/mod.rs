@@ -88,9 +88,8 @@ fn parse<T: Real>(files: &Files) -> Result<Adapters<T>, Fault> {
     let mut adapters = Adapters::default();
     adapters.dropout = config.dropout;
     for ((module, pair), said) in pairs.0.into_iter().zip(found.modules) {
-        let adapter = pair
-            .read(&module, &container, Layout::Same, said, CONFIG)
-            .map_err(Fault::Weights)?;
+        let adapter =
+            pair.read(&module, &container, Layout::Same, said, CONFIG).map_err(Fault::Weights)?;
         adapters.insert(module, adapter).map_err(|error| Fault::Weights(error.into()))?;
     }
     Ok(adapters)

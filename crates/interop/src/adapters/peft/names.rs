@@ -34,7 +34,11 @@ pub(super) fn pairs<'a>(names: impl Iterator<Item = &'a str>) -> Result<Pairs, P
     let (mut adapter, mut prefix) = (None, None);
     for name in names {
         let parsed = parse(name)?;
-        agree(&mut adapter, (name, parsed.adapter), "one adapter in a file, so that all names hold the same")?;
+        agree(
+            &mut adapter,
+            (name, parsed.adapter),
+            "one adapter in a file, so that all names hold the same",
+        )?;
         let (module, found) = Prefix::of_module(parsed.module);
         if let Some(found) = found {
             let expected = "modules of one model: either all with `language_model.` or none";
@@ -74,9 +78,8 @@ struct Parsed<'a> {
 }
 
 fn parse(name: &str) -> Result<Parsed<'_>, Problem> {
-    let refuse = |expected: &str, found: &str| {
-        Err(Problem::of_tensor(name, "name", expected, found))
-    };
+    let refuse =
+        |expected: &str, found: &str| Err(Problem::of_tensor(name, "name", expected, found));
     if let Some((_, what)) = OTHERS.into_iter().find(|(part, _)| name.contains(part)) {
         return refuse("plain LoRA, lora_A and lora_B", what);
     }
