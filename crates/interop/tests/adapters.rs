@@ -115,7 +115,8 @@ fn configurations_that_ask_for_much_are_refused_in_little_memory() {
         (with("\"r\"", "4611686018427387904"), "rank: expected 4611686018427387904"),
         (with("\"lora_alpha\"", "1e999"), "configuration: number out of range"),
         (targets(r#""(\\w{500}){500}""#), "expected one of at most"),
-        (targets(&format!("\"{}\"", "(".repeat(100_000))), "expected one that can be read"),
+        (targets(&format!("\"{}\"", "(".repeat(16_000))), "expected one that can be read"),
+        (targets(&format!("\"{}\"", "(".repeat(100_000))), "expected at most 16384 bytes"),
         (targets(&"[".repeat(100_000)), "configuration: recursion limit exceeded"),
         (
             with("\"rank_pattern\"", &format!("{{{}\"z\":1}}", "\"\\\\w{900}\":1,")),

@@ -11,6 +11,8 @@ use regex::{Error, Regex, RegexBuilder};
 
 use crate::error::Problem;
 
+/// The longest expression: reading one takes hundreds of bytes for each of its own.
+const MAX_BYTES: usize = 1 << 14;
 /// The largest expression, in bytes as compiled.
 const MAX_COMPILED_BYTES: usize = 1 << 20;
 /// The group that holds the number of a layer.
@@ -83,8 +85,12 @@ fn described(key: &str, text: &str) -> String {
     format!("{key}: expression {text:?}")
 }
 
-/// Refuses what Python knows and `regex` does not, and what they read differently.
+/// Refuses what Python knows and `regex` does not, what they read differently, and what is too long.
 fn check_syntax(key: &str, text: &str) -> Result<(), Problem> {
+    if text.len() > MAX_BYTES {
+        let expected = format!("at most {MAX_BYTES} bytes; a list of names can be longer");
+        return Err(Problem::mismatch(format!("{key}: expression"), expected, text.len()));
+    }
     let Some((at, what)) = unsupported(text) else { return Ok(()) };
     let expected = "one without look-around, back-references, conditions, atomic groups, possessive \
                     repetition, \\Z and brackets or operators within [ ]; a list of names can say the same";
@@ -246,6 +252,7 @@ mod tests {
             "k: expression \"a)(b\": expected one that can be read, found unopened group";
         assert_eq!(error("a)(b"), expected);
         assert!(error("a{1000}{1000}{1000}").ends_with("compiled, found a larger one"));
-        assert!(error(&"(".repeat(100_000)).contains("expected one that can be read"));
+        assert!(error(&"(".repeat(10_000)).contains("expected one that can be read"));
+        assert!(error(&"(".repeat(20_000)).contains("expected at most 16384 bytes"));
     }
 }

@@ -284,7 +284,7 @@ fn tensors_that_do_not_fit_are_refused_by_name() {
             &[f32(a, [2, 5]), f32(b, [2, 7])],
             "lora_B.weight\": rank: expected 2, as adapter_config.json says, found 7",
         ),
-        (&[f32(a, [2, 5]), f32(b, [1, 2])], "rank: expected 1 to 1"),
+        (&[f32(a, [2, 1]), f32(b, [1, 2])], "rank: expected 1 to 1, "),
         (
             &[f32(a, [2, 5]), (b, Dtype::I64, [7, 2])],
             "type: expected F64, F32, F16 or BF16, found I64",
