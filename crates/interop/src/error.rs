@@ -105,10 +105,16 @@ pub enum Problem {
     },
     /// An adapter that no projection can have.
     #[error(transparent)]
-    Adapter(#[from] lora_backward::AdapterError),
+    Adapter(Box<lora_backward::AdapterError>),
     /// A shape that no model can have.
     #[error(transparent)]
     Model(#[from] models::Error),
+}
+
+impl From<lora_backward::AdapterError> for Problem {
+    fn from(error: lora_backward::AdapterError) -> Self {
+        Self::Adapter(Box::new(error))
+    }
 }
 
 impl Problem {
