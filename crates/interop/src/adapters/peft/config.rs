@@ -18,8 +18,9 @@ use crate::pairs;
 pub(super) const LORA: &str = "LORA";
 const ALL_LINEAR: &str = "all-linear";
 
-/// Keys that must say nothing (null, false or empty), and what they would ask for.
-const REFUSED: [(&str, &str); 17] = [
+/// Keys that must say nothing, and what they would ask for. An object says something even without keys: PEFT takes it
+/// for the defaults.
+const REFUSED: [(&str, &str); 15] = [
     ("use_dora", "DoRA scales the rows of the weights"),
     ("use_qalora", "QALoRA pools the inputs"),
     ("alora_invocation_tokens", "aLoRA begins within a text"),
@@ -35,8 +36,6 @@ const REFUSED: [(&str, &str); 17] = [
     ("use_bdlora", "its matrices are blocks on a diagonal"),
     ("kasa_config", "KaSA changes the base model"),
     ("monteclora_config", "its matrices are drawn at random"),
-    ("corda_config", "CorDA changes the base model"),
-    ("lora_ga_config", "LoRA-GA changes the base model"),
 ];
 
 /// Ways to begin that leave the base model as it was. PEFT does the others again when it loads, so that an adapter
@@ -127,7 +126,6 @@ fn says_nothing(value: &Json) -> bool {
         Json::Null | Json::Flag(false) => true,
         Json::Text(text) => text.is_empty(),
         Json::List(items) => items.is_empty(),
-        Json::Object(entries) => entries.is_empty(),
         _ => false,
     }
 }
