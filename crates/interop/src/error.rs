@@ -28,7 +28,7 @@ pub enum Error {
         /// What is wrong inside.
         problem: Problem,
     },
-    /// A model that cannot be written.
+    /// A model, or adapters, that cannot be written.
     #[error("cannot be written: {0}")]
     Unwritable(Problem),
 }
@@ -103,9 +103,18 @@ pub enum Problem {
         /// Why it failed.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// An adapter that no projection can have.
+    #[error(transparent)]
+    Adapter(Box<lora_backward::AdapterError>),
     /// A shape that no model can have.
     #[error(transparent)]
     Model(#[from] models::Error),
+}
+
+impl From<lora_backward::AdapterError> for Problem {
+    fn from(error: lora_backward::AdapterError) -> Self {
+        Self::Adapter(Box::new(error))
+    }
 }
 
 impl Problem {

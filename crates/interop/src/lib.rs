@@ -37,6 +37,7 @@
 //! | [`save`], [`load`] | a decoder to a directory and back |
 //! | [`hugging_face`] | decoders out of directories that transformers wrote |
 //! | [`open`], [`Kind`] | a decoder out of a directory of either kind |
+//! | [`adapters`] | those of PEFT and MLX-LM, and which a model is to have |
 //! | [`tokenizer`] | texts to tokens and back |
 //! | [`safetensors`], [`manifest`] | named arrays one at a time, and the hashes of files, for directories of other kinds |
 //! | [`Tensors`], [`Tensor`] | named tensors, real and ternary, and their file |
@@ -57,6 +58,7 @@
 //! | `pairs` | JSON objects whose names must be there once |
 //! | `json`, `text` | JSON of which only a part is known, and files of text |
 
+pub mod adapters;
 mod arrays;
 mod config;
 mod decoder;
@@ -83,4 +85,5 @@ pub use kind::{Kind, open};
 pub use safetensors::MappedFile;
 pub use tensors::{Tensor, Tensors};
 
+pub use lora_backward;
 pub use models;

@@ -28,15 +28,18 @@
 //! | module | holds |
 //! |---|---|
 //! | here | [`GatedDeltaNet`], a layer that holds projections |
+//! | here | [`Adapters`] of a model, each an [`Adapter`] with its [`Scaling`], and the [`Place`]s where they can be |
 //! | [`ops`] | functions on slices, each beside its backward |
 //! | [`nn`] | the crate below, for layers, tapes and gradients |
 
 pub use nn;
 pub use nn::{Error, Result};
 
+mod adapters;
 mod layers;
 pub mod ops;
 
+pub use adapters::{Adapter, AdapterError, Adapters, Place, Scaling};
 pub use layers::{
     DeltaNetInputs, DeltaNetOptions, DeltaNetProjections, DeltaNetState, DeltaNetWeights,
     GatedDeltaNet,

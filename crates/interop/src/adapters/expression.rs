@@ -1,0 +1,258 @@
+//! [`Expression`]: regular expressions that say of a name what Python's would.
+//!
+//! PEFT hands the texts of a configuration to Python's `re`. The crate `regex` takes time that is linear in the
+//! name, whatever the expression, and has for that a part of the syntax only. What it lacks, and what it reads in
+//! another way, is refused by name: an expression that matched something else would load an adapter wrongly.
+
+use std::iter::Peekable;
+use std::str::CharIndices;
+
+use regex::{Error, Regex, RegexBuilder};
+
+use crate::error::Problem;
+
+/// The longest expression: reading one takes hundreds of bytes for each of its own.
+const MAX_BYTES: usize = 1 << 14;
+/// The largest expression, in bytes as compiled.
+const MAX_COMPILED_BYTES: usize = 1 << 20;
+/// The group that holds the number of a layer.
+const LAYER: &str = "idx";
+
+/// An expression from a configuration, or from a command line.
+#[derive(Debug)]
+pub(super) struct Expression(Regex);
+
+impl Expression {
+    /// One that a whole name must match, as in `re.fullmatch(text, name)`; `key` is what it stands under.
+    pub(super) fn whole(key: &str, text: &str) -> Result<Self, Problem> {
+        check_syntax(key, text)?;
+        // Alone first: a bracket that closes too much would be made good by the one that opens here.
+        compile(key, text, text)?;
+        compile(key, text, &format!(r"\A(?:{text})\z"))
+    }
+
+    /// One that a name must end in, after a point or at its beginning, as in PEFT's
+    /// `re.match(rf"(.*\.)?({text})$", name)`.
+    pub(super) fn ending(key: &str, text: &str) -> Result<Self, Problem> {
+        check_syntax(key, text)?;
+        compile(key, text, &format!(r"\A(?:(.*\.)?({text})\z)"))
+    }
+
+    /// One for what stands before the number of a layer, as in PEFT's
+    /// `re.match(rf"(?:^|.*?\.){text}\.(?P<idx>\d+)\.", name)`.
+    pub(super) fn before_layer(key: &str, text: &str) -> Result<Self, Problem> {
+        check_syntax(key, text)?;
+        compile(key, text, &format!(r"\A(?:(?:|.*?\.){text}\.(?P<{LAYER}>\d+)\.)"))
+    }
+
+    /// The same where anything may stand there: the first number in a name is that of its layer.
+    pub(super) fn before_any_layer() -> Result<Self, Problem> {
+        let text = format!(r"\A.*?\.[^.]*\.(?P<{LAYER}>\d+)\.");
+        compile("layers", &text, &text)
+    }
+
+    /// Whether it matches a name.
+    pub(super) fn matches(&self, name: &str) -> bool {
+        self.0.is_match(name)
+    }
+
+    /// The layer of a name that it matches, if what matches says one.
+    pub(super) fn layer(&self, name: &str) -> Option<Option<usize>> {
+        let captures = self.0.captures(name)?;
+        Some(captures.name(LAYER).and_then(|layer| layer.as_str().parse().ok()))
+    }
+}
+
+fn compile(key: &str, text: &str, whole: &str) -> Result<Expression, Problem> {
+    let compiled = RegexBuilder::new(whole).size_limit(MAX_COMPILED_BYTES).build();
+    compiled.map(Expression).map_err(|error| {
+        let (expected, found) = match error {
+            Error::CompiledTooBig(limit) => {
+                (format!("one of at most {limit} bytes, compiled"), "a larger one".to_owned())
+            }
+            // The last line says what is wrong; those before it draw where, in a text that is not the user's.
+            error => {
+                let message = error.to_string();
+                let last = message.lines().last().unwrap_or_default();
+                ("one that can be read".to_owned(), last.replace("error: ", ""))
+            }
+        };
+        Problem::mismatch(described(key, text), expected, found)
+    })
+}
+
+fn described(key: &str, text: &str) -> String {
+    format!("{key}: expression {text:?}")
+}
+
+/// Refuses what Python knows and `regex` does not, what they read differently, and what is too long.
+fn check_syntax(key: &str, text: &str) -> Result<(), Problem> {
+    if text.len() > MAX_BYTES {
+        let expected = format!("at most {MAX_BYTES} bytes; a list of names can be longer");
+        return Err(Problem::mismatch(format!("{key}: expression"), expected, text.len()));
+    }
+    let Some((at, what)) = unsupported(text) else { return Ok(()) };
+    let expected = "one without look-around, back-references, conditions, atomic groups, possessive \
+                    repetition, \\Z and brackets or operators within [ ]; a list of names can say the same";
+    Err(Problem::mismatch(described(key, text), expected, format!("{what} at byte {at}")))
+}
+
+/// The first thing in an expression that is not supported, and the byte that it begins at.
+fn unsupported(text: &str) -> Option<(usize, &'static str)> {
+    let mut letters = text.char_indices().peekable();
+    let mut follows_repetition = false;
+    while let Some((at, letter)) = letters.next() {
+        let is_repetition = match letter {
+            '\\' => {
+                match letters.next() {
+                    Some((_, '1'..='9')) => return Some((at, "a back-reference")),
+                    Some((_, 'Z')) => return Some((at, "\\Z")),
+                    _ => {}
+                }
+                false
+            }
+            '[' => {
+                if let Some(found) = unsupported_in_class(&mut letters) {
+                    return Some(found);
+                }
+                false
+            }
+            '(' => {
+                if let Some(what) = unsupported_group(&text[at..]) {
+                    return Some((at, what));
+                }
+                // Its mark of a special group repeats nothing.
+                letters.next_if(|&(_, letter)| letter == '?');
+                false
+            }
+            '+' if follows_repetition => return Some((at, "a possessive repetition")),
+            '*' | '+' | '?' | '}' => true,
+            _ => false,
+        };
+        // A second mark after a repetition makes it lazy, and is none of its own.
+        follows_repetition = is_repetition && !(letter == '?' && follows_repetition);
+    }
+    None
+}
+
+fn unsupported_group(rest: &str) -> Option<&'static str> {
+    const GROUPS: [(&str, &str); 7] = [
+        ("(?=", "a look-ahead"),
+        ("(?!", "a look-ahead"),
+        ("(?<=", "a look-behind"),
+        ("(?<!", "a look-behind"),
+        ("(?P=", "a back-reference"),
+        ("(?>", "an atomic group"),
+        ("(?(", "a condition"),
+    ];
+    GROUPS.into_iter().find(|(start, _)| rest.starts_with(start)).map(|(_, what)| what)
+}
+
+/// Goes to the end of a class of letters, the opening bracket of which was read. Python takes a bracket in it as one
+/// more letter, and `&&`, `--` and `~~` as letters twice.
+fn unsupported_in_class(letters: &mut Peekable<CharIndices<'_>>) -> Option<(usize, &'static str)> {
+    letters.next_if(|&(_, letter)| letter == '^');
+    // A closing bracket in the first place is one more letter.
+    letters.next_if(|&(_, letter)| letter == ']');
+    let mut before = None;
+    while let Some((at, letter)) = letters.next() {
+        match letter {
+            ']' => return None,
+            '[' => return Some((at, "a bracket within brackets")),
+            '&' | '-' | '~' if before == Some(letter) => {
+                return Some((at, "an operator within brackets"));
+            }
+            '\\' => {
+                letters.next();
+            }
+            _ => {}
+        }
+        before = Some(letter);
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_whole_expression_matches_whole_names_only() {
+        let whole = |text: &str| Expression::whole("targets", text).unwrap();
+        let expression = whole(r"model\.layers\.\d+\.(q_proj|v_proj)");
+        assert!(expression.matches("model.layers.12.v_proj"));
+        for other in
+            ["model.layers.12.v_proj2", "a.model.layers.12.v_proj", "model.layers.x.v_proj"]
+        {
+            assert!(!expression.matches(other), "{other}");
+        }
+        // The alternatives are those of the whole, not of its ends.
+        assert!(!whole("a|b").matches("ab") && whole("a|b").matches("b"));
+        assert!(
+            whole(".*[^]x]_proj").matches("q_proj") && !whole(".*[^]x]_proj").matches("x_proj")
+        );
+        assert!(whole("a+?b??c*").matches("aabcc"));
+    }
+
+    #[test]
+    fn an_ending_matches_after_a_point_or_at_the_beginning() {
+        let ending = |text: &str| Expression::ending("rank_pattern", text).unwrap();
+        let expression = ending("q_proj");
+        assert!(expression.matches("q_proj") && expression.matches("model.layers.0.q_proj"));
+        assert!(!expression.matches("model.layers.0.xq_proj"));
+        assert!(!expression.matches("model.q_proj.weight"));
+        // What PEFT's own text makes of brackets that do not belong together.
+        assert!(ending("a)|(b").matches("axyz") && ending("a)|(b").matches("b"));
+    }
+
+    #[test]
+    fn the_number_of_a_layer_is_the_first_after_what_stands_before_it() {
+        let any = Expression::before_any_layer().unwrap();
+        assert_eq!(any.layer("model.layers.3.mlp.experts.7.up_proj"), Some(Some(3)));
+        assert_eq!(any.layer("lm_head"), None);
+        assert_eq!(any.layer("layers.3.up_proj"), None);
+        let experts = Expression::before_layer("layers_pattern", "experts").unwrap();
+        assert_eq!(experts.layer("model.layers.3.mlp.experts.7.up_proj"), Some(Some(7)));
+        // Alternatives without brackets reach further than one thinks, in PEFT as here.
+        let either = Expression::before_layer("layers_pattern", "layers|h").unwrap();
+        assert_eq!(either.layer("model.layers.3.up_proj"), Some(None));
+    }
+
+    #[test]
+    fn what_python_reads_otherwise_is_refused_by_name() {
+        for (text, found) in [
+            ("a(?=b)", "a look-ahead at byte 1"),
+            ("a(?!b)", "a look-ahead at byte 1"),
+            ("(?<=a)b", "a look-behind at byte 0"),
+            ("(?<!a)b", "a look-behind at byte 0"),
+            (r"(a)\1", "a back-reference at byte 3"),
+            ("(?P<n>a)(?P=n)", "a back-reference at byte 8"),
+            ("(?>a)", "an atomic group at byte 0"),
+            ("(a)?(?(1)b|c)", "a condition at byte 4"),
+            ("a++b", "a possessive repetition at byte 2"),
+            ("a{2}+", "a possessive repetition at byte 4"),
+            (r"a\Z", r"\Z at byte 1"),
+            ("[a[b]", "a bracket within brackets at byte 2"),
+            ("[a-z--b]", "an operator within brackets at byte 5"),
+        ] {
+            let error = Expression::whole("target_modules", text).unwrap_err().to_string();
+            let start =
+                format!("target_modules: expression {text:?}: expected one without look-around");
+            assert!(error.starts_with(&start) && error.ends_with(found), "{error}");
+        }
+        for text in [r"\(?=a", "[(?=]", r"(?:a)+?", "(?P<n>a)", r"\++", "[+*]+", "(?i)a"] {
+            assert!(Expression::whole("target_modules", text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn expressions_that_are_none_or_too_large_are_refused() {
+        let error = |text: &str| Expression::whole("k", text).unwrap_err().to_string();
+        let expected =
+            "k: expression \"a)(b\": expected one that can be read, found unopened group";
+        assert_eq!(error("a)(b"), expected);
+        assert!(error("a{1000}{1000}{1000}").ends_with("compiled, found a larger one"));
+        assert!(error(&"(".repeat(10_000)).contains("expected one that can be read"));
+        assert!(error(&"(".repeat(20_000)).contains("expected at most 16384 bytes"));
+    }
+}

@@ -1,0 +1,210 @@
+//! [`Selection`]: which modules have an adapter, in PEFT's words.
+
+use std::collections::BTreeSet;
+
+use super::expression::Expression;
+use crate::error::Problem;
+
+/// The output head: a linear module that "all linear modules" leave out.
+const HEAD: &str = "lm_head";
+
+/// Modules of a model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Modules {
+    /// Those whose name is one of these, or ends in one after a point.
+    Endings(Vec<String>),
+    /// Those whose whole name matches a regular expression.
+    Expression(String),
+    /// All linear modules but the output head.
+    AllLinear,
+}
+
+/// Which modules have an adapter: `target_modules`, `exclude_modules`, `layers_to_transform` and `layers_pattern` of a
+/// PEFT configuration, with what they mean there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selection {
+    /// The modules to choose from.
+    pub targets: Modules,
+    /// Modules that are left out all the same.
+    pub exclude: Option<Modules>,
+    /// The layers to choose from, if not all. A target that is the whole name of a module is in any layer.
+    pub layers: Option<Vec<usize>>,
+    /// Regular expressions for what stands before the number of a layer; without any, the first number in a name is
+    /// that of the layer.
+    pub layers_pattern: Vec<String>,
+}
+
+impl From<Modules> for Selection {
+    fn from(targets: Modules) -> Self {
+        Self { targets, exclude: None, layers: None, layers_pattern: Vec::new() }
+    }
+}
+
+/// What a selection says of a module. Of a module that has several names the greatest counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Verdict {
+    /// It is no target.
+    Other,
+    /// It is a target of another layer.
+    OtherLayer,
+    Chosen,
+    /// It is left out by name.
+    Excluded,
+}
+
+/// A selection that is ready to be asked.
+#[derive(Debug)]
+pub(super) struct Matcher<'a> {
+    targets: Compiled<'a>,
+    exclude: Option<Compiled<'a>>,
+    layers: Option<Layers>,
+}
+
+#[derive(Debug)]
+enum Compiled<'a> {
+    Endings(BTreeSet<&'a str>),
+    Expression(Expression),
+    AllLinear,
+}
+
+#[derive(Debug)]
+struct Layers {
+    chosen: BTreeSet<usize>,
+    before: Vec<Expression>,
+}
+
+impl Selection {
+    pub(super) fn matcher(&self) -> Result<Matcher<'_>, Problem> {
+        let exclude = self.exclude.as_ref();
+        Ok(Matcher {
+            targets: compile(&self.targets, "target_modules")?,
+            exclude: exclude.map(|modules| compile(modules, "exclude_modules")).transpose()?,
+            layers: self.layers.as_ref().map(|layers| self.layers(layers)).transpose()?,
+        })
+    }
+
+    fn layers(&self, layers: &[usize]) -> Result<Layers, Problem> {
+        let before_layer = |text: &String| Expression::before_layer("layers_pattern", text);
+        let before = if self.layers_pattern.is_empty() {
+            vec![Expression::before_any_layer()?]
+        } else {
+            self.layers_pattern.iter().map(before_layer).collect::<Result<_, _>>()?
+        };
+        Ok(Layers { chosen: layers.iter().copied().collect(), before })
+    }
+}
+
+impl Matcher<'_> {
+    pub(super) fn verdict(&self, name: &str) -> Verdict {
+        if self.exclude.as_ref().is_some_and(|modules| modules.has(name)) {
+            Verdict::Excluded
+        } else if !self.targets.has(name) {
+            Verdict::Other
+        } else if self.targets.has_whole(name)
+            || self.layers.as_ref().is_none_or(|layers| layers.have(name))
+        {
+            Verdict::Chosen
+        } else {
+            Verdict::OtherLayer
+        }
+    }
+}
+
+fn compile<'a>(modules: &'a Modules, key: &str) -> Result<Compiled<'a>, Problem> {
+    Ok(match modules {
+        Modules::Endings(endings) => {
+            Compiled::Endings(endings.iter().map(String::as_str).collect())
+        }
+        Modules::Expression(text) => Compiled::Expression(Expression::whole(key, text)?),
+        Modules::AllLinear => Compiled::AllLinear,
+    })
+}
+
+impl Compiled<'_> {
+    fn has(&self, name: &str) -> bool {
+        match self {
+            Self::Endings(known) => endings(name).any(|ending| known.contains(ending)),
+            Self::Expression(expression) => expression.matches(name),
+            Self::AllLinear => name != HEAD,
+        }
+    }
+
+    /// Whether it names this module and no other.
+    fn has_whole(&self, name: &str) -> bool {
+        matches!(self, Self::Endings(known) if known.contains(name))
+    }
+}
+
+impl Layers {
+    fn have(&self, name: &str) -> bool {
+        let layer = self.before.iter().find_map(|before| before.layer(name)).flatten();
+        layer.is_some_and(|layer| self.chosen.contains(&layer))
+    }
+}
+
+/// A name, and what follows each of its points.
+pub(super) fn endings(name: &str) -> impl Iterator<Item = &str> {
+    std::iter::once(name).chain(name.match_indices('.').map(|(point, _)| &name[point + 1..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const Q3: &str = "model.layers.3.self_attn.q_proj";
+
+    fn of(endings: &[&str]) -> Modules {
+        Modules::Endings(endings.iter().map(|&ending| ending.to_owned()).collect())
+    }
+
+    fn verdict(selection: &Selection, name: &str) -> Verdict {
+        selection.matcher().unwrap().verdict(name)
+    }
+
+    #[test]
+    fn endings_begin_after_a_point() {
+        let selection = of(&["q_proj", "self_attn.k_proj"]).into();
+        for (name, expected) in [
+            (Q3, Verdict::Chosen),
+            ("q_proj", Verdict::Chosen),
+            ("a.self_attn.k_proj", Verdict::Chosen),
+            ("a.k_proj", Verdict::Other),
+            ("a.xq_proj", Verdict::Other),
+            ("a.q_proj.b", Verdict::Other),
+        ] {
+            assert_eq!(verdict(&selection, name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn all_linear_modules_are_all_but_the_head() {
+        let selection = Modules::AllLinear.into();
+        assert_eq!(verdict(&selection, Q3), Verdict::Chosen);
+        assert_eq!(verdict(&selection, "lm_head"), Verdict::Other);
+    }
+
+    #[test]
+    fn what_is_excluded_is_left_out_by_name_or_by_expression() {
+        for exclude in [of(&["q_proj"]), of(&[Q3]), Modules::Expression(".*layers.3.*".into())] {
+            let selection = Selection { exclude: Some(exclude), ..of(&["q_proj"]).into() };
+            assert_eq!(verdict(&selection, Q3), Verdict::Excluded);
+            assert_ne!(verdict(&selection, "model.layers.2.self_attn.k_proj"), Verdict::Excluded);
+        }
+    }
+
+    #[test]
+    fn layers_narrow_endings_but_not_whole_names() {
+        let layers = Some(vec![1, 2]);
+        let selection = Selection { layers: layers.clone(), ..of(&["q_proj"]).into() };
+        assert_eq!(verdict(&selection, Q3), Verdict::OtherLayer);
+        assert_eq!(verdict(&selection, "model.layers.2.self_attn.q_proj"), Verdict::Chosen);
+        assert_eq!(verdict(&selection, "model.q_proj"), Verdict::OtherLayer);
+        let whole = Selection { layers: layers.clone(), ..of(&[Q3]).into() };
+        assert_eq!(verdict(&whole, Q3), Verdict::Chosen);
+        let pattern = vec!["experts".to_owned()];
+        let experts = Selection { layers, layers_pattern: pattern, ..of(&["up_proj"]).into() };
+        assert_eq!(verdict(&experts, "model.layers.9.mlp.experts.2.up_proj"), Verdict::Chosen);
+        assert_eq!(verdict(&experts, "model.layers.2.mlp.experts.9.up_proj"), Verdict::OtherLayer);
+        assert_eq!(verdict(&experts, "model.layers.2.mlp.up_proj"), Verdict::OtherLayer);
+    }
+}

@@ -1,0 +1,30 @@
+//! [`Place`]: where an adapter can be.
+
+/// A projection of a model that can have an adapter.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// The name of the projection, such as `model.layers.0.linear_attn.in_proj_qkv`.
+    pub name: String,
+    /// The layer that it belongs to; none for a head.
+    pub layer: Option<usize>,
+    /// What kind of layer that is, in words: `attention`, `gated delta net`, `feed-forward`, `expert`, `router`, `head`.
+    pub kind: &'static str,
+    /// Numbers in a row of its inputs.
+    pub inputs: usize,
+    /// Numbers in a row of its outputs.
+    pub outputs: usize,
+}
+
+impl Place {
+    /// The name within the layer: what follows its number. The whole name of what belongs to none.
+    pub fn part(&self) -> &str {
+        layer_and_part(&self.name).map_or(&self.name, |(_, part)| part)
+    }
+}
+
+/// The number of the layer in a name such as `model.layers.3.mlp.up_proj`, and what follows it.
+pub(super) fn layer_and_part(name: &str) -> Option<(usize, &str)> {
+    let (_, rest) = name.split_once(".layers.")?;
+    let (layer, part) = rest.split_once('.')?;
+    Some((layer.parse().ok()?, part))
+}
