@@ -41,6 +41,6 @@ pub mod ops;
 
 pub use adapters::{Adapter, AdapterError, Adapters, Place, Scaling};
 pub use layers::{
-    DeltaNetInputs, DeltaNetOptions, DeltaNetProjections, DeltaNetState, DeltaNetWeights,
-    GatedDeltaNet,
+    AdapterMode, DeltaNetInputs, DeltaNetOptions, DeltaNetProjections, DeltaNetState,
+    DeltaNetWeights, GatedDeltaNet, Lora,
 };
