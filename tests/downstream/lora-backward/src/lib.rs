@@ -1,7 +1,9 @@
 //! A stranger who uses `lora-backward` and nothing else: a memory that forgets, and a projection that learns beside its
 //! frozen weights.
 
-use lora_backward::nn::{Dense, Gradients, Input, Module, Parameters, Projection, Sequences, Tape, ValuesMut};
+use lora_backward::nn::{
+    Dense, Gradients, Input, Module, Parameters, Projection, Sequences, Tape, ValuesMut,
+};
 use lora_backward::ops::{DeltaRows, DeltaShape, delta_rule_tokens};
 use lora_backward::{Adapter, AdapterError, Lora, Result, Scaling};
 

@@ -39,7 +39,6 @@ pub(super) fn all() -> Vec<Box<dyn Case>> {
         ("expert2.gate", 4),
         ("expert3.up", 2),
         ("shared.down", 2),
-        ("shared_gate", 1),
     ];
     cases.extend(both("Lora, experts", "Lora", Adapted::new(mixture(false), experts)));
     let ternary: Targets =
