@@ -163,6 +163,7 @@ impl<T: Compute, L: Layer<T>> Built<T> for WithLosses<L> {
     fn forward(&self, x: &[T], tape: &mut Tape<T>) -> nn::Result<Vec<T>> {
         // Only a forward that records has the losses.
         let mut recording = Tape::recording();
+        recording.set_dropout(tape.dropout());
         let tape = if tape.is_recording() { tape } else { &mut recording };
         let before = tape.auxiliary_loss();
         let mut y = self.0.forward(x.to_vec(), ROWS.into(), tape)?;
