@@ -1,4 +1,5 @@
-//! What hybrid language models have beside attention: gated delta nets, with a hand-written backward.
+//! What hybrid language models have beside attention: gated delta nets; and low-rank adapters (LoRA) beside any
+//! projection. All with hand-written backwards.
 //!
 //! ```
 //! use lora_backward::ops::{DeltaRows, DeltaShape, delta_rule};
@@ -28,6 +29,7 @@
 //! | module | holds |
 //! |---|---|
 //! | here | [`GatedDeltaNet`], a layer that holds projections |
+//! | here | [`Lora`], a projection with an adapter beside it |
 //! | here | [`Adapters`] of a model, each an [`Adapter`] with its [`Scaling`], and the [`Place`]s where they can be |
 //! | [`ops`] | functions on slices, each beside its backward |
 //! | [`nn`] | the crate below, for layers, tapes and gradients |
@@ -41,6 +43,6 @@ pub mod ops;
 
 pub use adapters::{Adapter, AdapterError, Adapters, Place, Scaling};
 pub use layers::{
-    DeltaNetInputs, DeltaNetOptions, DeltaNetProjections, DeltaNetState, DeltaNetWeights,
-    GatedDeltaNet,
+    AdapterMode, DeltaNetInputs, DeltaNetOptions, DeltaNetProjections, DeltaNetState,
+    DeltaNetWeights, GatedDeltaNet, Lora,
 };

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use nn::ops::RotaryTable;
+use nn::ternary_core::Levels;
 use nn::{
     Block, Compute, Context, Embedding, Gradients, Input, Layer, Module, Parameters, Projection,
-    RmsNorm, Sequences, Tape,
+    RmsNorm, Sequences, Tape, Update,
 };
 
 use crate::build::Builder;
@@ -52,11 +53,15 @@ impl Batch<'_> {
 #[derive(Debug)]
 pub struct Decoder<T> {
     config: DecoderConfig,
-    parameters: Parameters,
+    pub(crate) parameters: Parameters,
     embedding: Embedding<T>,
-    blocks: Vec<Block<T>>,
+    pub(crate) blocks: Vec<Block<T>>,
     norm: RmsNorm<T>,
-    head: Option<Box<dyn Projection<T>>>,
+    pub(crate) head: Option<Box<dyn Projection<T>>>,
+    /// Parts from the start, the embedding and then the blocks, in which nothing learns.
+    still: usize,
+    /// Its parameters as they are without adapters, while it has some.
+    pub(crate) unadapted: Option<Parameters>,
 }
 
 impl<T: Compute> Decoder<T> {
@@ -94,7 +99,12 @@ impl<T: Compute> Decoder<T> {
         };
         // A source of frozen weights is done: what is declared from now on, adapters say, can learn.
         parameters.thaw();
-        Ok(Self { config, parameters, embedding: Embedding::new(embedding), blocks, norm, head })
+        let embedding = Embedding::new(embedding);
+        let (still, unadapted) = (0, None);
+        let mut model =
+            Self { config, parameters, embedding, blocks, norm, head, still, unadapted };
+        model.find_still();
+        Ok(model)
     }
 
     /// Its shape.
@@ -111,6 +121,22 @@ impl<T: Compute> Decoder<T> {
         &self.blocks
     }
 
+    /// Calls `change` with each part, unless adapters keep them as they are.
+    fn each_changing_part(
+        &mut self,
+        mut change: impl FnMut(&mut dyn Module<T>) -> nn::Result<()>,
+    ) -> nn::Result<()> {
+        let mut result = Ok(());
+        if self.unadapted.is_none() {
+            self.each_part_mut(&mut |part| {
+                if result.is_ok() {
+                    result = change(part);
+                }
+            });
+        }
+        result
+    }
+
     pub(crate) fn norm(&self) -> &RmsNorm<T> {
         &self.norm
     }
@@ -119,10 +145,29 @@ impl<T: Compute> Decoder<T> {
         self.head.as_deref().unwrap_or_else(|| self.embedding.head())
     }
 
+    /// Finds the parts from the start in which nothing learns: no backward reaches them, so a forward keeps nothing of
+    /// them.
+    pub(crate) fn find_still(&mut self) {
+        let parts = [&self.embedding as &dyn Module<T>].into_iter();
+        let mut parts = parts.chain(self.blocks.iter().map(|block| block as _));
+        let first = parts.position(learns);
+        self.still = first.unwrap_or(1 + self.blocks.len());
+    }
+
+    /// The blocks that no backward reaches, and the others.
+    fn still_blocks(&self) -> (&[Block<T>], &[Block<T>]) {
+        self.blocks.split_at(self.still.saturating_sub(1))
+    }
+
     /// The rows that the head sees.
     pub(crate) fn hidden(&self, context: Context<'_>, tape: &mut Tape<T>) -> Result<Vec<T>> {
-        let mut x = self.embed(context, tape)?;
-        for block in &self.blocks {
+        let (still, others) = self.still_blocks();
+        let begin = |tape: &mut Tape<T>| -> Result<Vec<T>> {
+            let x = self.embed(context, tape)?;
+            Ok(still.iter().try_fold(x, |x, block| block.forward(x, context, tape))?)
+        };
+        let mut x = if self.still > 0 { tape.paused(begin)? } else { begin(tape)? };
+        for block in others {
             x = block.forward(x, context, tape)?;
         }
         Ok(self.norm.forward(x, context, tape)?)
@@ -175,8 +220,13 @@ impl<T: Compute> Decoder<T> {
         gradients: &mut Gradients<T>,
     ) -> Result<()> {
         let mut dx = self.norm.backward(d_hidden, context, tape, gradients)?;
-        for block in self.blocks.iter().rev() {
+        let (_, others) = self.still_blocks();
+        for block in others.iter().rev() {
             dx = block.backward(dx, context, tape, gradients)?;
+        }
+        if self.still > 0 {
+            tape.give(dx);
+            return Ok(());
         }
         Ok(self.embedding.backward(dx, tape, gradients)?)
     }
@@ -200,6 +250,35 @@ impl<T: Compute> Module<T> for Decoder<T> {
             visit(&mut **head);
         }
     }
+
+    /// Nothing while there are adapters: what they adapt stays as it is.
+    fn requantize(&mut self, update: Update) -> nn::Result<()> {
+        self.each_changing_part(|part| part.requantize(update))
+    }
+
+    /// As [`Module::requantize`].
+    fn decide_again(&mut self, update: Update) -> nn::Result<()> {
+        self.each_changing_part(|part| part.decide_again(update))
+    }
+
+    fn visit_levels(&self, visit: &mut dyn FnMut(&str, &[Levels])) {
+        if self.unadapted.is_none() {
+            self.each_part(&mut |part| part.visit_levels(visit));
+        }
+    }
+
+    fn visit_levels_mut(&mut self, visit: &mut dyn FnMut(&str, &mut [Levels])) {
+        if self.unadapted.is_none() {
+            self.each_part_mut(&mut |part| part.visit_levels_mut(visit));
+        }
+    }
+}
+
+/// Whether a part has a parameter that can learn.
+fn learns<T: Compute>(part: &dyn Module<T>) -> bool {
+    let mut learns = false;
+    part.visit(&mut |tensor| learns |= tensor.id.is_some_and(|id| !id.is_frozen()));
+    learns
 }
 
 pub(crate) fn check(what: &'static str, expected: usize, found: usize) -> Result<()> {

@@ -1,5 +1,7 @@
 //! What can go wrong in a model.
 
+use lora_backward::AdapterError;
+
 /// The result of every fallible call of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -27,6 +29,9 @@ pub enum Error {
         /// The size handed in.
         found: usize,
     },
+    /// Adapters that the model cannot have.
+    #[error(transparent)]
+    Adapter(#[from] AdapterError),
     /// A layer failed.
     #[error(transparent)]
     Layer(#[from] nn::Error),

@@ -28,12 +28,15 @@
 //! |---|---|
 //! | [`DecoderConfig`], [`DeltaNets`], [`Mixture`] | the shape |
 //! | [`Decoder`] | embedding, blocks, norm and head, with forward and backward |
+//! | [`Decoder::attach`] | adapters put into its projections, beside what is then frozen |
 //! | [`Objective`], [`Teacher`] | what it learns for, where that is more than the mean loss of a batch |
 //! | [`Cache`] | what it has seen, to go on token by token |
 //! | [`WeightSource`] | where weights come from: [`Initial`] random ones, [`Start`] given ones, or a file |
 
+pub use lora_backward;
 pub use nn;
 
+mod adapted;
 mod build;
 mod cache;
 mod config;

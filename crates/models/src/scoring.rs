@@ -89,8 +89,8 @@ impl<T: Compute> Decoder<T> {
         let mut losses = vec![0.0; batch.targets.len()];
         let rows = hidden.chunks((SCORED_ROWS * self.config().width).max(1));
         let blocks = batch.targets.chunks(SCORED_ROWS).zip(losses.chunks_mut(SCORED_ROWS));
-        for (hidden, (targets, losses)) in rows.zip(blocks) {
-            self.score_rows(hidden, targets, losses, tape, None)?;
+        for (block, (hidden, (targets, losses))) in rows.zip(blocks).enumerate() {
+            self.score_rows(block, hidden, targets, losses, tape, None)?;
         }
         tape.give(hidden);
         Ok(losses)
@@ -163,7 +163,8 @@ impl<T: Compute> Decoder<T> {
             });
             let d_hidden = &mut d_hidden[rows(width)];
             let backward = Backward { gradients: &mut *gradients, d_hidden, counted, taught };
-            self.score_rows(&hidden[rows(width)], targets, losses, tape, Some(backward))?;
+            let hidden = &hidden[rows(width)];
+            self.score_rows(block, hidden, targets, losses, tape, Some(backward))?;
             sum += losses.iter().sum::<f64>();
         }
         tape.give(hidden);
@@ -187,9 +188,10 @@ impl<T: Compute> Decoder<T> {
         Err(nn::Error::Token { layer, position, vocabulary, token }.into())
     }
 
-    /// Writes the losses of some rows and, where it is asked for, goes back to those rows at once.
+    /// Writes the losses of a block of rows and, where it is asked for, goes back to those rows at once.
     fn score_rows(
         &self,
+        block: usize,
         hidden: &[T],
         targets: &[u32],
         losses: &mut [f64],
@@ -200,7 +202,10 @@ impl<T: Compute> Decoder<T> {
         rows.copy_from_slice(hidden);
         let mut input = Input::new("head", rows, self.config().width)?;
         let mut scores = tape.take(targets.len() * self.config().vocabulary);
+        let first = block * SCORED_ROWS;
+        tape.number_rows((first..first + targets.len()).map(|row| row as u32));
         self.head().forward(&mut input, &mut scores, tape)?;
+        tape.number_rows_in_order();
         match backward {
             None => cross_entropy_rows(&scores, targets, T::ZERO, T::ONE, losses, None)?,
             Some(Backward { gradients, d_hidden, counted, taught }) => {

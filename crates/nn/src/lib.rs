@@ -38,7 +38,7 @@
 //! | module | holds |
 //! |---|---|
 //! | here | [`Projection`]s: [`Dense`], [`TernaryLinear`], [`BitLinear`], [`GridLinear`]; [`Layer`]s: [`Attention`], [`FeedForward`], [`BitMoe`], [`TernaryMoe`], [`RmsNorm`], [`Block`], [`Embedding`], [`PerLayerEmbedding`] |
-//! | here | [`Tape`], [`Input`], [`Gradients`], [`Parameters`] and their identities, [`Module`], [`SharedLevels`] |
+//! | here | [`Tape`], [`Input`], [`Gradients`], [`Parameters`] and their identities, [`Module`], [`SharedLevels`], [`Dropout`] |
 //! | here | [`visit_state`] and [`restore`]: what training changes, as named arrays and back |
 //! | [`ops`] | the functions that layers are made of, each beside its backward |
 //! | [`ste`], [`ternary_core`] | the crates below, for estimators, quantisers and packed weights |
@@ -46,6 +46,7 @@
 pub use {ste, ternary_core};
 
 mod compute;
+mod dropout;
 mod error;
 mod gradients;
 mod input;
@@ -61,6 +62,7 @@ mod tape;
 mod update;
 
 pub use compute::Compute;
+pub use dropout::Dropout;
 pub use error::{Error, Result, check_size};
 pub use gradients::{Gradients, sum_of_squares};
 pub use input::Input;

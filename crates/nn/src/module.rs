@@ -27,6 +27,12 @@ pub trait Module<T: Real> {
         self.each_part_mut(&mut |part| part.visit_mut(visit));
     }
 
+    /// Calls `visit` with every identity that it keeps, for whoever freezes a model
+    /// ([`Parameters::frozen`](crate::Parameters::frozen)) to replace.
+    fn visit_identities(&mut self, visit: &mut dyn FnMut(&mut ParameterId)) {
+        self.each_part_mut(&mut |part| part.visit_identities(visit));
+    }
+
     /// Once all gradients of an update are added up: turns dL/dq of quantised weights into gradients of
     /// the latent ones, by the estimator.
     ///

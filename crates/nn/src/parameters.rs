@@ -77,6 +77,27 @@ impl Parameters {
         self.is_freezing = false;
     }
 
+    /// The same parameters, all of them frozen. Whoever keeps identities of these is told those of the copy by
+    /// [`Parameters::current`].
+    #[must_use]
+    pub fn frozen(&self) -> Self {
+        let mut frozen = self.clone();
+        for Entry { id, range, .. } in &mut frozen.entries {
+            id.is_frozen = true;
+            *range = 0..0;
+        }
+        frozen.by_name.values_mut().for_each(|id| id.is_frozen = true);
+        frozen
+    }
+
+    /// The identity that a parameter has here, given that which it has in a copy with other parts frozen.
+    ///
+    /// # Panics
+    /// For an identity of other parameters.
+    pub fn current(&self, id: ParameterId) -> ParameterId {
+        self.entries[id.index].id
+    }
+
     /// Adds a parameter; one that is frozen has a name and a shape, and an empty range.
     ///
     /// # Errors
@@ -193,6 +214,19 @@ mod tests {
         assert_eq!([first, frozen, last].map(ParameterId::is_frozen), [false, true, false]);
         assert_eq!([first, frozen, last].map(|id| parameters.range(id)), [0..2, 2..2, 2..5]);
         assert_eq!((parameters.shape(frozen), parameters.numbers()), (&[5, 7][..], 5));
+    }
+
+    #[test]
+    fn a_frozen_copy_has_the_same_names_and_room_only_for_what_is_declared_later() {
+        let mut parameters = Parameters::new();
+        let own = parameters.declare("a", &[2, 3]).unwrap();
+        let mut frozen = parameters.frozen();
+        assert_eq!((frozen.numbers(), frozen.shape(own)), (0, &[2, 3][..]));
+        let id = frozen.current(own);
+        assert!(id.is_frozen() && !own.is_frozen());
+        assert_eq!((frozen.find("a"), parameters.current(id)), (Some(id), own));
+        let later = frozen.declare("b", &[5]).unwrap();
+        assert_eq!((frozen.range(later), later.is_frozen(), later.index()), (0..5, false, 1));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use ternary_core::Real;
 use ternary_core::kernels::QuantizedRows;
 use ternary_core::profile::span;
 
+use crate::dropout::DroppedRows;
 use crate::error::{Error, Result};
 use crate::input::Input;
 
@@ -61,6 +62,7 @@ pub struct Tape<T> {
     codes: Vec<QuantizedRows>,
     auxiliary_loss: f64,
     auxiliary_weight: f64,
+    dropped_rows: DroppedRows,
 }
 
 impl<T: Real> Tape<T> {
@@ -85,6 +87,7 @@ impl<T: Real> Tape<T> {
             codes: Vec::new(),
             auxiliary_loss: 0.0,
             auxiliary_weight: 1.0,
+            dropped_rows: DroppedRows::default(),
         }
     }
 
@@ -100,14 +103,20 @@ impl<T: Real> Tape<T> {
         self.recomputes
     }
 
-    /// Until [`Tape::go_on`], a forward on this tape saves nothing.
-    pub(crate) fn pause(&mut self) {
-        self.is_recording = false;
+    /// Runs forwards that save nothing, whatever kind of tape this is: what no backward reaches, say.
+    pub fn paused<R>(&mut self, run: impl FnOnce(&mut Self) -> R) -> R {
+        let is_recording = std::mem::replace(&mut self.is_recording, false);
+        let result = run(self);
+        self.is_recording = is_recording;
+        result
     }
 
-    /// Goes on recording.
-    pub(crate) fn go_on(&mut self) {
-        self.is_recording = true;
+    pub(crate) fn dropped_rows(&self) -> &DroppedRows {
+        &self.dropped_rows
+    }
+
+    pub(crate) fn dropped_rows_mut(&mut self) -> &mut DroppedRows {
+        &mut self.dropped_rows
     }
 
     /// Has `watch` called with what passes through the layers that tell: the outputs of blocks and of their
@@ -136,6 +145,7 @@ impl<T: Real> Tape<T> {
     /// Drops what was saved (a forward without its backward, say) and the auxiliary loss, keeping the buffers.
     pub fn clear(&mut self) {
         self.auxiliary_loss = 0.0;
+        self.dropped_rows.reset();
         while let Some(saved) = self.saved.pop() {
             match saved {
                 Saved::Values(values) => self.give(values),

@@ -1,5 +1,7 @@
 //! [`Adapter`]: the two factors of what is added to one projection.
 
+use std::ops::Range;
+
 use nn::ternary_core::Real;
 use nn::ternary_core::noise::Noise;
 
@@ -56,7 +58,9 @@ impl<T: Real> Adapter<T> {
         seed: u64,
     ) -> Result<Self, AdapterError> {
         check_rank(module, [outputs, inputs], rank)?;
-        let noise = module_noise(Noise::new(seed, INITIAL, 0).wide_bits(0), module, 0);
+        let hash = name_hash(module);
+        let seed = Noise::new(seed, INITIAL, 0).wide_bits(0);
+        let noise = Noise::new(seed, hash as u32, (hash >> 32) as u32);
         let mut shares = vec![0.0_f64; rank * inputs];
         noise.fill_uniform_f64(0, &mut shares);
         let limit = 1.0 / (inputs as f64).sqrt();
@@ -68,6 +72,28 @@ impl<T: Real> Adapter<T> {
     /// s.
     pub fn factor(&self) -> f64 {
         self.scaling.factor(self.rank)
+    }
+
+    /// Adds s·B·A to some rows of the weights, `[outputs, inputs]`: for whoever writes merged weights.
+    ///
+    /// # Errors
+    /// [`AdapterError::Rows`] unless `weights` are those rows and the adapter has them.
+    pub fn add_to(&self, rows: Range<usize>, weights: &mut [T]) -> Result<(), AdapterError> {
+        let Self { a, b, rank, inputs, outputs, .. } = self;
+        let is_whole = rows.len().checked_mul(*inputs) == Some(weights.len());
+        if !is_whole || rows.end > *outputs || rows.start > rows.end {
+            let (outputs, inputs) = (*outputs, *inputs);
+            return Err(AdapterError::Rows { outputs, inputs, rows, found: weights.len() });
+        }
+        let factor = T::from_f64(self.factor());
+        let of_rows = b[rows.start * rank..].chunks(*rank);
+        for (weights, b) in weights.chunks_mut((*inputs).max(1)).zip(of_rows) {
+            for (column, weight) in weights.iter_mut().enumerate() {
+                let terms = b.iter().zip(a[column..].iter().step_by(*inputs));
+                *weight += factor * terms.map(|(&b, &a)| b * a).sum::<T>();
+            }
+        }
+        Ok(())
     }
 
     /// Checks what [`Adapter::new`] does, for fields that were changed since.
@@ -113,14 +139,11 @@ fn check_finite<T: Real>(
     Err(AdapterError::NonFinite { module, what, index, value })
 }
 
-/// The random numbers of a projection at a step: its name is hashed into 64 bits (FNV-1a) of the seed's block, so that
-/// no two projections of a model share theirs.
-pub(crate) fn module_noise(seed: u64, module: &str, step: u32) -> Noise {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for byte in module.bytes() {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
-    }
-    Noise::new(Noise::new(seed, hash as u32, (hash >> 32) as u32).wide_bits(0), 0, step)
+/// A number for the name of a projection, so that none has the random numbers of another (FNV-1a, 64 bits).
+pub(crate) fn name_hash(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
 }
 
 #[cfg(test)]
@@ -169,6 +192,21 @@ mod tests {
         assert_eq!(new(2, 10, 7), expected);
         let huge = Adapter::<f32>::kaiming("up", [usize::MAX, 5], 6, SCALING, 1).unwrap_err();
         assert!(matches!(huge, AdapterError::Rank { most: 5, .. }));
+    }
+
+    #[test]
+    fn rows_of_weights_get_their_rows_of_the_product() {
+        let factors = [vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0], vec![1.0, 0.5, -1.0, 2.0]];
+        let adapter = Adapter::<f64>::new("up", [2, 3], 2, factors, SCALING).unwrap();
+        // s = 8, and the second row of B·A is (7, 8, 9).
+        let mut row = [1.0, 2.0, 3.0];
+        adapter.add_to(1..2, &mut row).unwrap();
+        assert_eq!(row, [57.0, 66.0, 75.0]);
+        for (rows, count) in [(1..3, 6), (0..1, 2), (0..0, 1), (0..usize::MAX, 3)] {
+            let error = adapter.add_to(rows, &mut vec![0.0; count]).unwrap_err();
+            assert!(matches!(error, AdapterError::Rows { outputs: 2, inputs: 3, .. }));
+        }
+        adapter.add_to(2..2, &mut []).unwrap();
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What can be wrong with adapters.
 
+use std::ops::Range;
+
 /// An adapter that no projection can have, or that those of a model do not fit.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -47,6 +49,20 @@ pub enum AdapterError {
         index: usize,
         /// That number.
         value: f64,
+    },
+    /// Rows of weights that an adapter does not have.
+    #[error(
+        "adapter of weights [{outputs}, {inputs}]: expected numbers of rows {rows:?}, found {found} numbers"
+    )]
+    Rows {
+        /// Rows of the weights.
+        outputs: usize,
+        /// Numbers in a row.
+        inputs: usize,
+        /// The rows asked for.
+        rows: Range<usize>,
+        /// Numbers handed in.
+        found: usize,
     },
     /// A share of dropped inputs that is none.
     #[error("dropout: expected a number from 0 to below 1, found {found}")]
@@ -114,6 +130,9 @@ pub enum AdapterError {
         /// The size that the adapter has.
         found: usize,
     },
+    /// A layer refused: a name that is taken, shapes that do not fit.
+    #[error(transparent)]
+    Part(#[from] nn::Error),
     /// Adapters for a model that has some, or a call that needs them where there are none.
     #[error("adapters: expected {expected}, found {found}")]
     State {

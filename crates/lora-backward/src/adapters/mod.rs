@@ -15,6 +15,7 @@ mod scaling;
 mod set;
 
 pub use adapter::Adapter;
+pub(crate) use adapter::name_hash;
 pub use error::AdapterError;
 pub use place::Place;
 pub use scaling::Scaling;

@@ -8,7 +8,7 @@ use crate::error::{Result, check_size};
 use crate::gradients::Gradients;
 use crate::module::{Module, Update, finish_each};
 use crate::ops::{residual, residual_backward};
-use crate::projection::SharedLevels;
+use crate::projection::{Projection, SharedLevels};
 use crate::tape::{Passing, Tape};
 
 /// Pre-norm branches on a residual stream:
@@ -205,10 +205,7 @@ impl<T: Compute> Layer<T> for Block<T> {
             return self.run(x, context, tape, |x, tape| mixer.forward(x, context, tape));
         }
         tape.save_copy(&x);
-        tape.pause();
-        let y = self.run(x, context, tape, |x, tape| mixer.forward(x, context, tape));
-        tape.go_on();
-        y
+        tape.paused(|tape| self.run(x, context, tape, |x, tape| mixer.forward(x, context, tape)))
     }
 
     fn backward(
@@ -235,6 +232,22 @@ impl<T: Compute> Layer<T> for Block<T> {
         tape.tell(|| format!("{}.mixer", self.name), Passing::Backward, &stream);
         let Branch { norm, layer } = &self.mixer;
         branch_backward(norm, &**layer, stream, context, tape, gradients)
+    }
+
+    fn each_projection(&self, visit: &mut dyn FnMut(&'static str, &dyn Projection<T>)) {
+        self.mixer.layer.each_projection(visit);
+        self.channels.layer.each_projection(visit);
+        if let Some(Branch { layer, .. }) = &self.per_layer {
+            layer.each_projection(visit);
+        }
+    }
+
+    fn each_projection_mut(&mut self, visit: &mut dyn FnMut(&mut Box<dyn Projection<T>>)) {
+        self.mixer.layer.each_projection_mut(visit);
+        self.channels.layer.each_projection_mut(visit);
+        if let Some(Branch { layer, .. }) = &mut self.per_layer {
+            layer.each_projection_mut(visit);
+        }
     }
 
     fn state(&self, sequences: usize) -> State<T> {

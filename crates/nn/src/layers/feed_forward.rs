@@ -171,6 +171,18 @@ impl<T: Compute> Layer<T> for FeedForward<T> {
         self.projections.up.inputs()
     }
 
+    fn each_projection(&self, visit: &mut dyn FnMut(&'static str, &dyn Projection<T>)) {
+        let FeedForwardProjections { gate, up, down } = &self.projections;
+        for projection in gate.iter().chain([up, down]) {
+            visit("feed-forward", &**projection);
+        }
+    }
+
+    fn each_projection_mut(&mut self, visit: &mut dyn FnMut(&mut Box<dyn Projection<T>>)) {
+        let FeedForwardProjections { gate, up, down } = &mut self.projections;
+        gate.iter_mut().chain([up, down]).for_each(visit);
+    }
+
     fn forward(&self, x: Vec<T>, context: Context<'_>, tape: &mut Tape<T>) -> Result<Vec<T>> {
         check_rows(&self.name, "inputs", self.width(), context, &x)?;
         let FeedForwardProjections { gate, up, down } = &self.projections;

@@ -25,6 +25,7 @@ use crate::compute::Compute;
 use crate::error::{Error, Result, check_size};
 use crate::gradients::Gradients;
 use crate::module::Module;
+use crate::projection::Projection;
 use crate::tape::Tape;
 
 pub use attention::{Attention, AttentionGate, AttentionOptions, AttentionProjections};
@@ -75,6 +76,14 @@ pub trait Layer<T: Compute>: Module<T> + Debug + Send + Sync {
         tape: &mut Tape<T>,
         gradients: &mut Gradients<T>,
     ) -> Result<Vec<T>>;
+
+    /// Calls `visit` with each projection, in a fixed order, and with what kind of layer it belongs to: `attention`,
+    /// `feed-forward`, `expert`, `shared expert`, `router`, `per-layer embedding`, or what a layer from outside says.
+    fn each_projection(&self, _visit: &mut dyn FnMut(&'static str, &dyn Projection<T>)) {}
+
+    /// Calls `visit` with each of them in the same order, to be replaced by one of the same shape: by what adapts
+    /// it, say.
+    fn each_projection_mut(&mut self, _visit: &mut dyn FnMut(&mut Box<dyn Projection<T>>)) {}
 
     /// What the layer carries through this many sequences, before their first tokens.
     fn state(&self, _sequences: usize) -> State<T> {

@@ -94,6 +94,10 @@ impl<T: Real> Module<T> for RmsNorm<T> {
         visit(self.id, ValuesMut::Real(&mut self.gain));
     }
 
+    fn visit_identities(&mut self, visit: &mut dyn FnMut(&mut ParameterId)) {
+        visit(&mut self.id);
+    }
+
     fn memory(&self) -> Memory {
         let other = self.gain.capacity() * size_of::<T>() + self.name.capacity();
         Memory { other, ..Memory::default() }

@@ -60,6 +60,16 @@ impl<T: Compute> Layer<T> for PerLayerEmbedding<T> {
         self.gate.inputs()
     }
 
+    fn each_projection(&self, visit: &mut dyn FnMut(&'static str, &dyn Projection<T>)) {
+        for projection in [&self.gate, &self.output] {
+            visit("per-layer embedding", &**projection);
+        }
+    }
+
+    fn each_projection_mut(&mut self, visit: &mut dyn FnMut(&mut Box<dyn Projection<T>>)) {
+        [&mut self.gate, &mut self.output].into_iter().for_each(visit);
+    }
+
     fn forward(&self, x: Vec<T>, context: Context<'_>, tape: &mut Tape<T>) -> Result<Vec<T>> {
         check_rows(&self.name, "inputs", self.width(), context, &x)?;
         let (rows, inner) = (context.sequences.rows(), self.table.width());

@@ -143,6 +143,11 @@ impl<T: Real> Module<T> for Dense<T> {
         }
     }
 
+    fn visit_identities(&mut self, visit: &mut dyn FnMut(&mut ParameterId)) {
+        visit(&mut self.id);
+        self.bias.iter_mut().for_each(|bias| visit(&mut bias.id));
+    }
+
     fn memory(&self) -> Memory {
         let bias = self.bias.as_ref().map_or(0, Bias::size_bytes);
         let names = self.name.capacity() + self.weight_name.capacity();

@@ -125,6 +125,10 @@ impl<T: Compute> Module<T> for GridLinear {
         visit(self.id, ValuesMut::Ternary(&mut self.weight));
     }
 
+    fn visit_identities(&mut self, visit: &mut dyn FnMut(&mut ParameterId)) {
+        visit(&mut self.id);
+    }
+
     fn memory(&self) -> Memory {
         let other = self.name.capacity() + self.weight_name.capacity();
         Memory { packed: self.weight.size_bytes(), other, ..Memory::default() }

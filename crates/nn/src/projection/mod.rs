@@ -17,6 +17,7 @@ mod shared_levels;
 mod ternary_linear;
 mod ternary_product;
 
+use std::any::Any;
 use std::fmt::Debug;
 
 use ternary_core::TernaryMatrix;
@@ -39,8 +40,11 @@ pub use ternary_linear::TernaryLinear;
 /// Rows of `inputs` numbers to rows of `outputs` numbers: y = x · Wᵀ (+ b).
 ///
 /// A projection is what attention, feed-forward nets, experts and adapters hold, so whatever implements
-/// this trait stands in any of these places.
-pub trait Projection<T: Compute>: Module<T> + Debug + Send + Sync {
+/// this trait stands in any of these places. It is [`Any`], so that whoever put one there knows it again.
+///
+/// What a forward saves on the tape its backward takes off first thing: layers call the backwards of their projections
+/// in the reverse order of the forwards.
+pub trait Projection<T: Compute>: Module<T> + Any + Debug + Send + Sync {
     /// The name that its parameters begin with.
     fn name(&self) -> &str;
 

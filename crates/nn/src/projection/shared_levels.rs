@@ -206,6 +206,11 @@ impl<T: Compute> Module<T> for SharedLevels {
         }
     }
 
+    fn visit_identities(&mut self, visit: &mut dyn FnMut(&mut ParameterId)) {
+        let learned = self.learned.iter_mut().flat_map(|(_, learned)| learned.parameters_mut());
+        learned.for_each(|parameter| visit(&mut parameter.id));
+    }
+
     fn visit_levels(&self, visit: &mut dyn FnMut(&str, &[Levels])) {
         visit(&self.name, &self.levels);
     }

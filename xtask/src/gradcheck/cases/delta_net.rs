@@ -5,7 +5,8 @@ use lora_backward::{
     GatedDeltaNet,
 };
 use nn::{
-    Compute, Context, Dense, Gradients, Module, Parameters, Projection, Recurrence, Sequences, Tape,
+    Compute, Context, Dense, Gradients, Layer, Module, Parameters, Projection, Recurrence,
+    Sequences, Tape,
 };
 
 use super::part::{Built, OfLayer, Part, add_fresh, both, zeros};
@@ -35,10 +36,10 @@ pub(super) fn all() -> Vec<Box<dyn Case>> {
 
 #[derive(Clone, Copy)]
 pub(super) struct Net {
-    is_fused: bool,
-    sequences: Sequences,
-    mask: Option<&'static [bool]>,
-    has_states: bool,
+    pub(super) is_fused: bool,
+    pub(super) sequences: Sequences,
+    pub(super) mask: Option<&'static [bool]>,
+    pub(super) has_states: bool,
 }
 
 impl Net {
@@ -155,6 +156,10 @@ impl<T: Compute> OfStates<T> {
 impl<T: Compute> Built<T> for OfStates<T> {
     fn module(&mut self) -> &mut dyn Module<T> {
         &mut self.layer
+    }
+
+    fn each_projection_mut(&mut self, visit: &mut dyn FnMut(&mut Box<dyn Projection<T>>)) {
+        self.layer.each_projection_mut(visit);
     }
 
     fn forward(&self, x: &[T], tape: &mut Tape<T>) -> nn::Result<Vec<T>> {

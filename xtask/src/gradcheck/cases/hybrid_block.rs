@@ -19,8 +19,8 @@ pub(super) fn all() -> Vec<Box<dyn Case>> {
 }
 
 #[derive(Clone)]
-struct Hybrid {
-    recomputes: bool,
+pub(super) struct Hybrid {
+    pub(super) recomputes: bool,
 }
 
 impl Hybrid {

@@ -102,7 +102,7 @@ impl Part for Norm {
 }
 
 #[derive(Clone, Copy, PartialEq)]
-enum Options {
+pub(super) enum Options {
     None,
     /// A gate of its own, angles, head norms and an inner norm.
     All,
@@ -111,8 +111,8 @@ enum Options {
 }
 
 #[derive(Clone)]
-struct Mixer {
-    options: Options,
+pub(super) struct Mixer {
+    pub(super) options: Options,
 }
 
 impl Mixer {

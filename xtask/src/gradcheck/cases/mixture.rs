@@ -38,10 +38,10 @@ pub(super) fn all() -> Vec<Box<dyn Case>> {
 }
 
 #[derive(Clone)]
-struct Mixture {
-    used: usize,
-    is_shared: bool,
-    is_frozen: bool,
+pub(super) struct Mixture {
+    pub(super) used: usize,
+    pub(super) is_shared: bool,
+    pub(super) is_frozen: bool,
 }
 
 fn dense<T: Compute>(
@@ -156,9 +156,14 @@ impl<T: Compute, L: Layer<T>> Built<T> for WithLosses<L> {
         &mut self.0
     }
 
+    fn each_projection_mut(&mut self, visit: &mut dyn FnMut(&mut Box<dyn Projection<T>>)) {
+        self.0.each_projection_mut(visit);
+    }
+
     fn forward(&self, x: &[T], tape: &mut Tape<T>) -> nn::Result<Vec<T>> {
         // Only a forward that records has the losses.
         let mut recording = Tape::recording();
+        recording.set_dropout(tape.dropout());
         let tape = if tape.is_recording() { tape } else { &mut recording };
         let before = tape.auxiliary_loss();
         let mut y = self.0.forward(x.to_vec(), ROWS.into(), tape)?;

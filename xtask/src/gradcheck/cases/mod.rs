@@ -7,6 +7,7 @@ mod estimators;
 mod hybrid_block;
 mod layers;
 mod learned;
+mod lora;
 mod mixture;
 mod op;
 mod ops;
@@ -30,6 +31,7 @@ pub(crate) fn all() -> Vec<Box<dyn Case>> {
         delta_net_ops::all(),
         delta_rule::all(),
         hybrid_block::all(),
+        lora::all(),
     ]
     .into_iter()
     .flatten()

@@ -18,6 +18,9 @@ pub(super) trait Built<T: Compute>: Send + Sync {
     /// Its parameters.
     fn module(&mut self) -> &mut dyn Module<T>;
 
+    /// Calls `visit` with each projection, to be replaced: of a part that has some.
+    fn each_projection_mut(&mut self, _visit: &mut dyn FnMut(&mut Box<dyn Projection<T>>)) {}
+
     /// The output for `x`, which is empty for a part that takes tokens.
     fn forward(&self, x: &[T], tape: &mut Tape<T>) -> nn::Result<Vec<T>>;
 
@@ -66,6 +69,10 @@ impl<T: Compute> Built<T> for OfLayer<T> {
         &mut *self.0
     }
 
+    fn each_projection_mut(&mut self, visit: &mut dyn FnMut(&mut Box<dyn Projection<T>>)) {
+        self.0.each_projection_mut(visit);
+    }
+
     fn forward(&self, x: &[T], tape: &mut Tape<T>) -> nn::Result<Vec<T>> {
         self.0.forward(x.to_vec(), self.1, tape)
     }
@@ -88,6 +95,10 @@ pub(super) struct Recomputed<T>(pub(super) OfLayer<T>);
 impl<T: Compute> Built<T> for Recomputed<T> {
     fn module(&mut self) -> &mut dyn Module<T> {
         self.0.module()
+    }
+
+    fn each_projection_mut(&mut self, visit: &mut dyn FnMut(&mut Box<dyn Projection<T>>)) {
+        self.0.each_projection_mut(visit);
     }
 
     fn forward(&self, x: &[T], tape: &mut Tape<T>) -> nn::Result<Vec<T>> {
@@ -201,11 +212,13 @@ impl<'a, T: Compute> Ready<'a, T> {
             Some(_) => arrays.split_first().map_or((&[][..], arrays), |(x, rest)| (x, rest)),
             None => (&[][..], arrays),
         };
-        let ids: Vec<ParameterId> = parameters.ids().collect();
+        // What is frozen has the values that it was built with.
+        let ids: Vec<ParameterId> = parameters.ids().filter(|id| !id.is_frozen()).collect();
         let mut set = 0;
         built.module().visit_mut(&mut |id, own| {
-            if let ValuesMut::Real(own) = own {
-                own.copy_from_slice(&values[id.index()]);
+            let place = ids.iter().position(|&known| known == id);
+            if let (Some(place), ValuesMut::Real(own)) = (place, own) {
+                own.copy_from_slice(&values[place]);
                 set += 1;
             }
         });
@@ -254,8 +267,8 @@ fn shapes(part: &impl Part) -> nn::Result<Vec<(String, Vec<usize>)>> {
     let mut parameters = Parameters::new();
     part.build::<f64>(&mut parameters)?;
     let input = part.input().map(|shape| ("x".to_owned(), shape.to_vec()));
-    let own =
-        parameters.ids().map(|id| (parameters.name(id).to_owned(), parameters.shape(id).to_vec()));
+    let learning = parameters.ids().filter(|id| !id.is_frozen());
+    let own = learning.map(|id| (parameters.name(id).to_owned(), parameters.shape(id).to_vec()));
     Ok(input.into_iter().chain(own).collect())
 }
 

@@ -103,9 +103,15 @@ fn pieces<'a, T>(
     {
         let places = unit.places;
         let [of_q, of_k, of_v] = places.mixed;
-        let own = [(of_q, q), (of_k, k), (of_v, v), (places.z, z), (places.b, b), (places.a, a)];
-        let own = own.into_iter().filter(|(columns, _)| columns.array == index);
-        pieces.extend(own.map(|(columns, values)| (columns.first, &values[..])));
+        let b = mutant!(
+            "GatedDeltaNet/gate width taken from key heads",
+            &b[..],
+            &b[..b.len() / places.b.count]
+        );
+        let of_gates = [(places.z, &z[..]), (places.b, b), (places.a, &a[..])];
+        let own = [(of_q, &q[..]), (of_k, k), (of_v, v)].into_iter().chain(of_gates);
+        let own = own.filter(|(columns, _)| columns.array == index);
+        pieces.extend(own.map(|(columns, values)| (columns.first, values)));
     }
     pieces
 }

@@ -11,8 +11,8 @@ mod unit_backward;
 
 use nn::ternary_core::Real;
 use nn::{
-    Compute, Context, Error, Gradients, Layer, Memory, Module, ParameterId, Parameters, Result,
-    State, Tape, Tensor, Values, ValuesMut, check_size,
+    Compute, Context, Error, Gradients, Layer, Memory, Module, ParameterId, Parameters, Projection,
+    Result, State, Tape, Tensor, Values, ValuesMut, check_size,
 };
 
 use self::parts::Vector;
@@ -159,7 +159,7 @@ impl<T: Compute> Module<T> for GatedDeltaNet<T> {
 
     fn each_part_mut(&mut self, visit: &mut dyn FnMut(&mut dyn Module<T>)) {
         for projection in self.projections.input.each_mut() {
-            visit(projection);
+            visit(&mut **projection);
         }
         visit(&mut *self.projections.output);
     }
@@ -175,6 +175,13 @@ impl<T: Compute> Module<T> for GatedDeltaNet<T> {
         self.each_part_mut(&mut |part| part.visit_mut(visit));
         for vector in [&mut self.conv, &mut self.a_log, &mut self.dt_bias, &mut self.gain] {
             visit(vector.id, ValuesMut::Real(&mut vector.values));
+        }
+    }
+
+    fn visit_identities(&mut self, visit: &mut dyn FnMut(&mut ParameterId)) {
+        self.each_part_mut(&mut |part| part.visit_identities(visit));
+        for vector in [&mut self.conv, &mut self.a_log, &mut self.dt_bias, &mut self.gain] {
+            visit(&mut vector.id);
         }
     }
 
@@ -207,6 +214,18 @@ impl<T: Compute> Layer<T> for GatedDeltaNet<T> {
         self.check_rows("gradients of outputs", &dy, context)?;
         let mut d_state = self.zeros(context.sequences.count);
         self.backward_from(dy, context, &mut d_state, tape, gradients)
+    }
+
+    fn each_projection(&self, visit: &mut dyn FnMut(&'static str, &dyn Projection<T>)) {
+        let inputs = self.projections.input.named().into_iter().map(|(_, projection)| projection);
+        for projection in inputs.chain([&*self.projections.output]) {
+            visit("gated delta net", projection);
+        }
+    }
+
+    fn each_projection_mut(&mut self, visit: &mut dyn FnMut(&mut Box<dyn Projection<T>>)) {
+        let DeltaNetProjections { input, output } = &mut self.projections;
+        input.each_mut().into_iter().chain([output]).for_each(visit);
     }
 
     fn state(&self, sequences: usize) -> State<T> {

@@ -52,10 +52,10 @@ impl<T> DeltaNetInputs<T> {
         }
     }
 
-    pub(super) fn each_mut(&mut self) -> Vec<&mut dyn Projection<T>> {
+    pub(super) fn each_mut(&mut self) -> Vec<&mut Box<dyn Projection<T>>> {
         match self {
-            Self::Separate { qkv, z, b, a } => vec![&mut **qkv, &mut **z, &mut **b, &mut **a],
-            Self::Fused { qkvz, ba } => vec![&mut **qkvz, &mut **ba],
+            Self::Separate { qkv, z, b, a } => vec![qkv, z, b, a],
+            Self::Fused { qkvz, ba } => vec![qkvz, ba],
         }
     }
 }

@@ -199,6 +199,20 @@ impl<T: Compute> Layer<T> for Attention<T> {
         self.projections.query.inputs()
     }
 
+    fn each_projection(&self, visit: &mut dyn FnMut(&'static str, &dyn Projection<T>)) {
+        let AttentionProjections { query, key, value, gate, output } = &self.projections;
+        let inputs = [query, key, value].into_iter().map(|projection| &**projection);
+        for projection in inputs.chain(gate.projection()).chain([&**output]) {
+            visit("attention", projection);
+        }
+    }
+
+    fn each_projection_mut(&mut self, visit: &mut dyn FnMut(&mut Box<dyn Projection<T>>)) {
+        let AttentionProjections { query, key, value, gate, output } = &mut self.projections;
+        let inputs = [query, key, value].into_iter().chain(gate.projection_mut());
+        inputs.chain([output]).for_each(visit);
+    }
+
     fn forward(&self, x: Vec<T>, context: Context<'_>, tape: &mut Tape<T>) -> Result<Vec<T>> {
         let sequences = context.sequences;
         self.check(&x, context, 0)?;

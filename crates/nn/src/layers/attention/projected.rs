@@ -48,7 +48,7 @@ impl<T: Compute> Attention<T> {
         };
         let mut queries = project(&**query, tape)?;
         let keys = project(&**key, tape)?;
-        let values = project(&**value, tape)?;
+        // The backward takes them in reverse order, and begins with the values.
         let gates = match gate {
             AttentionGate::None => None,
             AttentionGate::Own(gate) => Some(project(&**gate, tape)?),
@@ -58,6 +58,7 @@ impl<T: Compute> Attention<T> {
                 Some(gates)
             }
         };
+        let values = project(&**value, tape)?;
         tape.save_input(input);
         let queries = self.prepare(0, queries, sequences, start, tape)?;
         let keys = self.prepare(1, keys, sequences, start, tape)?;

@@ -202,6 +202,26 @@ impl<T: Compute, E: Layer<T>> Layer<T> for BitMoe<T, E> {
         self.router.inputs()
     }
 
+    fn each_projection(&self, visit: &mut dyn FnMut(&'static str, &dyn Projection<T>)) {
+        visit("router", &*self.router);
+        for expert in &self.experts {
+            expert.each_projection(&mut |_, projection| visit("expert", projection));
+        }
+        if let Some(SharedExpert { expert, gate }) = &self.shared {
+            expert.each_projection(&mut |_, projection| visit("shared expert", projection));
+            visit("router", &**gate);
+        }
+    }
+
+    fn each_projection_mut(&mut self, visit: &mut dyn FnMut(&mut Box<dyn Projection<T>>)) {
+        visit(&mut self.router);
+        self.experts.iter_mut().for_each(|expert| expert.each_projection_mut(visit));
+        if let Some(SharedExpert { expert, gate }) = &mut self.shared {
+            expert.each_projection_mut(visit);
+            visit(gate);
+        }
+    }
+
     fn forward(&self, x: Vec<T>, context: Context<'_>, tape: &mut Tape<T>) -> Result<Vec<T>> {
         check_rows(&self.name, "inputs", self.width(), context, &x)?;
         let (rows, width, k) = (context.sequences.rows(), self.width(), self.options.used);
@@ -233,7 +253,9 @@ impl<T: Compute, E: Layer<T>> Layer<T> for BitMoe<T, E> {
                 let row = slot as usize / k;
                 to.copy_from_slice(&x[row * width..(row + 1) * width]);
             }
+            tape.number_rows(slots.iter().map(|&slot| slot / k as u32));
             let output = expert.forward(gathered, alone(slots.len()), tape)?;
+            tape.number_rows_in_order();
             for (from, &slot) in output.chunks(width).zip(slots) {
                 let row = slot as usize / k;
                 add_scaled(&mut y[row * width..(row + 1) * width], weights[slot as usize], from);

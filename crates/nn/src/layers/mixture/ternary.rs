@@ -172,6 +172,14 @@ impl<T: Compute> Layer<T> for TernaryExpert<T> {
         self.net.width()
     }
 
+    fn each_projection(&self, visit: &mut dyn FnMut(&'static str, &dyn Projection<T>)) {
+        self.net.each_projection(visit);
+    }
+
+    fn each_projection_mut(&mut self, visit: &mut dyn FnMut(&mut Box<dyn Projection<T>>)) {
+        self.net.each_projection_mut(visit);
+    }
+
     fn forward(&self, x: Vec<T>, context: Context<'_>, tape: &mut Tape<T>) -> Result<Vec<T>> {
         self.net.forward(x, context, tape)
     }

@@ -13,7 +13,7 @@ use crate::parameters::{ParameterId, Parameters};
 #[derive(Debug, Clone)]
 pub(super) struct DeadBias {
     /// Where Σ dy_o is kept from a backward to the end of an update; no optimiser sees it.
-    id: ParameterId,
+    pub(super) id: ParameterId,
     /// δ.
     factor: f32,
     values: Vec<f32>,

@@ -54,6 +54,14 @@ impl<T: Compute, P: ShadowPrecision> Module<T> for BitLinear<P> {
         }
     }
 
+    fn visit_identities(&mut self, visit: &mut dyn FnMut(&mut ParameterId)) {
+        visit(&mut self.id);
+        let learned = self.learned.iter_mut().flat_map(Learned::parameters_mut);
+        learned.for_each(|parameter| visit(&mut parameter.id));
+        self.dead.iter_mut().for_each(|dead| visit(&mut dead.id));
+        self.bias.iter_mut().for_each(|bias| visit(&mut bias.id));
+    }
+
     fn finish_gradients(&self, gradients: &mut Gradients<T>) -> Result<()> {
         if let Some(shadow) = self.shadow.as_ref().filter(|_| gradients.is_touched(self.id)) {
             if let Some(learned) =
