@@ -41,7 +41,7 @@ mod adapters;
 mod layers;
 pub mod ops;
 
-pub use adapters::{Adapter, AdapterError, Adapters, Place, Scaling};
+pub use adapters::{Adapter, AdapterError, Adapters, Place, Scaling, check_rank};
 pub use layers::{
     AdapterMode, DeltaNetInputs, DeltaNetOptions, DeltaNetProjections, DeltaNetState,
     DeltaNetWeights, GatedDeltaNet, Lora,

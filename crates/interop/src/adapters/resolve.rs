@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use lora_backward::{AdapterError, Place, Scaling};
+use lora_backward::{Place, Scaling, check_rank};
 
 use super::prefix::Prefix;
 use super::ranks::Ranks;
@@ -84,12 +84,8 @@ pub fn resolve(
     }
     let target = |(names, (rank, scaling)): (&&Names<'_>, (usize, Scaling))| {
         let Place { name: module, inputs, outputs, .. } = names.place;
-        let (module, inputs, outputs, most) =
-            (module.clone(), *inputs, *outputs, *inputs.min(outputs));
-        if (1..=most).contains(&rank) {
-            return Ok(Target { module, rank, scaling });
-        }
-        Err(AdapterError::Rank { module, most, inputs, outputs, found: rank }.into())
+        check_rank(module, [*outputs, *inputs], rank)?;
+        Ok(Target { module: module.clone(), rank, scaling })
     };
     chosen.iter().zip(found.modules).map(target).collect()
 }

@@ -31,7 +31,7 @@ impl<T: Real> Adapter<T> {
     /// Takes both factors of an adapter for the projection `module` of `[outputs, inputs]`.
     ///
     /// # Errors
-    /// [`AdapterError::Rank`] for a rank of 0 or above the smaller side, [`AdapterError::Size`] for factors of another
+    /// [`AdapterError::Rank`] for a rank of 0 or above the larger side, [`AdapterError::Size`] for factors of another
     /// size, [`AdapterError::NonFinite`].
     pub fn new(
         module: &str,
@@ -117,12 +117,19 @@ impl<T: Real> Adapter<T> {
     }
 }
 
-fn check_rank(
+/// Checks the rank of an adapter: at least 1, and at most the larger side of its projection. Above the smaller side it
+/// changes no more than a smaller one could, but a rank for all projections of a model meets narrow ones.
+///
+/// # Errors
+/// [`AdapterError::Rank`].
+pub fn check_rank(
     module: &str,
     [outputs, inputs]: [usize; 2],
     rank: usize,
 ) -> Result<(), AdapterError> {
-    let most = inputs.min(outputs);
+    let larger = inputs.max(outputs);
+    // No factor has more numbers than memory.
+    let most = larger.min(isize::MAX as usize / size_of::<f64>() / larger.max(1));
     if (1..=most).contains(&rank) {
         return Ok(());
     }
@@ -183,15 +190,15 @@ mod tests {
                 .unwrap_err()
                 .to_string()
         };
-        let range = "up: rank: expected 1 to 3, the smaller side of a projection of 5 to 3, found ";
+        let range = "up: rank: expected 1 to 5, the larger side of a projection of 5 to 3, found ";
         assert_eq!(new(0, 0, 0), format!("{range}0"));
-        assert_eq!(new(4, 20, 12), format!("{range}4"));
+        assert_eq!(new(6, 30, 18), format!("{range}6"));
         let expected = "up: lora_A: expected 2 rows of 5 numbers, found 9 numbers in all";
         assert_eq!(new(2, 9, 6), expected);
         let expected = "up: lora_B: expected 3 rows of 2 numbers, found 7 numbers in all";
         assert_eq!(new(2, 10, 7), expected);
         let huge = Adapter::<f32>::kaiming("up", [usize::MAX, 5], 6, SCALING, 1).unwrap_err();
-        assert!(matches!(huge, AdapterError::Rank { most: 5, .. }));
+        assert!(matches!(huge, AdapterError::Rank { most: 0, .. }));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::ops::Range;
 pub enum AdapterError {
     /// A rank that its matrices cannot have.
     #[error(
-        "{module}: rank: expected 1 to {most}, the smaller side of a projection of {inputs} to {outputs}, found {found}"
+        "{module}: rank: expected 1 to {most}, the larger side of a projection of {inputs} to {outputs}, found {found}"
     )]
     Rank {
         /// The projection.

@@ -14,8 +14,8 @@ mod place;
 mod scaling;
 mod set;
 
-pub use adapter::Adapter;
 pub(crate) use adapter::name_hash;
+pub use adapter::{Adapter, check_rank};
 pub use error::AdapterError;
 pub use place::Place;
 pub use scaling::Scaling;

@@ -138,7 +138,7 @@ fn targets_of_which_nothing_is_left_are_refused_with_the_reason() {
 
 #[test]
 fn a_rank_that_a_module_cannot_have_is_refused_by_its_name() {
-    for (rank, end) in [(0, "linear_attn.in_proj_qkv"), (3, "linear_attn.in_proj_a")] {
+    for (rank, end) in [(0, "linear_attn.in_proj_qkv"), (7, "linear_attn.in_proj_a")] {
         let ranks = Ranks { rank, ..ranks() };
         let targets = endings(&["in_proj_a", "in_proj_qkv"]);
         let error = resolve(&places(), &targets, &ranks).unwrap_err().to_string();
