@@ -4,6 +4,7 @@
 //! | module | holds |
 //! |---|---|
 //! | [`config`] | every setting, defined once, and the layers its value comes from |
+//! | [`adapters`] | adapters beside a model that stays as it is |
 //! | [`data`] | the text of a run and what is held out of it; stories where there is no text |
 //! | [`measure`] | losses on text that is held out, and their units |
 //! | [`mining`] | which items of a batch a step learns from |
@@ -32,6 +33,7 @@
 //! # Ok::<(), trainer::Error>(())
 //! ```
 
+pub mod adapters;
 pub mod chat;
 pub mod checkpoint;
 pub mod command;

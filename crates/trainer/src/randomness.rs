@@ -19,6 +19,10 @@ pub(crate) enum Purpose {
     Sampling = 8,
     /// The stories that are held out.
     HeldOut = 9,
+    /// What adapters start from.
+    Adapters = 10,
+    /// Inputs that adapters drop.
+    Dropout = 11,
 }
 
 impl Purpose {

@@ -8,7 +8,8 @@ use std::time::Instant;
 use crate::error::Result;
 use crate::generate::{Sampling, Speaker, TOKENS};
 use crate::vocabulary::Pieces;
-use template::{Message, Template};
+pub(crate) use template::Template;
+use template::Message;
 
 /// What `ternary chat` is asked.
 #[derive(Debug, Clone, PartialEq)]
@@ -193,7 +194,7 @@ impl Chat {
         let first = messages.iter().take_while(|message| message.role == "system").count();
         let mut has_forgotten = false;
         loop {
-            let text = template.render(messages)?;
+            let text = template.render(messages, true)?;
             let more = text.strip_prefix(&**told).filter(|_| !speaker.is_blank());
             let tokens = speaker.encode_more(more.unwrap_or(&text), &request.model)?;
             if more.is_none() {

@@ -4,10 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Value;
+use minijinja::value::{Serde, Value};
 use minijinja::{Environment, ErrorKind, context};
 use minijinja_contrib::pycompat::unknown_method_callback;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
@@ -22,7 +22,7 @@ const LARGEST: u64 = 16 << 20;
 const FUEL: u64 = 50_000_000;
 
 /// Something that was said.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Message {
     /// Who says it: system, user or assistant.
     pub(super) role: &'static str,
@@ -31,7 +31,7 @@ pub(super) struct Message {
 
 /// A Jinja template with the settings under which transformers runs it.
 #[derive(Debug)]
-pub(super) struct Template {
+pub(crate) struct Template {
     environment: Environment<'static>,
     path: PathBuf,
     bos: String,
@@ -80,7 +80,7 @@ impl Template {
     ///
     /// # Errors
     /// [`Error::ChatTemplate`], [`Error::File`].
-    pub(super) fn open(folder: &Path) -> Result<Option<Self>> {
+    pub(crate) fn open(folder: &Path) -> Result<Option<Self>> {
         let unusable =
             |path: &Path, problem: String| Error::ChatTemplate { path: path.to_owned(), problem };
         let settings_path = folder.join(TOKENIZER);
@@ -116,17 +116,15 @@ impl Template {
         Ok(Some(Self { environment, path, bos, eos }))
     }
 
-    /// The text of some messages, up to where the answer to the last of them begins.
+    /// The text of some messages, objects with a role and what it says. With `asks` it goes on to where the answer to
+    /// the last of them begins.
     ///
     /// # Errors
     /// [`Error::ChatTemplate`].
-    pub(super) fn render(&self, messages: &[Message]) -> Result<String> {
-        let message = |Message { role, content }: &Message| {
-            context! { role => *role, content => content.as_str() }
-        };
+    pub(crate) fn render(&self, messages: &[impl Serialize], asks: bool) -> Result<String> {
         let context = context! {
-            messages => messages.iter().map(message).collect::<Vec<Value>>(),
-            add_generation_prompt => true,
+            messages => messages.iter().map(|message| Value::from(Serde(message))).collect::<Vec<Value>>(),
+            add_generation_prompt => asks,
             bos_token => self.bos.as_str(),
             eos_token => self.eos.as_str(),
         };
@@ -177,14 +175,14 @@ mod tests {
         });
         folder.file(TOKENIZER, settings.to_string());
         let template = Template::open(folder.path()).unwrap().unwrap();
-        let text = template.render(&[said("system", "Be short. "), said("user", "Hi")]).unwrap();
+        let text = template.render(&[said("system", "Be short. "), said("user", "Hi")], true).unwrap();
         let expected = "<|im_start|>system\nBe short.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n\
                         <|im_start|>assistant\n";
         assert_eq!(text, expected);
         // A file of its own is stronger.
         folder.file(JINJA, "{{ bos_token }}{{ messages[-1].content }}{{ eos_token }}");
         let template = Template::open(folder.path()).unwrap().unwrap();
-        assert_eq!(template.render(&[said("user", "Hi")]).unwrap(), "<s>Hi");
+        assert_eq!(template.render(&[said("user", "Hi")], true).unwrap(), "<s>Hi");
     }
 
     #[test]
@@ -200,7 +198,7 @@ mod tests {
         ] {
             folder.file(JINJA, source);
             let text = Template::open(folder.path())
-                .and_then(|template| template.unwrap().render(&[said("user", "Hi")]));
+                .and_then(|template| template.unwrap().render(&[said("user", "Hi")], true));
             let error = text.unwrap_err().to_string();
             assert!(error.contains(JINJA) && error.contains(said_then), "{error}");
         }

@@ -6,7 +6,7 @@ use ste::{Mode, Ramp};
 use ternary_core::{Granularity, Rule, Weights};
 
 use super::error::Error;
-use super::{Batch, Configuration, Delta, Mixture, Model, Schedule, Ternary};
+use super::{Batch, Configuration, Delta, Lora, Mixture, Model, Samples, Schedule, Ternary};
 
 /// Bytes that one step may predict: beyond it, buffers would not fit any machine.
 const LARGEST_BATCH: usize = 1 << 24;
@@ -20,6 +20,7 @@ impl Configuration {
     /// # Errors
     /// [`Error::Contradiction`].
     pub(super) fn check(&self) -> Result<(), Error> {
+        self.check_lora()?;
         let Model { width, heads, key_value_heads, feed_forward, .. } = self.model;
         let Model { per_layer_embedding, rotary_width, .. } = self.model;
         ensure(width.is_multiple_of(heads), || Error::Contradiction {
@@ -137,6 +138,41 @@ impl Configuration {
             expected: "at most 268435456 bytes in an evaluation",
             found: format!("{evaluated} windows of {length}"),
         })
+    }
+
+    /// What adapters train beside stays as it is, and its shape, its tokens and its codes are its own.
+    fn check_lora(&self) -> Result<(), Error> {
+        let Self { run, model, delta, mixture, ternary, lora, samples, mining, .. } = self;
+        if lora.model.is_none() {
+            let is_unused = *lora == Lora::default() && *samples == Samples::default();
+            return ensure(is_unused, || Error::Contradiction {
+                keys: "lora.model, lora, samples",
+                expected: "a model that adapters are for, with ternary lora --model",
+                found: "settings of adapters or samples without one".into(),
+            });
+        }
+        let is_own = *model == Model::default()
+            && *delta == Delta::default()
+            && *mixture == Mixture::default();
+        let is_plain = *ternary == Ternary::default() && run.ste == Mode::default();
+        let is_plain = is_plain && !run.dqt && !run.float && run.float_steps.is_none();
+        let is_whole = run.ohem >= 1.0 && mining.threshold == 0.0 && run.fogzo_from >= 1.0;
+        for (holds, keys, expected) in [
+            (run.data.is_some(), "lora.model, data", "a text or samples to learn, with --data"),
+            (is_own, "lora.model, model, delta, mixture", "no shape but that of the model"),
+            (is_plain, "lora.model, ste, float, dqt, ternary", "no way to make weights ternary"),
+            (run.tokenizer.is_none(), "lora.model, tokenizer", "the tokenizer of the model"),
+            (run.from.is_none(), "lora.model, from", "no other model to start from"),
+            (run.teacher.is_none(), "lora.model, teacher", "no teacher"),
+            (is_whole, "lora.model, ohem, mining, fogzo_from", "all examples, and no FOGZO"),
+        ] {
+            ensure(holds, || Error::Contradiction {
+                keys,
+                expected,
+                found: "a run of adapters with other settings".into(),
+            })?;
+        }
+        Ok(())
     }
 
     /// Shares that may be absent are shares where they are given, and falls come one after the other.

@@ -11,6 +11,8 @@ use ternary_core::{Granularity, Packing, Rule};
 use super::preset::Preset;
 use super::setting::{Setting, settings};
 use super::value::{SettingValue, bounds_in_words};
+use crate::adapters::{LayerList, Targets};
+use crate::data::Long;
 use crate::guards::{Span, StopCondition};
 use crate::mining::Items;
 use crate::optimiser::{Group, Method};
@@ -247,6 +249,45 @@ settings! {
         first_share: f64 = 0.533, in 0.0..=1.0;
         /// The share of the learning rate that the second of two-stage begins with
         second_share: f64 = 0.333, in 0.0..=1.0;
+    }
+    /// Adapters that train beside a model that stays as it is (`ternary lora`).
+    lora: Lora "lora" {
+        /// The model that they are for: a run, or the folder of a model as a run or Hugging Face's tools leave it
+        model: Option<PathBuf> = None;
+        /// The projections that have one: all-linear, the ends of names such as q_proj,v_proj, or an expression for
+        /// whole names
+        targets: Targets = Targets::AllLinear;
+        /// Projections that have none all the same, given in the same way
+        exclude: Option<Targets> = None;
+        /// The layers of those projections, such as 0-3,7 [default: all]
+        layers: Option<LayerList> = None;
+        /// Numbers between both factors of an adapter
+        rank: usize = 16, in 1..=65_536;
+        /// What is multiplied into an adapter's outputs, after a division by its rank
+        alpha: f64 = 32.0, in (Bound::Excluded(0.0), Bound::Included(1e6));
+        /// Whether it is divided by the root of the rank instead (rsLoRA)
+        rank_stabilised: bool = false;
+        /// The share of its inputs that an adapter drops while it trains
+        dropout: f64 = 0.0, in 0.0..1.0;
+        /// Learning rate of adapters in gated delta nets, as a multiple of the learning rate
+        delta_rate: f64 = 1.0, in 0.0..=1e6;
+        /// The same in attention
+        attention_rate: f64 = 1.0, in 0.0..=1e6;
+        /// The same of the factors A, times that of their place
+        a_rate: f64 = 1.0, in 0.0..=1e6;
+        /// The same of the factors B; above 1 as in LoRA+
+        b_rate: f64 = 1.0, in 0.0..=1e6;
+    }
+    /// Samples, lines of JSON with texts of their own (files that end in .jsonl), for adapters to learn.
+    samples: Samples "samples" {
+        /// Leave out and count lines that are no samples, instead of ending with the first
+        skip_bad_lines: bool = false;
+        /// Samples of more tokens than a window has: cut their ends off, or refuse them as bad lines
+        long: Long = Long::Cut;
+        /// Whether short samples share a window; no sample sees another either way
+        pack: bool = true;
+        /// Whether prompts are learnt too, and not completions and answers alone
+        learn_prompts: bool = false;
     }
     /// What watches over a run.
     guard: Guard "guard" {

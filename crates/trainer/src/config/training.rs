@@ -14,9 +14,9 @@ use crate::schedule::{
 };
 
 impl Configuration {
-    /// Whether the weights stay float for the whole run.
+    /// Whether the weights that train stay float for the whole run, as those of adapters do.
     pub fn is_float(&self) -> bool {
-        self.run.float || self.run.ste.is_float()
+        self.run.float || self.run.ste.is_float() || self.lora.model.is_some()
     }
 
     /// Whether there is a checkpoint after so many steps.

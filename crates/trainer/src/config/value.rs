@@ -11,6 +11,8 @@ use ternary_core::{Granularity, Packing, Rule};
 use toml::Value;
 
 use super::preset::Preset;
+use crate::adapters::{LayerList, Targets};
+use crate::data::Long;
 use crate::guards::{Metric, Span, StopCondition};
 use crate::mining::Items;
 use crate::optimiser::{Group, Method};
@@ -182,6 +184,8 @@ texts! {
     Group => None;
     StopCondition => Some(Metric::ALL.map(Metric::name).join(", "));
     Span => None;
+    Targets => None;
+    LayerList => None;
 }
 
 fn rules() -> String {
@@ -295,6 +299,7 @@ named! {
     Packing, "a packing": "two-bit" => Packing::TwoBit, "five-trits" => Packing::FiveTrits;
     Activations, "a kind of activations": "int8" => Activations::Int8, "real" => Activations::Real;
     Items, "what is kept as a whole": "tokens" => Items::Tokens, "examples" => Items::Examples;
+    Long, "what is done with it": "cut" => Long::Cut, "refuse" => Long::Refuse;
     Fall, "a way to fall": "linear" => Fall::Linear, "root" => Fall::Root;
     Nonlinearity, "a function": "swiglu" => Nonlinearity::SwiGlu, "relu2" => Nonlinearity::ReluSquared,
         "gelu" => Nonlinearity::Gelu;

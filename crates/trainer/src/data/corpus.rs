@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use super::baseline::ByteModel;
+use super::example::Example;
+use super::samples::{Samples, SamplesRequest, are_samples};
 use super::shuffle::TrainingWindows;
 use super::stories::Stories;
 use super::text::FileText;
@@ -35,12 +37,14 @@ pub struct CorpusRequest {
     pub windows: usize,
     /// The seed of the run.
     pub seed: u64,
+    /// How files of samples (`.jsonl`) are read; none takes them for text, as all other files.
+    pub samples: Option<SamplesRequest>,
 }
 
 impl CorpusRequest {
     /// The text that a configuration asks for.
     pub fn of(configuration: &Configuration) -> Self {
-        let Configuration { run, data, batch, evaluation, .. } = configuration;
+        let Configuration { run, data, batch, evaluation, samples, lora, .. } = configuration;
         Self {
             data: run.data.clone(),
             valid: run.valid.clone(),
@@ -50,11 +54,18 @@ impl CorpusRequest {
             length: batch.length,
             windows: evaluation.windows,
             seed: run.seed,
+            samples: lora.model.as_ref().map(|model| SamplesRequest {
+                model: model.clone(),
+                skips_bad_lines: samples.skip_bad_lines,
+                long: samples.long,
+                packs: samples.pack,
+                learns_prompts: samples.learn_prompts,
+            }),
         }
     }
 }
 
-/// The text of a run: examples to learn from, each a function of its number, and windows that are held out.
+/// The text of a run: examples to learn from, each a function of its number, and examples that are held out.
 #[derive(Debug)]
 pub struct Corpus {
     source: Source,
@@ -65,6 +76,7 @@ pub struct Corpus {
 enum Source {
     Stories(Stories),
     Text(Box<Text>),
+    Samples(Box<Samples>),
 }
 
 /// A text in files.
@@ -87,11 +99,16 @@ impl Corpus {
     ///
     /// # Errors
     /// Files that cannot be read or are no text for the tokenizer, texts that are too short, windows that no story
-    /// fits in.
+    /// fits in, lines that are no samples.
     pub fn open(request: &CorpusRequest, tell: &mut dyn FnMut(fmt::Arguments<'_>)) -> Result<Self> {
-        let source = match &request.data {
-            None => Source::Stories(Stories::new(request.seed, request.length, request.windows)?),
-            Some(data) => Source::Text(Box::new(Text::open(data, request, tell)?)),
+        let source = match (&request.data, &request.samples) {
+            (None, _) => {
+                Source::Stories(Stories::new(request.seed, request.length, request.windows)?)
+            }
+            (Some(data), Some(samples)) if are_samples(data)? => {
+                Source::Samples(Box::new(Samples::open(data, request, samples, tell)?))
+            }
+            (Some(data), _) => Source::Text(Box::new(Text::open(data, request, tell)?)),
         };
         let mut hash = Sha256::new();
         match &source {
@@ -101,6 +118,7 @@ impl Corpus {
                 stories.held_out().for_each(|story| hash.update(story));
             }
             Source::Text(text) => text.identify(&mut hash)?,
+            Source::Samples(samples) => samples.identify(&mut hash),
         }
         for number in [request.seed, request.length as u64, request.windows as u64] {
             hash.update(number.to_le_bytes());
@@ -143,7 +161,11 @@ impl Corpus {
 
     /// Tokens to train on; none where they have no end.
     pub fn training_tokens(&self) -> Option<u64> {
-        self.text().map(|text| text.training as u64)
+        match &self.source {
+            Source::Stories(_) => None,
+            Source::Text(text) => Some(text.training as u64),
+            Source::Samples(samples) => Some(samples.training_tokens()),
+        }
     }
 
     /// Tokens that are held out.
@@ -151,46 +173,44 @@ impl Corpus {
         match &self.source {
             Source::Stories(stories) => stories.held_out_count() as u64 * stories.length() as u64,
             Source::Text(text) => text.held_out.len() as u64,
+            Source::Samples(samples) => samples.held_out_tokens(),
         }
     }
 
-    /// Replaces `window` by the tokens of example `index` of the run: one more than a window predicts. Any thread may
-    /// ask, in any order.
+    /// Replaces `example` by example `index` of the run, a window of it. Any thread may ask, in any order.
     ///
     /// # Errors
     /// [`Error::TextChanged`] where a file is not what it was when it was opened; [`Error::File`].
-    pub fn example(&self, index: u64, window: &mut Vec<u32>) -> Result<()> {
-        window.clear();
+    pub fn example(&self, index: u64, example: &mut Example) -> Result<()> {
         match &self.source {
             Source::Stories(stories) => {
-                window.extend(stories.window(&stories.story(index)).into_iter().map(u32::from));
-                Ok(())
+                example.set_text(&to_tokens(&stories.window(&stories.story(index))));
             }
-            Source::Text(text) => text.all.tokens.read(text.windows.window(index), window),
+            Source::Text(text) => example.set_text(&text.all.read(text.windows.window(index))?),
+            Source::Samples(samples) => samples.example(index, example),
         }
+        Ok(())
     }
 
-    /// Windows that are evaluated.
+    /// Windows, or samples, that are evaluated.
     pub fn held_out_windows(&self) -> usize {
         match &self.source {
             Source::Stories(stories) => stories.held_out_count(),
             Source::Text(text) => text.held_out_windows.len(),
+            Source::Samples(samples) => samples.held_out_count(),
         }
     }
 
-    /// The windows that are evaluated, each by itself: all tokens of one but the first are predicted. The last may be
-    /// shorter. An error is that of [`Corpus::example`].
-    pub fn held_out(&self) -> impl Iterator<Item = Result<Vec<u32>>> + '_ {
+    /// What is evaluated, each window or sample by itself. All tokens of a window but the first are predicted; the last
+    /// may be shorter. An error is that of [`Corpus::example`].
+    pub fn held_out(&self) -> impl Iterator<Item = Result<Example>> + '_ {
         (0..self.held_out_windows()).map(|index| match &self.source {
             Source::Stories(stories) => {
                 let story = stories.held_out_story(index as u64);
-                Ok(stories.window(&story).into_iter().map(u32::from).collect())
+                Ok(Example::of_text(&to_tokens(&stories.window(&story))))
             }
-            Source::Text(text) => {
-                let window = &text.held_out_windows[index];
-                let first = text.held_out.start;
-                text.measured().read(first + window.start..first + window.end)
-            }
+            Source::Text(text) => Ok(Example::of_text(&text.held_out_window(index)?)),
+            Source::Samples(samples) => Ok(samples.held_out(index)),
         })
     }
 
@@ -199,12 +219,12 @@ impl Corpus {
     pub fn floor(&self) -> Option<f64> {
         match &self.source {
             Source::Stories(stories) => Some(stories.floor()),
-            Source::Text(_) => None,
+            Source::Text(_) | Source::Samples(_) => None,
         }
     }
 
     /// The loss of a model that sees the three bytes before each over the same predictions, in nats per byte; none for
-    /// the tokens of a tokenizer. It has counted up to 2 MiB of the text to train on.
+    /// the tokens of a tokenizer, and for samples. It has counted up to 2 MiB of the text to train on.
     ///
     /// # Errors
     /// Those of [`Corpus::example`].
@@ -227,9 +247,14 @@ impl Corpus {
                 };
                 (0..count).map(part).collect::<Result<_>>()?
             }
-            Source::Text(_) => return Ok(None),
+            Source::Text(_) | Source::Samples(_) => return Ok(None),
         };
-        let held_out = self.held_out().map(|window| Ok(to_bytes(&window?)));
+        let held_out = self.held_out().map(|example| {
+            let Example { mut tokens, targets, .. } = example?;
+            // Of a text the last token is predicted alone.
+            tokens.extend(targets.last());
+            Ok(to_bytes(&tokens))
+        });
         Ok(Some(ByteModel::count(&texts).loss(held_out)?))
     }
 
@@ -241,14 +266,22 @@ impl Corpus {
 
     fn text(&self) -> Option<&Text> {
         match &self.source {
-            Source::Stories(_) => None,
             Source::Text(text) => Some(text),
+            Source::Stories(_) | Source::Samples(_) => None,
         }
     }
 
     fn tokenizer_file(&self) -> Option<&TokenizerFile> {
-        self.text()?.tokenizer.as_ref()
+        match &self.source {
+            Source::Stories(_) => None,
+            Source::Text(text) => text.tokenizer.as_ref(),
+            Source::Samples(samples) => samples.tokenizer.as_ref(),
+        }
     }
+}
+
+fn to_tokens(bytes: &[u8]) -> Vec<u32> {
+    bytes.iter().copied().map(u32::from).collect()
 }
 
 /// Tokens of bytes as such.
@@ -290,6 +323,12 @@ impl Text {
             held_out,
             tokenizer,
         })
+    }
+
+    /// A window that is evaluated.
+    fn held_out_window(&self, index: usize) -> Result<Vec<u32>> {
+        let (window, first) = (&self.held_out_windows[index], self.held_out.start);
+        self.measured().read(first + window.start..first + window.end)
     }
 
     /// The text that some of is held out.

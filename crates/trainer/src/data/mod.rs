@@ -10,7 +10,9 @@
 mod baseline;
 mod content;
 mod corpus;
+mod example;
 mod files;
+mod samples;
 mod sequence;
 mod shuffle;
 pub mod stories;
@@ -20,7 +22,9 @@ mod windows;
 
 pub(crate) use content::read;
 pub use corpus::{Corpus, CorpusRequest};
+pub use example::Example;
 pub(crate) use files::files_of;
+pub use samples::{Long, SamplesRequest};
 pub use shuffle::TrainingWindows;
 pub use stories::stories;
 pub(crate) use text::FileText;

@@ -60,7 +60,7 @@ impl TrainingWindows {
 ///
 /// A Feistel network permutes the numbers of the next even count of bits, (L, R) ← (R, L ⊕ f(R)); it is applied
 /// until the result is below `count`, which stays a permutation (cycle walking: Black and Rogaway, CT-RSA 2002).
-fn permuted(key: u64, count: u64, number: u64) -> u64 {
+pub(super) fn permuted(key: u64, count: u64, number: u64) -> u64 {
     let bits = u64::BITS - count.saturating_sub(1).leading_zeros();
     let half = bits.div_ceil(2).max(1);
     let mask = (1_u64 << half) - 1;

@@ -8,16 +8,15 @@ use std::time::Instant;
 
 use interop::tokenizer::Tokenizer;
 use models::{Batch, Decoder};
-use nn::ops::IGNORED;
-use nn::{Sequences, Tape};
+use nn::Tape;
 
 use super::progress::Progress;
-use crate::data::{FileText, TokenizerFile, Window, files_of, read, sliding_windows};
+use crate::data::{Example, FileText, TokenizerFile, Window, files_of, read, sliding_windows};
 use crate::error::{Error, Result};
 use crate::measure::{HeldOutLoss, Measure, Unit};
 use crate::vocabulary::{check_ids, read_ids};
 
-/// The loss over some windows, each of tokens of which all but the first are predicted.
+/// The loss over some windows, each of one sequence.
 ///
 /// Each window runs alone, so that the loss does not depend on how windows are grouped: the trainer and
 /// `ternary eval` report the same bits. A token counts once for each window that predicts it. `tell` hears of
@@ -28,29 +27,14 @@ use crate::vocabulary::{check_ids, read_ids};
 /// that cannot be read.
 pub(super) fn evaluate(
     model: &Decoder<f32>,
-    windows: impl IntoIterator<Item = Result<Vec<u32>>>,
-    tell: &mut dyn FnMut(usize),
-) -> Result<HeldOutLoss> {
-    evaluate_parts(model, windows.into_iter().map(|window| Ok((window?, 0))), tell)
-}
-
-/// The same of windows whose first predictions do not count: so many of each.
-fn evaluate_parts(
-    model: &Decoder<f32>,
-    windows: impl IntoIterator<Item = Result<(Vec<u32>, usize)>>,
+    windows: impl IntoIterator<Item = Result<Example>>,
     tell: &mut dyn FnMut(usize),
 ) -> Result<HeldOutLoss> {
     let mut tape = Tape::inference();
     let (mut nats, mut predictions) = (0.0, 0);
-    let mut targets = Vec::new();
     for (index, window) in windows.into_iter().enumerate() {
-        let (window, context) = window?;
-        let tokens = &window[..window.len().saturating_sub(1)];
-        targets.clear();
-        targets.extend(window.iter().skip(1));
-        targets.iter_mut().take(context).for_each(|target| *target = IGNORED);
-        let sequences = Sequences { count: 1, length: tokens.len() };
-        let batch = Batch { sequences, tokens, targets: &targets };
+        let Example { sequences, tokens, targets } = window?;
+        let batch = Batch { sequences, tokens: &tokens, targets: &targets };
         let loss = model.loss(batch, &mut tape)?;
         if !loss.mean.is_finite() {
             let (layer, value) = ("evaluation".into(), loss.mean);
@@ -215,9 +199,11 @@ pub fn evaluate_file(request: &EvaluationRequest) -> Result<Evaluation> {
     let of_text = |Window { range, context }: &Window| {
         let window = tokens.read(range.clone())?;
         check_ids(&what, range.start, &window, vocabulary)?;
-        Ok((window, *context))
+        let mut example = Example::of_text(&window);
+        example.ignore_first(*context);
+        Ok(example)
     };
-    let loss = evaluate_parts(&model, windows.iter().map(of_text), tell);
+    let loss = evaluate(&model, windows.iter().map(of_text), tell);
     progress.finish();
     Ok(Evaluation {
         loss: loss?,
@@ -271,6 +257,7 @@ mod tests {
                     length,
                     windows,
                     seed,
+                    samples: None,
                 };
                 Corpus::open(&request, &mut |_| ()).unwrap()
             };
@@ -296,7 +283,7 @@ mod tests {
     #[test]
     fn a_loss_that_is_not_finite_is_an_error_and_no_result() {
         let mut model = tiny(256);
-        let windows = || [vec![97, 98, 99], vec![100, 101, 102]].map(Ok);
+        let windows = || [[97, 98, 99], [100, 101, 102]].map(|text| Ok(Example::of_text(&text)));
         assert!(evaluate(&model, windows(), &mut |_| {}).is_ok());
         let norm =
             model.parameters().ids().find(|&id| model.parameters().name(id) == "model.norm.weight");

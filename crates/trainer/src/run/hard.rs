@@ -1,5 +1,6 @@
 //! What is left of the examples of a step once the easy part is taken out.
 
+use std::ops::Range;
 use std::time::Instant;
 
 use models::Decoder;
@@ -89,18 +90,26 @@ fn keep_windows(
     losses: &[f64],
     examples: &mut Examples,
 ) -> models::Result<usize> {
-    let length = examples.sequences.length;
-    let mean = |window: &[f64]| window.iter().sum::<f64>() / length as f64;
-    let kept = selection.select(&losses.chunks(length).map(mean).collect::<Vec<_>>())?;
+    let mut end = 0;
+    let rows: Vec<Range<usize>> = examples
+        .windows
+        .iter()
+        .map(|window| {
+            let start = end;
+            end += window.rows();
+            start..end
+        })
+        .collect();
+    let mean = |rows: &Range<usize>| {
+        losses[rows.clone()].iter().sum::<f64>() / rows.len().max(1) as f64
+    };
+    let kept = selection.select(&rows.iter().map(mean).collect::<Vec<_>>())?;
     let of_kept = |from: &[u32]| -> Vec<u32> {
-        kept.iter()
-            .flat_map(|&window| &from[window * length..(window + 1) * length])
-            .copied()
-            .collect()
+        kept.iter().flat_map(|&window| &from[rows[window].clone()]).copied().collect()
     };
     examples.tokens = of_kept(&examples.tokens);
     examples.targets = of_kept(&examples.targets);
-    examples.sequences.count = kept.len();
+    examples.windows = kept.iter().map(|&window| examples.windows[window]).collect();
     Ok(kept.len())
 }
 

@@ -14,7 +14,7 @@ use super::step::Training;
 use super::teacher::Teaching;
 use crate::checkpoint::Checkpoints;
 use crate::config::Configuration;
-use crate::data::{Corpus, CorpusRequest};
+use crate::data::{Corpus, CorpusRequest, Example};
 use crate::error::{Error, Result};
 use crate::plan::check_memory;
 use crate::storage::Storage;
@@ -102,7 +102,7 @@ impl<'a> Ready<'a> {
             latent,
             other,
         };
-        let read_example = Box::new(|index, window: &mut Vec<u32>| corpus.example(index, window));
+        let read_example = Box::new(|index, example: &mut Example| corpus.example(index, example));
         let training = Training::new(&configuration, model, read_example, teaching)?;
         Ok(Self { corpus, training, start, tokenizer, teacher })
     }

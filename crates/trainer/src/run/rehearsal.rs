@@ -9,7 +9,7 @@ use super::ready::tokenizer_of;
 use super::step::{Step, Training};
 use super::teacher::Teaching;
 use crate::config::Configuration;
-use crate::data::{Corpus, CorpusRequest};
+use crate::data::{Corpus, CorpusRequest, Example};
 use crate::error::Result;
 
 /// How long parts of a run take.
@@ -51,7 +51,7 @@ pub(crate) fn rehearse(
     let most = usize::try_from(LARGEST / window.max(1)).unwrap_or(usize::MAX).max(1);
     let wanted = configuration.batch.windows;
     shorter.batch.windows = wanted.min(most);
-    let read_example = Box::new(|index, window: &mut Vec<u32>| corpus.example(index, window));
+    let read_example = Box::new(|index, example: &mut Example| corpus.example(index, example));
     let mut training = Training::new(&shorter, model, read_example, teaching)?;
     let start = Instant::now();
     let mut fastest = f64::INFINITY;
@@ -76,6 +76,8 @@ pub(crate) fn rehearse(
 pub struct Trial {
     training: Training<'static>,
     next: u32,
+    /// Tokens that a step predicts.
+    tokens: usize,
 }
 
 impl Trial {
@@ -90,9 +92,10 @@ impl Trial {
         let vocabulary = corpus.vocabulary();
         let teaching = Teaching::open(configuration, vocabulary, tokenizer.as_deref())?;
         let read_example =
-            Box::new(move |index, window: &mut Vec<u32>| corpus.example(index, window));
+            Box::new(move |index, example: &mut Example| corpus.example(index, example));
         let training = Training::new(configuration, model, read_example, teaching)?;
-        Ok(Self { training, next: 0 })
+        let tokens = configuration.batch.windows * configuration.batch.length;
+        Ok(Self { training, next: 0, tokens })
     }
 
     /// Runs the next step: forward, backward, clip, update and new codes. Whether it was taken: a step that meets a
@@ -108,7 +111,7 @@ impl Trial {
 
     /// Tokens that a step predicts.
     pub fn tokens(&self) -> usize {
-        self.training.tokens_per_step()
+        self.tokens
     }
 
     /// The model as it is.

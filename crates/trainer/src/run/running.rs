@@ -268,7 +268,7 @@ impl<'a> Running<'a> {
         self.totals.add(&taken);
         let Taken { loss, learning_rate, gradient_norm, time, .. } = taken;
         let spike = self.watchers.step(self.configuration, step, &taken);
-        let tokens = self.training.tokens_per_step() as f64;
+        let tokens = taken.tokens as f64;
         self.tell(&Record::Step(StepRecord {
             step,
             loss,
@@ -284,7 +284,7 @@ impl<'a> Running<'a> {
             probed: taken.probed,
             peak_memory: peak_memory(),
         }))?;
-        let tokens_per_second = self.totals.rate(tokens);
+        let tokens_per_second = self.totals.rate();
         let news = StepNews { step, loss, learning_rate, gradient_norm, tokens_per_second };
         self.progress.step(&news);
         if let Some(Spike { loss, usual }) = spike {
@@ -385,7 +385,7 @@ impl<'a> Running<'a> {
             held_out,
             best: self.watchers.best().unwrap_or(Best { step: steps, nats: held_out.nats }),
             seconds: self.seconds(),
-            tokens_per_second: self.totals.rate(self.training.tokens_per_step() as f64),
+            tokens_per_second: self.totals.rate(),
             peak_memory: peak_memory(),
             mining_seconds: self.totals.mining_seconds,
             fogzo_seconds: self.totals.fogzo_seconds,

@@ -3,7 +3,7 @@
 use models::Decoder;
 use nn::Tape;
 
-use crate::data::Corpus;
+use crate::data::{Corpus, Example};
 use crate::error::Result;
 use crate::generate::Sampling;
 use crate::randomness::Purpose;
@@ -14,7 +14,7 @@ const PROMPT: usize = 64;
 /// Tokens of a sample, at most.
 const TOKENS: usize = 256;
 
-/// The beginning of a held-out window, and what a model writes after it.
+/// The beginning of a held-out window, or the prompt of a sample, and what a model writes after it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Sample {
     pub(super) prompt: String,
@@ -27,8 +27,8 @@ impl Sample {
     /// # Errors
     /// Scores that are not finite, and tokens that are no text.
     pub(super) fn draw(model: &Decoder<f32>, corpus: &Corpus, seed: u64) -> Result<Option<Self>> {
-        let Some(window) = corpus.held_out().next().transpose()? else { return Ok(None) };
-        let prompt = &window[..PROMPT.min(window.len() / 4)];
+        let Some(example) = corpus.held_out().next().transpose()? else { return Ok(None) };
+        let prompt = prompt(&example);
         if prompt.is_empty() {
             return Ok(None);
         }
@@ -50,4 +50,16 @@ impl Sample {
         let text = whole.strip_prefix(&*prompt).unwrap_or(&whole).to_owned();
         Ok(Some(Self { prompt, text }))
     }
+}
+
+/// What a model goes on with: what stands before the first token that is learnt, or, where that is the first of a text,
+/// a quarter of it.
+fn prompt(example: &Example) -> &[u32] {
+    let before = example.before_learnt();
+    if before.len() > 1 {
+        return before;
+    }
+    // Of a text one token more is known than is read.
+    let text = example.tokens.len() + 1;
+    &example.tokens[..PROMPT.min(text / 4)]
 }

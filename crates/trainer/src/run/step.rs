@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use models::Decoder;
-use nn::{Gradients, Module, Parameters, Sequences, Update};
+use nn::{Dropout, Gradients, Module, Parameters, Update};
 use ste::{Estimator, Progress, Ramp};
 use ternary_core::profile::span;
 
@@ -16,21 +16,25 @@ use super::units::{Sums, Units};
 use super::update::{Applied, Updating};
 use super::vitals::{Layers, Vitals, Watch};
 use crate::config::{self, Configuration};
+use crate::data::Example;
 use crate::error::{Error, Result};
 use crate::randomness::Purpose;
 
-/// Puts the tokens of an example, by its number in the run, in the place of what a window held.
-pub(super) type ReadExample<'a> = Box<dyn Fn(u64, &mut Vec<u32>) -> Result<()> + Send + Sync + 'a>;
+/// Puts an example, by its number in the run, in the place of what a window was.
+pub(super) type ReadExample<'a> = Box<dyn Fn(u64, &mut Example) -> Result<()> + Send + Sync + 'a>;
 
 /// A model while it trains: its optimiser, its place in the data, and the buffers of a step.
 pub(super) struct Training<'a> {
     model: Decoder<f32>,
     read_example: ReadExample<'a>,
-    sequences: Sequences,
+    /// Windows of a step.
+    windows: u64,
     updating: Updating,
     /// Steps of the run.
     steps: u32,
     seed: u64,
+    /// What adapters drop inputs by, where they do.
+    dropout_seed: Option<u64>,
     /// How latent weights become ternary over the run.
     ramp: Ramp,
     estimator: Arc<dyn Estimator<f32>>,
@@ -71,6 +75,8 @@ pub(super) struct Taken {
     pub(super) divergence: Option<f64>,
     /// The share of all ternary codes that the update changed, where there are any.
     pub(super) flips: Option<f64>,
+    /// Rows of the batch: tokens, and what fills up sequences.
+    pub(super) tokens: usize,
     /// How long it took.
     pub(super) time: Duration,
     /// What mining chose, where it is asked for.
@@ -124,19 +130,19 @@ impl<'a> Training<'a> {
         read_example: ReadExample<'a>,
         teaching: Option<Teaching>,
     ) -> Result<Self, config::Error> {
-        let sequences =
-            Sequences { count: configuration.batch.windows, length: configuration.batch.length };
         Ok(Self {
             updating: Updating::new(configuration, &model)?,
             gradients: Gradients::zeros(&Parameters::new()),
             steps: configuration.run.steps,
             seed: Purpose::Weights.seed(configuration.run.seed),
+            dropout_seed: (configuration.lora.dropout > 0.0)
+                .then(|| Purpose::Dropout.seed(configuration.run.seed)),
             ramp: configuration.ramp()?,
             estimator: configuration.run.ste.estimator(),
             is_float: configuration.is_float(),
-            sequences,
+            windows: configuration.batch.windows as u64,
             units: Units::new(&configuration.batch, teaching),
-            examples: Examples::none(sequences),
+            examples: Examples::default(),
             mining: Mining::new(configuration),
             probing: Probing::new(configuration),
             watch: Watch::default(),
@@ -160,11 +166,6 @@ impl<'a> Training<'a> {
         self.watch.vitals(&self.model)
     }
 
-    /// Bytes that a step predicts.
-    pub(super) fn tokens_per_step(&self) -> usize {
-        self.sequences.rows()
-    }
-
     /// Step `step`, counted from 0: forward, backward, clip, update, and new codes. A step that meets a number that
     /// is not finite before the update is skipped: codes go on with their schedule, and nothing else changes.
     ///
@@ -179,6 +180,7 @@ impl<'a> Training<'a> {
             self.watch.begin(&self.model);
         }
         self.read_batch(step)?;
+        let tokens = self.examples.rows();
         let taken = self.learn(step).and_then(|lesson| {
             let applied = self.updating.apply(&mut self.model, &self.gradients, step)?;
             Ok((lesson, applied))
@@ -204,6 +206,7 @@ impl<'a> Training<'a> {
             router_loss: self.model.config().mixture.is_some().then_some(sums.router),
             divergence: self.units.has_teacher().then(|| sums.mean_divergence()),
             flips: self.watch.flips(&self.model),
+            tokens,
             time: start.elapsed(),
             mined,
             probed,
@@ -229,10 +232,11 @@ impl<'a> Training<'a> {
     /// # Errors
     /// An error of the model, and numbers that are not finite.
     fn learn(&mut self, step: u32) -> models::Result<Lesson> {
-        let Self { mining, model, examples, units, .. } = self;
+        let Self { mining, model, examples, units, dropout_seed, .. } = self;
         let mined = mining.as_mut().map(|mining| mining.narrow(model, examples)).transpose()?;
+        let dropout = dropout_seed.map(|seed| Dropout { seed, step, first_row: 0 });
         units.give(std::mem::replace(&mut self.gradients, Gradients::zeros(&Parameters::new())));
-        let (gradients, sums) = units.learn(model, examples)?;
+        let (gradients, sums) = units.learn(model, examples, dropout)?;
         self.gradients = gradients;
         let estimator = span("estimator");
         self.model.finish_gradients(&mut self.gradients)?;
@@ -275,18 +279,11 @@ impl<'a> Training<'a> {
 
     fn read_batch(&mut self, step: u32) -> Result<()> {
         let _span = span("read batch");
-        let Examples { sequences, tokens, targets } = &mut self.examples;
-        *sequences = self.sequences;
-        tokens.clear();
-        targets.clear();
-        let mut window = Vec::new();
-        for example in 0..self.sequences.count as u64 {
-            (self.read_example)(
-                u64::from(step) * self.sequences.count as u64 + example,
-                &mut window,
-            )?;
-            tokens.extend_from_slice(&window[..window.len() - 1]);
-            targets.extend_from_slice(&window[1..]);
+        self.examples.clear();
+        let mut example = Example::default();
+        for window in 0..self.windows {
+            (self.read_example)(u64::from(step) * self.windows + window, &mut example)?;
+            self.examples.add(&example);
         }
         Ok(())
     }

@@ -9,6 +9,9 @@ use super::step::Taken;
 pub(super) struct Totals {
     /// Steps that were taken.
     pub(super) steps: u32,
+    /// Tokens of them.
+    #[serde(default)]
+    pub(super) tokens: u64,
     /// What they took, without evaluations.
     pub(super) seconds: f64,
     /// What mining took of it, if there was any.
@@ -21,6 +24,7 @@ impl Totals {
     /// Counts a step.
     pub(super) fn add(&mut self, taken: &Taken) {
         self.steps += 1;
+        self.tokens += taken.tokens as u64;
         self.seconds += taken.time.as_secs_f64();
         if let Some(mined) = taken.mined {
             *self.mining_seconds.get_or_insert(0.0) += mined.mining_seconds;
@@ -30,8 +34,8 @@ impl Totals {
         }
     }
 
-    /// Tokens predicted in a second, with so many of them in a step.
-    pub(super) fn rate(&self, tokens: f64) -> f64 {
-        if self.steps == 0 { 0.0 } else { f64::from(self.steps) * tokens / self.seconds }
+    /// Tokens predicted in a second.
+    pub(super) fn rate(&self) -> f64 {
+        if self.steps == 0 { 0.0 } else { self.tokens as f64 / self.seconds }
     }
 }

@@ -5,10 +5,10 @@ use std::sync::{Mutex, PoisonError};
 
 use models::{Batch, Decoder, Learnt, Objective, Teacher};
 use nn::ops::count_targets;
-use nn::{Gradients, Sequences, Tape};
+use nn::{Dropout, Gradients, Tape};
 use rayon::prelude::*;
 
-use super::examples::Examples;
+use super::examples::{Examples, Part};
 use super::teacher::Teaching;
 use crate::config;
 
@@ -20,7 +20,7 @@ use crate::config;
 /// thread, nor on the parts that a step is run in; and gradients exist L times, however many units there are.
 ///
 /// What is a mean over the whole step is agreed before the first unit: the number of targets that count, and the
-/// share that a unit's routers have, that of its windows.
+/// share that a unit's routers have, that of its rows.
 #[derive(Debug)]
 pub(super) struct Units {
     /// Windows of a unit.
@@ -87,6 +87,8 @@ struct Pass<'a> {
     examples: &'a Examples,
     /// Targets that count in the whole step.
     counted: usize,
+    /// What decides which inputs adapters drop, from the first row of the step on.
+    dropout: Option<Dropout>,
 }
 
 /// Units that follow each other, and what they added up to.
@@ -103,7 +105,8 @@ impl Units {
         Self { windows, lanes, parts, recomputes, teaching, spare: Mutex::default() }
     }
 
-    /// The gradients of a step's examples, those of quantised weights still as dL/dq, and what it told.
+    /// The gradients of a step's examples, those of quantised weights still as dL/dq, and what it told. Adapters drop
+    /// inputs by `dropout`, from the first row of the step on.
     ///
     /// # Errors
     /// An error of the model; where several units have one, that of the first.
@@ -111,9 +114,10 @@ impl Units {
         &self,
         model: &Decoder<f32>,
         examples: &Examples,
+        dropout: Option<Dropout>,
     ) -> models::Result<(Gradients<f32>, Sums)> {
-        let units = examples.sequences.count.div_ceil(self.windows).max(1);
-        let pass = Pass { model, examples, counted: count_targets(&examples.targets) };
+        let units = examples.windows.len().div_ceil(self.windows).max(1);
+        let pass = Pass { model, examples, counted: count_targets(&examples.targets), dropout };
         let begin = |_| Lane { gradients: self.gradients(model), sums: Sums::default() };
         let mut lanes: Vec<Lane> = (0..self.lanes.min(units)).map(begin).collect();
         let (count, together) = (lanes.len(), units.div_ceil(self.parts));
@@ -180,11 +184,18 @@ impl Units {
 
     /// Adds the gradient of a unit, and what it told.
     fn unit(&self, unit: usize, pass: Pass<'_>, sum: &mut Lane) -> models::Result<()> {
-        let Pass { model, examples, counted } = pass;
-        let batch = examples.part(unit * self.windows, self.windows);
+        let mut parts = pass.examples.batches(unit * self.windows, self.windows);
+        parts.try_for_each(|part| self.part(part, pass, sum))
+    }
+
+    /// The same of a part of it that runs at once.
+    fn part(&self, part: Part<'_>, pass: Pass<'_>, sum: &mut Lane) -> models::Result<()> {
+        let Pass { model, examples, counted, dropout } = pass;
+        let Part { first_row, batch } = part;
         let share = share(batch, examples);
         let mut tape = self.tape();
         tape.set_auxiliary_weight(share);
+        tape.set_dropout(dropout.map(|dropout| Dropout { first_row: first_row as u64, ..dropout }));
         let mut known = self.with_spare(|spare| spare.teachers.pop());
         let teacher = self.teaching.as_ref().map(|teaching| Teacher {
             model: teaching.model(),
@@ -195,6 +206,7 @@ impl Units {
         let learnt =
             model.learn(batch, Objective { counted, teacher }, &mut tape, &mut sum.gradients);
         let router = tape.auxiliary_loss() * share;
+        tape.set_dropout(None);
         self.with_spare(|spare| {
             spare.tapes.push(tape);
             spare.teachers.extend(known);
@@ -242,8 +254,7 @@ fn add_up(lanes: &mut [Lane]) {
     first[0].sums += second[0].sums;
 }
 
-/// The share of a step's windows that a batch has.
+/// The share of a step's rows that a batch has.
 fn share(batch: Batch<'_>, examples: &Examples) -> f64 {
-    let Sequences { count, .. } = examples.sequences;
-    batch.sequences.count as f64 / count.max(1) as f64
+    batch.sequences.rows() as f64 / examples.rows().max(1) as f64
 }

@@ -6,6 +6,7 @@ use ste::{Progress, Pull};
 use ternary_core::profile::span;
 
 use super::pull::Targets;
+use crate::adapters::rate;
 use crate::config::{self, Configuration};
 use crate::optimiser::{
     AdamW, AdamWOptions, Groups, Lamb, LevelRates, Method, Moment, Muon, MuonOptions, Optimiser,
@@ -66,7 +67,7 @@ impl Updating {
                 found,
             }
         })?;
-        let rates = LevelRates {
+        let level_rates = LevelRates {
             scale: settings.scale_rate,
             negative_scale: settings.negative_scale_rate.unwrap_or(settings.scale_rate),
             threshold: settings.threshold_rate,
@@ -74,7 +75,10 @@ impl Updating {
         Ok(Self {
             optimiser: optimiser(settings, model),
             groups,
-            rates: names.iter().map(|name| rates.of(name)).collect(),
+            rates: names
+                .iter()
+                .map(|name| level_rates.of(name) * rate(&configuration.lora, name))
+                .collect(),
             dqt_rate: settings.dqt_rate,
             weight_decay: settings.weight_decay,
             schedule: configuration.schedule(),

@@ -14,6 +14,7 @@ fn request(data: Option<PathBuf>) -> CorpusRequest {
         length: 16,
         windows: 8,
         seed: 3,
+        samples: None,
     }
 }
 
@@ -26,9 +27,20 @@ fn error(request: &CorpusRequest) -> String {
 }
 
 fn example(corpus: &Corpus, index: u64) -> Vec<u32> {
-    let mut window = vec![7; 3];
-    corpus.example(index, &mut window).unwrap();
-    window
+    let mut example = Example::of_text(&[7; 3]);
+    corpus.example(index, &mut example).unwrap();
+    whole(example)
+}
+
+/// The text of an example, all of which but the first token is predicted.
+fn whole(example: Example) -> Vec<u32> {
+    let Example { tokens, targets, .. } = &example;
+    assert_eq!(tokens[1..], targets[..targets.len() - 1]);
+    [&tokens[..1], targets].concat()
+}
+
+fn held_out(corpus: &Corpus) -> Vec<Vec<u32>> {
+    corpus.held_out().map(|example| whole(example.unwrap())).collect()
 }
 
 #[test]
@@ -46,7 +58,7 @@ fn the_end_of_a_text_is_held_out_and_never_trained_on() {
         places.for_each(|place| seen[place..place + 17].fill(true));
     }
     assert!(seen[..900].iter().all(|&seen| seen), "every byte of the rest is trained on");
-    let windows: Vec<Vec<u32>> = corpus.held_out().map(Result::unwrap).collect();
+    let windows = held_out(&corpus);
     assert_eq!(windows.len(), corpus.held_out_windows());
     let held_out: Vec<u32> = bytes[900..].iter().map(|&byte| u32::from(byte)).collect();
     let predicted: Vec<u32> = windows.iter().flat_map(|window| window[1..].to_vec()).collect();
@@ -60,8 +72,7 @@ fn a_text_of_its_own_can_be_held_out() {
     let valid = Some(folder.file("valid", "xyz"));
     let corpus = open(&CorpusRequest { valid, ..request(Some(data)) });
     assert_eq!((corpus.training_tokens(), corpus.held_out_tokens()), (Some(40), 3));
-    let held_out: Vec<Vec<u32>> = corpus.held_out().map(Result::unwrap).collect();
-    assert_eq!(held_out, [[120, 121, 122]]);
+    assert_eq!(held_out(&corpus), [[120, 121, 122]]);
 }
 
 #[test]
@@ -71,7 +82,7 @@ fn a_folder_is_one_text_in_the_order_of_its_files() {
         folder.file(name, text);
     }
     let corpus = open(&request(Some(folder.path().to_owned())));
-    assert_eq!(to_bytes(&corpus.held_out().next().unwrap().unwrap()), [b'c'; 17]);
+    assert_eq!(to_bytes(&held_out(&corpus)[0]), [b'c'; 17]);
     let joined = folder.path().join("joined");
     std::fs::create_dir(&joined).unwrap();
     let all = folder.file("joined/all", ["a".repeat(30), "b".repeat(30), "c".repeat(17)].concat());
@@ -106,7 +117,7 @@ fn stories_are_endless_and_have_a_floor_below_what_three_bytes_tell() {
         let window = example(&corpus, index);
         assert_eq!((window.len(), window[0], window[256]), (257, 79, 79));
     }
-    let windows: Vec<Vec<u32>> = corpus.held_out().map(Result::unwrap).collect();
+    let windows = held_out(&corpus);
     assert!(windows.len() == 8 && windows.iter().all(|window| window.len() == 257));
     let (floor, baseline) = (corpus.floor().unwrap(), corpus.baseline().unwrap().unwrap());
     assert!(floor < 0.6 && baseline > 1.5 * floor && baseline < 2.0, "{floor}, {baseline}");
@@ -214,7 +225,7 @@ fn a_text_that_is_cut_short_while_it_is_trained_on_is_an_error_with_both_lengths
     example(&corpus, 0);
     std::fs::File::options().write(true).open(&text).unwrap().set_len(50_000).unwrap();
     let said = [
-        corpus.example(1, &mut Vec::new()).unwrap_err(),
+        corpus.example(1, &mut Example::default()).unwrap_err(),
         corpus.held_out().next().unwrap().unwrap_err(),
         corpus.baseline().unwrap_err(),
     ];

@@ -45,7 +45,7 @@ fn scales<T: Compute>(model: &Decoder<T>) -> Vec<ParameterId> {
 fn gradients<T: Compute>(model: &Decoder<T>, examples: &Examples) -> Gradients<T> {
     let mut gradients = Gradients::zeros(model.parameters());
     let mut tape = Tape::recording();
-    model.loss_and_gradients(examples.part(0, usize::MAX), &mut tape, &mut gradients).unwrap();
+    model.loss_and_gradients(examples.whole(), &mut tape, &mut gradients).unwrap();
     model.finish_gradients(&mut gradients).unwrap();
     gradients
 }
@@ -82,7 +82,7 @@ fn difference(
     step: f32,
 ) -> f64 {
     let loss = |model: &Decoder<f64>| {
-        model.loss(kept.part(0, usize::MAX), &mut Tape::inference()).unwrap().mean
+        model.loss(kept.whole(), &mut Tape::inference()).unwrap().mean
     };
     let up = f64::from(shift(model, id, index, step));
     let above = loss(model);

@@ -17,10 +17,10 @@ pub(super) fn configuration(settings: &[&str]) -> Configuration {
 }
 
 pub(super) fn examples() -> Examples {
-    let sequences = Sequences { count: 4, length: LENGTH };
+    let windows = vec![Sequences { count: 1, length: LENGTH }; 4];
     let tokens: Vec<u32> = (0..32_u32).map(|i| i * i * 7 % 250).collect();
     let targets = tokens.iter().map(|token| (token + 3) % 250).collect();
-    Examples { sequences, tokens, targets }
+    Examples { windows, tokens, targets }
 }
 
 /// Loss and gradients of what is left.
@@ -28,7 +28,7 @@ fn learn(model: &Decoder<f32>, examples: &Examples) -> (f64, Vec<f32>) {
     let mut gradients = Gradients::zeros(model.parameters());
     let mut tape = Tape::recording();
     let loss =
-        model.loss_and_gradients(examples.part(0, usize::MAX), &mut tape, &mut gradients).unwrap();
+        model.loss_and_gradients(examples.whole(), &mut tape, &mut gradients).unwrap();
     (loss.mean, gradients.values().to_vec())
 }
 
@@ -89,13 +89,13 @@ fn on_examples_the_gradient_is_that_of_the_mean_over_the_kept_windows_alone() {
     let model = build(&configuration, VOCABULARY).unwrap();
     let (whole, mut examples) = (examples(), examples());
     let mined = Mining::new(&configuration).unwrap().narrow(&model, &mut examples).unwrap();
-    assert_eq!((mined.kept, examples.sequences.count, examples.tokens.len()), (2, 2, 16));
+    assert_eq!((mined.kept, examples.windows.len(), examples.tokens.len()), (2, 2, 16));
     let windows: Vec<Examples> = (0..4)
         .map(|window| {
             let range = window * LENGTH..(window + 1) * LENGTH;
-            let sequences = Sequences { count: 1, length: LENGTH };
+            let windows = vec![Sequences { count: 1, length: LENGTH }];
             let tokens = whole.tokens[range.clone()].to_vec();
-            Examples { sequences, tokens, targets: whole.targets[range].to_vec() }
+            Examples { windows, tokens, targets: whole.targets[range].to_vec() }
         })
         .collect();
     let (kept, left): (Vec<_>, Vec<_>) = windows

@@ -217,7 +217,7 @@ fn every_mode_learns_and_ends_with_hard_codes() {
         assert_eq!(is_ternary, !mode.is_float(), "{mode}");
         // A model that computes with its codes has the same loss when they are decided without any schedule.
         let Training { mut model, examples, .. } = training;
-        let batch = examples.part(0, usize::MAX);
+        let batch = examples.whole();
         let loss = model.loss(batch, &mut Tape::recording()).unwrap();
         let hard =
             Update { seed: 0, step: 1, total: 1, lambda: 1.0, is_noisy: false, levels: None };

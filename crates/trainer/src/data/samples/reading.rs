@@ -1,0 +1,154 @@
+//! [`Reading`]: files of samples, line by line.
+
+use std::fmt;
+use std::path::Path;
+
+use nn::ops::IGNORED;
+use rayon::prelude::*;
+
+use super::encode::{Encoded, Encoder};
+use super::line::Line;
+use super::{Long, SamplesRequest};
+use crate::data::read;
+use crate::error::{Error, Result};
+
+/// Lines that are encoded at a time.
+const PART: usize = 1 << 10;
+
+/// Lines that are left out of which each is told.
+const TOLD: usize = 5;
+
+/// Samples as a model reads them, one after the other.
+#[derive(Debug, Default)]
+pub(super) struct Store {
+    tokens: Vec<u32>,
+    targets: Vec<u32>,
+    /// Where each sample ends.
+    ends: Vec<usize>,
+    /// The hash of the line that each is from.
+    pub(super) hashes: Vec<u64>,
+}
+
+/// A sample that fits a window.
+struct Fitted {
+    tokens: Vec<u32>,
+    targets: Vec<u32>,
+    hash: u64,
+    is_cut: bool,
+}
+
+impl Store {
+    fn add(&mut self, sample: &Fitted) {
+        self.tokens.extend(&sample.tokens);
+        self.targets.extend(&sample.targets);
+        self.ends.push(self.tokens.len());
+        self.hashes.push(sample.hash);
+    }
+
+    /// How many samples there are.
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// What a sample reads, and what it learns.
+    pub(super) fn get(&self, sample: usize) -> (&[u32], &[u32]) {
+        let start = sample.checked_sub(1).map_or(0, |before| self.ends[before]);
+        let range = start..self.ends[sample];
+        (&self.tokens[range.clone()], &self.targets[range])
+    }
+}
+
+/// Samples while they are read.
+pub(super) struct Reading<'a> {
+    pub(super) encoder: Encoder<'a>,
+    pub(super) request: &'a SamplesRequest,
+    /// Tokens that a window predicts.
+    pub(super) length: usize,
+}
+
+impl Reading<'_> {
+    /// The samples of files, in their order; `tell` hears of those that are left out or cut. Blank lines are none.
+    ///
+    /// # Errors
+    /// [`Error::File`]; [`Error::Sample`] with the first line that is bad, unless such lines are left out.
+    pub(super) fn files(
+        &self,
+        files: &[impl AsRef<Path>],
+        tell: &mut dyn FnMut(fmt::Arguments<'_>),
+    ) -> Result<Store> {
+        let mut store = Store::default();
+        let (mut lines, mut bad, mut cut) = (0_usize, 0_usize, 0_usize);
+        for path in files {
+            let path = path.as_ref();
+            let bytes = read(path)?;
+            let of_file: Vec<(usize, &[u8])> = bytes
+                .split(|&byte| byte == b'\n')
+                .enumerate()
+                .map(|(index, line)| (index + 1, line.trim_ascii()))
+                .filter(|(_, line)| !line.is_empty())
+                .collect();
+            lines += of_file.len();
+            for part in of_file.chunks(PART) {
+                let encode = |&(number, line): &(usize, &[u8])| (number, self.encode(line));
+                let encoded: Vec<_> = part.par_iter().map(encode).collect();
+                for (line, samples) in encoded {
+                    match samples {
+                        Ok(samples) => {
+                            cut += samples.iter().filter(|sample| sample.is_cut).count();
+                            samples.iter().for_each(|sample| store.add(sample));
+                        }
+                        Err(problem) => {
+                            let error = Error::Sample { path: path.to_owned(), line, problem };
+                            if !self.request.skips_bad_lines {
+                                return Err(error);
+                            }
+                            bad += 1;
+                            if bad <= TOLD {
+                                tell(format_args!("left out: {error}"));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        if bad > 0 {
+            tell(format_args!("{bad} of {lines} lines are left out"));
+        }
+        if cut > 0 {
+            let (length, all) = (self.length, store.len());
+            tell(format_args!(
+                "{cut} of {all} samples are longer than a window of {length} tokens: their ends are cut off"
+            ));
+        }
+        Ok(store)
+    }
+
+    fn encode(&self, line: &[u8]) -> Result<Vec<Fitted>, String> {
+        let line = Line::parse(line)?;
+        let hash = line.hash();
+        self.encoder.encode(&line)?.iter().map(|sample| self.fit(sample, hash)).collect()
+    }
+
+    fn fit(&self, sample: &Encoded, hash: u64) -> Result<Fitted, String> {
+        let (length, found) = (self.length, sample.tokens.len());
+        let is_cut = found > length + 1;
+        if is_cut && self.request.long == Long::Refuse {
+            return Err(format!(
+                "expected at most {} tokens, which a window of {length} predictions holds, found {found}",
+                length + 1
+            ));
+        }
+        let (tokens, targets) = sample.rows(length);
+        if targets.iter().any(|&target| target != IGNORED) {
+            return Ok(Fitted { tokens: tokens.to_vec(), targets, hash, is_cut });
+        }
+        Err(match is_cut {
+            true => format!(
+                "expected something to learn among the first {} tokens, which a window of {length} predictions holds, \
+                 found a prompt that fills them",
+                length + 1
+            ),
+            false => format!("expected two tokens at least, the last of them to learn, found {found}"),
+        })
+    }
+}
