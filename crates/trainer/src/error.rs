@@ -40,18 +40,8 @@ pub enum Error {
         found: String,
     },
     /// A line of a file of samples that is none.
-    #[error(
-        "{}, line {line}: {problem}; correct the line, or leave such lines out with --skip-bad-lines",
-        path.display()
-    )]
-    Sample {
-        /// The file.
-        path: PathBuf,
-        /// The line, counted from 1.
-        line: usize,
-        /// What is wrong with it.
-        problem: String,
-    },
+    #[error(transparent)]
+    Sample(#[from] crate::data::BadLine),
     /// A file of a text that is not what it was when it was opened.
     #[error(
         "the text {} was changed while it was read: expected the {expected} bytes that were there at first, found \
@@ -322,12 +312,6 @@ pub enum Error {
         step: u32,
         /// How many.
         source: crate::guards::TooMany,
-    },
-    /// Adapters that a model cannot have.
-    #[error("the adapters: {problem}")]
-    Adapters {
-        /// What was expected, and what was found.
-        problem: String,
     },
     /// A model that training cannot start from.
     #[error("cannot start from {}: {what}: expected {expected}, found {found}", path.display())]

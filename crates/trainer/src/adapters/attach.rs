@@ -4,15 +4,15 @@ use interop::adapters::{Ranks, Selection, resolve};
 use interop::lora_backward::{Adapter, AdapterError, Adapters, Scaling};
 use models::Decoder;
 
-use crate::config::Configuration;
-use crate::error::{Error, Result};
+use crate::config::{self, Configuration};
+use crate::error::Result;
 use crate::randomness::Purpose;
 
 /// Puts the adapters that a configuration asks for into a model, as they are before they train, and freezes the rest. The
 /// model computes what it did.
 ///
 /// # Errors
-/// [`Error::Adapters`] for targets, layers and ranks that the model cannot have, with what it has.
+/// [`config::Error::Adapters`] for targets, layers and ranks that the model cannot have, with what it has.
 pub(crate) fn attach(configuration: &Configuration, model: &mut Decoder<f32>) -> Result<()> {
     let settings = &configuration.lora;
     let selection = Selection {
@@ -25,7 +25,7 @@ pub(crate) fn attach(configuration: &Configuration, model: &mut Decoder<f32>) ->
         Scaling { alpha: settings.alpha, rank_stabilised: settings.rank_stabilised };
     let places = model.places();
     let targets = resolve(&places, &selection, &Ranks::uniform(settings.rank, scaling))
-        .map_err(|problem| Error::Adapters { problem: problem.to_string() })?;
+        .map_err(|problem| config::Error::Adapters { problem: problem.to_string() })?;
     let seed = Purpose::Adapters.seed(configuration.run.seed);
     let mut adapters = Adapters::default();
     adapters.dropout = settings.dropout;
@@ -41,6 +41,6 @@ pub(crate) fn attach(configuration: &Configuration, model: &mut Decoder<f32>) ->
         }
         Ok(())
     };
-    insert().map_err(|error| Error::Adapters { problem: error.to_string() })?;
+    insert().map_err(|error| config::Error::Adapters { problem: error.to_string() })?;
     Ok(model.attach(&adapters)?)
 }

@@ -31,6 +31,9 @@ pub struct Snapshot {
     /// What tells teachers apart, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub teacher: Option<String>,
+    /// What tells models apart that adapters are for, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
     /// How long the run has taken so far.
     pub seconds: f64,
     /// Bytes, by file, that what grows in the folder of the run had then: what follows is of steps that will be

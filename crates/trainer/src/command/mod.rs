@@ -11,6 +11,9 @@ mod completions;
 mod eval;
 mod generate;
 mod inspect;
+mod lora;
+mod running;
+mod settings;
 mod train;
 
 use std::ffi::OsString;
@@ -45,8 +48,9 @@ struct Subcommand {
     needs_kernels: bool,
 }
 
-const SUBCOMMANDS: [Subcommand; 8] = [
+const SUBCOMMANDS: [Subcommand; 9] = [
     Subcommand { command: train::command, run: train::run, needs_kernels: true },
+    Subcommand { command: lora::command, run: lora::run, needs_kernels: true },
     Subcommand { command: eval::command, run: eval::run, needs_kernels: true },
     Subcommand { command: generate::command, run: generate::run, needs_kernels: true },
     Subcommand { command: chat::command, run: chat::run, needs_kernels: true },

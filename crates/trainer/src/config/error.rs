@@ -76,6 +76,12 @@ pub enum Error {
         /// The second value.
         second: String,
     },
+    /// Adapters that the model cannot have.
+    #[error("lora: {problem}")]
+    Adapters {
+        /// What was expected, and what was found.
+        problem: String,
+    },
     /// Settings that do not go together.
     #[error("{keys}: expected {expected}, found {found}")]
     Contradiction {

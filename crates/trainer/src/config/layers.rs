@@ -115,6 +115,16 @@ impl Layers {
     /// # Errors
     /// [`Error::UnknownKey`], [`Error::Value`], [`Error::Contradiction`].
     pub fn resolve(&self) -> Result<Configuration, Error> {
+        let configuration = self.merged()?;
+        configuration.check()?;
+        Ok(configuration)
+    }
+
+    /// The same unchecked: settings that do not make a run on their own.
+    ///
+    /// # Errors
+    /// [`Error::UnknownKey`], [`Error::Value`].
+    pub(crate) fn merged(&self) -> Result<Configuration, Error> {
         let mut configuration = self.preset()?.unwrap_or_default().configuration();
         for (key, given) in self.layers.iter().flatten() {
             let setting = setting(key).ok_or_else(|| Error::UnknownKey {
@@ -132,7 +142,6 @@ impl Layers {
                 });
             }
         }
-        configuration.check()?;
         Ok(configuration)
     }
 

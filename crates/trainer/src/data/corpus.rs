@@ -17,6 +17,7 @@ use super::{VOCABULARY, evaluation_windows};
 use crate::config::Configuration;
 use crate::error::{Error, Result};
 use crate::measure::{Measure, Unit};
+use crate::run::{TOKENIZER, model_folder};
 
 /// Which text, and how it is cut.
 #[derive(Debug, Clone, PartialEq)]
@@ -42,26 +43,31 @@ pub struct CorpusRequest {
 }
 
 impl CorpusRequest {
-    /// The text that a configuration asks for.
-    pub fn of(configuration: &Configuration) -> Self {
+    /// The text that a configuration asks for. Adapters learn it as the tokens of their model.
+    ///
+    /// # Errors
+    /// A run that has left no model for adapters.
+    pub fn of(configuration: &Configuration) -> Result<Self> {
         let Configuration { run, data, batch, evaluation, samples, lora, .. } = configuration;
-        Self {
+        let model = lora.model.as_deref().map(model_folder).transpose()?;
+        let own = model.as_ref().map(|model| model.join(TOKENIZER)).filter(|path| path.exists());
+        Ok(Self {
             data: run.data.clone(),
             valid: run.valid.clone(),
-            tokenizer: run.tokenizer.clone(),
+            tokenizer: run.tokenizer.clone().or(own),
             cache: data.cache.clone(),
             held_out: evaluation.held_out,
             length: batch.length,
             windows: evaluation.windows,
             seed: run.seed,
-            samples: lora.model.as_ref().map(|model| SamplesRequest {
-                model: model.clone(),
+            samples: model.map(|model| SamplesRequest {
+                model,
                 skips_bad_lines: samples.skip_bad_lines,
                 long: samples.long,
                 packs: samples.pack,
                 learns_prompts: samples.learn_prompts,
             }),
-        }
+        })
     }
 }
 

@@ -24,7 +24,7 @@ pub(crate) use content::read;
 pub use corpus::{Corpus, CorpusRequest};
 pub use example::Example;
 pub(crate) use files::files_of;
-pub use samples::{Long, SamplesRequest};
+pub use samples::{BadLine, Long, SamplesRequest};
 pub use shuffle::TrainingWindows;
 pub use stories::stories;
 pub(crate) use text::FileText;

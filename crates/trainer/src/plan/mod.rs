@@ -62,7 +62,7 @@ pub fn plan(
     configuration: &Configuration,
     tell: &mut dyn FnMut(fmt::Arguments<'_>),
 ) -> Result<Plan> {
-    let corpus = Corpus::open(&CorpusRequest::of(configuration), tell)?;
+    let corpus = Corpus::open(&CorpusRequest::of(configuration)?, tell)?;
     let mut plan = sizes(configuration, corpus.vocabulary());
     if plan.check().is_err() {
         return Ok(plan);

@@ -8,13 +8,15 @@ use interop::Replacement;
 
 use super::metrics::{Metrics, Record};
 use super::replace::{LOCK, SETTINGS, check_run, is_empty, remove_run};
-use crate::config::Run;
+use crate::config::{Configuration, Run};
 use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::storage::{Disk, Storage as _, make_directories};
 
 /// Where runs go that are not told where.
 const RUNS: &str = "runs";
+/// How the names of runs of adapters begin.
+const ADAPTERS: &str = "lora";
 
 /// The folder of a run, which was empty when the run began, and which no other process is in.
 ///
@@ -27,7 +29,8 @@ const RUNS: &str = "runs";
 ///   checkpoints/                   what the run goes on from
 ///   report.html                    its page
 ///   best/                          the model of the best evaluation, if it is kept
-///   model/                         the trained model
+///   model/                         the trained model, or
+///   adapter/                       the adapters that were trained beside one
 ///   summary.json                   what came of it, written last
 /// ```
 #[derive(Debug)]
@@ -38,19 +41,24 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// The folder that was asked for, or a new one under `runs` that begins with the name of the preset.
+    /// The folder that was asked for, or a new one under `runs` that begins with the name of the preset, or of adapters.
     ///
     /// # Errors
     /// As [`RunFolder::create`]; [`Error::Needed`] for a folder to replace that the run reads from.
-    pub fn choose(settings: &Run) -> Result<Self> {
-        match &settings.out {
+    pub fn choose(configuration: &Configuration) -> Result<Self> {
+        let Run { out, force, preset, .. } = &configuration.run;
+        match out {
             Some(path) => {
-                if settings.force {
-                    check_unneeded(path, settings)?;
+                if *force {
+                    check_unneeded(path, configuration)?;
                 }
-                Self::create(path, settings.force)
+                Self::create(path, *force)
             }
-            None => Self::next(Path::new(RUNS), settings.preset.name()),
+            None => {
+                let has_adapters = configuration.lora.model.is_some();
+                let name = if has_adapters { ADAPTERS } else { preset.name() };
+                Self::next(Path::new(RUNS), name)
+            }
         }
     }
 
@@ -136,7 +144,12 @@ impl RunFolder {
         self.path.join("model")
     }
 
-    /// Where the model of the best evaluation goes.
+    /// Where trained adapters go.
+    pub fn adapter(&self) -> PathBuf {
+        self.path.join("adapter")
+    }
+
+    /// Where the model of the best evaluation goes, or its adapters.
     pub fn best(&self) -> PathBuf {
         self.path.join("best")
     }
@@ -214,15 +227,16 @@ pub(crate) fn cut(path: &Path, length: u64) -> Result<File> {
 }
 
 /// Checks that a run to be replaced is not what the next one begins with.
-fn check_unneeded(folder: &Path, settings: &Run) -> Result<()> {
+fn check_unneeded(folder: &Path, configuration: &Configuration) -> Result<()> {
     let Ok(replaced) = folder.canonicalize() else { return Ok(()) };
-    let Run { data, valid, tokenizer, from, teacher, .. } = settings;
+    let Run { data, valid, tokenizer, from, teacher, .. } = &configuration.run;
     for (flag, read) in [
         ("data", data),
         ("valid", valid),
         ("tokenizer", tokenizer),
         ("from", from),
         ("teacher", teacher),
+        ("model", &configuration.lora.model),
     ] {
         let read = read.as_ref().and_then(|read| read.canonicalize().ok());
         if read.is_some_and(|read| read.starts_with(&replaced)) {
@@ -334,11 +348,16 @@ mod tests {
         for name in [SETTINGS, Record::FILE] {
             fs::write(path.join(name), "").unwrap();
         }
-        let mut settings = Run { out: Some(path.clone()), force: true, ..Run::default() };
-        settings.teacher = Some(path.join("model"));
+        let run = Run { out: Some(path.clone()), force: true, ..Run::default() };
+        let mut settings = Configuration { run, ..Configuration::default() };
+        settings.run.teacher = Some(path.join("model"));
         let error = RunFolder::choose(&settings).unwrap_err().to_string();
         assert!(error.contains("--teacher") && path.join("model").is_dir(), "{error}");
-        settings.teacher = Some(folder.path().to_owned());
+        settings.run.teacher = Some(folder.path().to_owned());
+        settings.lora.model = Some(path.clone());
+        let error = RunFolder::choose(&settings).unwrap_err().to_string();
+        assert!(error.contains("--model") && path.join("model").is_dir(), "{error}");
+        settings.lora.model = None;
         RunFolder::choose(&settings).unwrap();
         assert!(!path.join("model").exists());
     }

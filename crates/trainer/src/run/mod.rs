@@ -1,5 +1,7 @@
 //! A training run: its folder, what it tells, its steps; and the evaluation of a finished model.
 
+mod base;
+mod clock;
 mod evaluation;
 mod examples;
 mod fogzo;
@@ -31,6 +33,7 @@ mod watchers;
 pub use crate::measure::{HeldOutLoss, Measure, Measured, Unit};
 pub use evaluation::{Evaluation, EvaluationRequest, evaluate_file};
 pub use fogzo::Probed;
+pub(crate) use base::TOKENIZER;
 pub use folder::RunFolder;
 pub(crate) use folder::{cut, length_of, sync, write_whole};
 pub use hard::Mined;

@@ -6,18 +6,23 @@ use models::{Decoder, DecoderConfig, DeltaNets, Initial, Mixture, Start, WeightK
 use nn::{BitLinearOptions, LearnedLevels, LearnedRule};
 use ternary_core::Rule;
 
+use super::base::{adapted, base_folder};
 use super::replace::model_folder;
 use super::start::Saved;
 use crate::config::{self, Configuration, Model, Ternary};
 use crate::error::Result;
 use crate::randomness::Purpose;
 
-/// The decoder with the weights it starts from, for so many tokens ([`VOCABULARY`](crate::data::VOCABULARY) where they
+/// The decoder with the weights it starts from, or the model that adapters are for with those beside it, for so many tokens ([`VOCABULARY`](crate::data::VOCABULARY) where they
 /// are bytes).
 ///
 /// # Errors
-/// A shape that no model can have, a quantiser that does not fit it, or a model to start from that does not.
+/// A shape that no model can have, a quantiser that does not fit it, or a model to start from that does not; a model that
+/// adapters cannot train beside.
 pub fn build(configuration: &Configuration, vocabulary: usize) -> Result<Decoder<f32>> {
+    if let Some(folder) = base_folder(configuration)? {
+        return adapted(configuration, &folder, vocabulary);
+    }
     let kind = if configuration.is_float() {
         WeightKind::Dense
     } else {

@@ -4,12 +4,13 @@ use std::path::Path;
 
 use nn::{Memory, Module};
 
+use super::base::base_identity;
+use super::clock::Clock;
 use super::folder::RunFolder;
 use super::interrupt::Interrupt;
 use super::metrics::Start;
 use super::model::build;
 use super::progress::Progress;
-use super::running::Clock;
 use super::step::Training;
 use super::teacher::Teaching;
 use crate::checkpoint::Checkpoints;
@@ -39,6 +40,8 @@ pub(super) struct Ready<'a> {
     pub(super) tokenizer: Option<Vec<u8>>,
     /// What tells teachers apart, where there is one.
     pub(super) teacher: Option<String>,
+    /// What tells models apart that adapters are for, where there is one.
+    pub(super) base: Option<String>,
 }
 
 impl<'a> Given<'a> {
@@ -64,7 +67,7 @@ impl<'a> Given<'a> {
 /// A text that is missing or too short, more memory than there is.
 pub(super) fn open_corpus(given: Given<'_>) -> Result<Corpus> {
     let Given { configuration, progress, .. } = given;
-    let corpus = Corpus::open(&CorpusRequest::of(configuration), &mut |line| progress.line(line))?;
+    let corpus = Corpus::open(&CorpusRequest::of(configuration)?, &mut |line| progress.line(line))?;
     check_memory(configuration, corpus.vocabulary())?;
     Ok(corpus)
 }
@@ -104,6 +107,7 @@ impl<'a> Ready<'a> {
         };
         let read_example = Box::new(|index, example: &mut Example| corpus.example(index, example));
         let training = Training::new(&configuration, model, read_example, teaching)?;
-        Ok(Self { corpus, training, start, tokenizer, teacher })
+        let base = base_identity(&configuration)?;
+        Ok(Self { corpus, training, start, tokenizer, teacher, base })
     }
 }

@@ -86,7 +86,7 @@ impl Trial {
     /// # Errors
     /// As [`train`](super::train) before its first step.
     pub fn new(configuration: &Configuration) -> Result<Self> {
-        let corpus = Corpus::open(&CorpusRequest::of(configuration), &mut |_| ())?;
+        let corpus = Corpus::open(&CorpusRequest::of(configuration)?, &mut |_| ())?;
         let model = build(configuration, corpus.vocabulary())?;
         let tokenizer = tokenizer_of(&corpus)?;
         let vocabulary = corpus.vocabulary();

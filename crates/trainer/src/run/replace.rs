@@ -13,7 +13,8 @@ const METRICS: &str = "metrics.jsonl";
 pub(super) const LOCK: &str = ".lock";
 const MODEL: &str = "model";
 /// What runs leave beside those.
-const OTHERS: [&str; 5] = [MODEL, "best", "checkpoints", "report.html", "summary.json"];
+const OTHERS: [&str; 6] =
+    [MODEL, "adapter", "best", "checkpoints", "report.html", "summary.json"];
 /// What a run that was killed may leave beside its files.
 const UNFINISHED: [&str; 3] = ["config.unfinished", "report.unfinished", "summary.unfinished"];
 /// How event files begin.

@@ -18,8 +18,8 @@ use crate::events::Events;
 use crate::storage::{Disk, Storage};
 
 /// Settings that change no number of a run, or only where it ends, so that they may be edited before it is resumed.
-/// That a text or a teacher is the same is known by its content.
-const FREE: [&str; 12] = [
+/// That a text, a teacher or the model of adapters is the same is known by its content.
+const FREE: [&str; 13] = [
     "data",
     "valid",
     "tokenizer",
@@ -29,6 +29,7 @@ const FREE: [&str; 12] = [
     "keep_last",
     "time_budget",
     "text.cache",
+    "lora.model",
     "batch.accumulation",
     "batch.recompute",
     "log.every",
@@ -108,7 +109,9 @@ impl Unfinished {
         self.check_text(corpus.identity(), &checkpoint.snapshot)?;
         // The weights that it started from are all replaced.
         let mut ready = Ready::new(given, &corpus, None)?;
-        self.check_teacher(ready.teacher.as_deref(), &checkpoint.snapshot)?;
+        let Snapshot { teacher, base, .. } = &checkpoint.snapshot;
+        self.check_model("the teacher", ready.teacher.as_deref(), teacher.as_deref())?;
+        self.check_model("the model of the adapters", ready.base.as_deref(), base.as_deref())?;
         ready.training.restore(&mut checkpoint)?;
         let snapshot = checkpoint.finish()?;
         Running::go_on(given, ready, folder, &snapshot, || self.cut_records(&snapshot))
@@ -161,17 +164,18 @@ impl Unfinished {
         Err(self.unfit("the text", expected, found))
     }
 
-    fn check_teacher(&self, found: Option<&str>, snapshot: &Snapshot) -> Result<()> {
-        if found == snapshot.teacher.as_deref() {
+    /// Checks that a model which a run reads is the one that it began with.
+    fn check_model(&self, what: &str, found: Option<&str>, before: Option<&str>) -> Result<()> {
+        if found == before {
             return Ok(());
         }
-        let expected = match snapshot.teacher {
+        let expected = match before {
             Some(_) => "that which the run began with, by the hash of its shape and weights",
             None => "none, as the run began",
         };
         let found = if found.is_some() { "another one" } else { "none" };
         let found = format!("{found}; put it back, or begin a run of its own");
-        Err(self.unfit("the teacher", expected.to_owned(), found))
+        Err(self.unfit(what, expected.to_owned(), found))
     }
 
     /// Cuts off what metrics and events tell of steps after a checkpoint.

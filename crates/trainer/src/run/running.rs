@@ -1,10 +1,11 @@
 //! A run between its first step and its last.
 
 use std::path::PathBuf;
-use std::time::Instant;
 
 use nn::Memory;
 
+use super::base::save;
+use super::clock::Clock;
 use super::evaluation::evaluate;
 use super::folder::RunFolder;
 use super::interrupt::Interrupt;
@@ -36,29 +37,6 @@ const REPORT_SHARE: f64 = 50.0;
 const WATCHERS: &str = "watchers";
 const TOTALS: &str = "totals";
 
-/// The seconds of a run, those before it was resumed included.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Clock {
-    start: Instant,
-    before: f64,
-}
-
-impl Clock {
-    /// Begins now.
-    pub(super) fn start() -> Self {
-        Self { start: Instant::now(), before: 0.0 }
-    }
-
-    /// The same after so many seconds of an earlier process.
-    pub(super) fn after(self, before: f64) -> Self {
-        Self { before, ..self }
-    }
-
-    fn seconds(&self) -> f64 {
-        self.before + self.start.elapsed().as_secs_f64()
-    }
-}
-
 /// A run that has begun, with all it needs to go on and to be kept.
 pub(super) struct Running<'a> {
     configuration: &'a Configuration,
@@ -70,6 +48,7 @@ pub(super) struct Running<'a> {
     /// The `tokenizer.json`, which goes with the model.
     tokenizer: Option<Vec<u8>>,
     teacher: Option<String>,
+    base: Option<String>,
     start: Start,
     folder: &'a RunFolder,
     metrics: Metrics,
@@ -128,7 +107,7 @@ impl<'a> Running<'a> {
         (metrics, events): (Metrics, Events),
     ) -> Self {
         let Given { configuration, progress, interrupt, clock, .. } = given;
-        let Ready { corpus, training, start, tokenizer, teacher } = ready;
+        let Ready { corpus, training, start, tokenizer, teacher, base } = ready;
         Self {
             configuration,
             progress,
@@ -138,6 +117,7 @@ impl<'a> Running<'a> {
             corpus,
             tokenizer,
             teacher,
+            base,
             start,
             folder,
             metrics,
@@ -189,14 +169,19 @@ impl<'a> Running<'a> {
             Some(last) => last.loss,
             None => self.evaluate(steps, true)?,
         };
-        let model = self.folder.model();
-        interop::save_with(self.training.model(), &model, self.tokenizer.as_deref())?;
+        let model = self.keep(false)?;
         let summary = self.summary(steps, held_out, model);
         if let Err(error) = report::write_ended(self.folder.path(), &summary) {
             self.progress.line(format_args!("the page of the run is not written: {error}"));
         }
         summary.write(self.folder.path())?;
         Ok(summary)
+    }
+
+    /// Writes what has been trained so far; where it is.
+    fn keep(&self, is_best: bool) -> Result<PathBuf> {
+        let (model, tokenizer) = (self.training.model(), self.tokenizer.as_deref());
+        save(self.configuration, model, tokenizer, self.folder, is_best)
     }
 
     /// Trains until the last step, or until a watcher ends it; how many steps there were.
@@ -235,6 +220,7 @@ impl<'a> Running<'a> {
             configuration: settings_of(&for_another_folder(self.configuration)?),
             data: self.corpus.identity().to_owned(),
             teacher: self.teacher.clone(),
+            base: self.base.clone(),
             seconds: self.seconds(),
             ..Snapshot::default()
         };
@@ -336,8 +322,7 @@ impl<'a> Running<'a> {
         let evaluated = Evaluated { step, loss, is_hard };
         let is_best = self.watchers.evaluation(self.configuration, evaluated, sparsity);
         if is_best && self.configuration.evaluation.keep_best {
-            let best = self.folder.best();
-            interop::save_with(self.training.model(), &best, self.tokenizer.as_deref())?;
+            self.keep(true)?;
         }
         if let Some(layers) = layers {
             self.tell(&Record::Layers { step, layers, seconds })?;

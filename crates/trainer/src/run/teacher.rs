@@ -92,7 +92,7 @@ impl Teaching {
 
 /// SHA-256 of the shape and the weights of a model: of its manifest, which has the hash of each file and was held
 /// to them when the model was read, or of the files themselves.
-fn identity(folder: &Path) -> Result<String> {
+pub(super) fn identity(folder: &Path) -> Result<String> {
     let mut names = vec![MANIFEST.to_owned()];
     if Kind::of(folder)? != Kind::Packed || !folder.join(MANIFEST).is_file() {
         let problem = || Error::file("read the folder", folder);

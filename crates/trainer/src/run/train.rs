@@ -40,7 +40,7 @@ pub(super) fn train_with(
     let corpus = open_corpus(given)?;
     let ready = Ready::new(given, &corpus, configuration.run.from.as_deref())?;
     let written = for_another_folder(configuration)?.to_toml();
-    let folder = RunFolder::choose(&configuration.run)?;
+    let folder = RunFolder::choose(configuration)?;
     let records = folder.begin(&written)?;
     Running::begin(given, ready, &folder, records)
 }
@@ -66,6 +66,7 @@ pub(super) fn for_another_folder(configuration: &Configuration) -> Result<Config
         &mut run.from,
         &mut run.teacher,
         &mut configuration.data.cache,
+        &mut configuration.lora.model,
     ];
     for path in paths.into_iter().flatten() {
         let whole = std::path::absolute(&path).map_err(Error::file("find", path))?;

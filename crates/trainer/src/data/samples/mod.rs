@@ -31,6 +31,7 @@ use sha2::{Digest as _, Sha256};
 
 use self::encode::Encoder;
 use self::packing::Packs;
+pub use self::reading::BadLine;
 use self::reading::{Reading, Store};
 use super::example::Example;
 use super::tokens::TokenizerFile;

@@ -1,7 +1,7 @@
 //! [`Reading`]: files of samples, line by line.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nn::ops::IGNORED;
 use rayon::prelude::*;
@@ -10,13 +10,28 @@ use super::encode::{Encoded, Encoder};
 use super::line::Line;
 use super::{Long, SamplesRequest};
 use crate::data::read;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// Lines that are encoded at a time.
 const PART: usize = 1 << 10;
 
 /// Lines that are left out of which each is told.
 const TOLD: usize = 5;
+
+/// A line of a file of samples that is none.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{}, line {line}: {problem}; correct the line, or leave such lines out with --skip-bad-lines",
+    path.display()
+)]
+pub struct BadLine {
+    /// The file.
+    pub path: PathBuf,
+    /// The line, counted from 1.
+    pub line: usize,
+    /// What is wrong with it.
+    pub problem: String,
+}
 
 /// Samples as a model reads them, one after the other.
 #[derive(Debug, Default)]
@@ -70,7 +85,7 @@ impl Reading<'_> {
     /// The samples of files, in their order; `tell` hears of those that are left out or cut. Blank lines are none.
     ///
     /// # Errors
-    /// [`Error::File`]; [`Error::Sample`] with the first line that is bad, unless such lines are left out.
+    /// [`Error::File`](crate::Error::File); [`BadLine`] with the first line that is bad, unless such lines are left out.
     pub(super) fn files(
         &self,
         files: &[impl AsRef<Path>],
@@ -98,9 +113,9 @@ impl Reading<'_> {
                             samples.iter().for_each(|sample| store.add(sample));
                         }
                         Err(problem) => {
-                            let error = Error::Sample { path: path.to_owned(), line, problem };
+                            let error = BadLine { path: path.to_owned(), line, problem };
                             if !self.request.skips_bad_lines {
-                                return Err(error);
+                                return Err(error.into());
                             }
                             bad += 1;
                             if bad <= TOLD {

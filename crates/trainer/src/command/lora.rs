@@ -1,0 +1,102 @@
+//! `ternary lora`.
+
+use clap::{ArgMatches, Command};
+
+use super::running;
+use super::settings::Settings;
+use crate::config::Setting;
+use crate::error::Result;
+
+const EXAMPLES: &str = "\
+Examples:
+  ternary lora --model models/Qwen3-0.6B --data talks.jsonl --out runs/talks
+  ternary lora --model runs/hybrid-0001 --data book.txt --steps 200
+  ternary lora --model models/Qwen3.5-0.8B --data talks.jsonl --targets in_proj_qkv,out_proj --layers 0-11
+  ternary lora --model models/Qwen3-0.6B --data talks.jsonl --rank 64 --rank-stabilised --plan
+  ternary lora --resume runs/talks              go on where a run was interrupted or killed
+";
+
+const DATA: &str = "\
+Data:
+  A file that ends in .jsonl holds a sample in each line:
+    {\"text\": \"...\"}                           all of it is learnt
+    {\"prompt\": \"...\", \"completion\": \"...\"}    the completion is learnt
+    {\"messages\": [{\"role\": \"user\", \"content\": \"...\"}, {\"role\": \"assistant\", \"content\": \"...\"}]}
+                                              what the assistant says is learnt, in the model's chat template
+  Any other file is one text, as for ternary train.
+
+The folder of the run has the adapters in adapter/, as PEFT loads them.
+";
+
+const SETTINGS: Settings =
+    Settings { defaults: &DEFAULTS, is_flag, is_known: is_of_adapters };
+
+/// What suits adapters better than a model that begins with nothing: steps of the usual size for LoRA, no decay of
+/// factors that are small anyway, and windows that hold a conversation.
+const DEFAULTS: [&str; 5] = [
+    "steps=500",
+    "optimiser.learning_rate=2e-4",
+    "optimiser.weight_decay=0",
+    "batch.length=512",
+    "batch.unit=1",
+];
+
+/// The settings that are flags, by their keys; so are those of the sections `lora` and `samples` that are not on by
+/// themselves.
+const FLAGS: [&str; 27] = [
+    "data",
+    "valid",
+    "steps",
+    "seed",
+    "out",
+    "force",
+    "checkpoint_every",
+    "keep_last",
+    "stop_if",
+    "time_budget",
+    "batch.windows",
+    "batch.length",
+    "batch.accumulation",
+    "batch.recompute",
+    "optimiser.method",
+    "optimiser.learning_rate",
+    "optimiser.final_share",
+    "optimiser.warm_up",
+    "optimiser.weight_decay",
+    "optimiser.groups",
+    "optimiser.clip",
+    "schedule.shape",
+    "guard.bad_steps",
+    "evaluation.every",
+    "evaluation.held_out",
+    "evaluation.patience",
+    "evaluation.keep_best",
+];
+
+fn is_flag(setting: &Setting) -> bool {
+    let key = setting.key();
+    matches!(setting.section, "lora" | "samples") && key != "samples.pack"
+        || FLAGS.contains(&&*key)
+}
+
+/// Whether a setting is for runs of adapters, whose model is what it is.
+fn is_of_adapters(setting: &Setting) -> bool {
+    let of_model = ["model", "delta", "mixture", "ternary", "mining", "fogzo", "distillation"];
+    !of_model.contains(&setting.section)
+        && (!setting.section.is_empty() || FLAGS.contains(&setting.name))
+}
+
+pub(super) fn command() -> Command {
+    let short =
+        format!("{DATA}\n{EXAMPLES}\nAll keys, for --set and --config: ternary lora --help");
+    Command::new("lora")
+        .about("Trains low-rank adapters beside a model that stays as it is")
+        .args(SETTINGS.arguments())
+        .after_help(short)
+        .after_long_help(format!("{DATA}\n{EXAMPLES}\n{}", SETTINGS.keys()))
+}
+
+/// Trains, or plans, and prints the summary.
+pub(super) fn run(matches: &ArgMatches) -> Result<()> {
+    running::run(&SETTINGS, matches)
+}
