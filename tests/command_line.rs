@@ -24,7 +24,16 @@ fn help_explains_every_flag_and_every_key_and_shows_how_to_begin() {
     let folder = Folder::new("help");
     let help = folder.ternary("train --help");
     assert_eq!(help.code, Some(0));
+    let of_lora = folder.ternary("lora --help");
+    assert_eq!(of_lora.code, Some(0));
     for setting in SETTINGS {
+        if ["lora", "samples"].contains(&setting.section) {
+            let line = format!("  {}=", setting.key());
+            let line = of_lora.stdout.lines().find(|found| found.starts_with(&line));
+            assert!(line.unwrap().contains(&setting.help()), "{}", setting.key());
+            assert!(!help.stdout.contains(&setting.key()), "{}", setting.key());
+            continue;
+        }
         let line =
             help.stdout.lines().find(|line| line.starts_with(&format!("  {}=", setting.key())));
         let line = line.unwrap_or_else(|| panic!("{}", setting.key()));

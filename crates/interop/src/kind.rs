@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use models::Decoder;
+use models::{Decoder, DecoderConfig};
 
-use crate::config::MODEL_TYPE;
+use crate::config::{Config, MODEL_TYPE};
 use crate::decoder::{CONFIG, load};
 use crate::directory::Reader;
 use crate::error::Result;
@@ -44,6 +44,21 @@ impl Kind {
             Ok(if model_type == MODEL_TYPE { Self::Packed } else { Self::HuggingFace })
         };
         kind().map_err(|problem: crate::Problem| problem.in_file(&path))
+    }
+}
+
+/// The shape of a model of either kind, by its `config.json` alone.
+///
+/// # Errors
+/// As [`Kind::of`], and for a configuration that no decoder here can have.
+pub fn shape(directory: &Path) -> Result<DecoderConfig> {
+    match Kind::of(directory)? {
+        Kind::Packed => {
+            let reader = Reader::open(directory)?;
+            let config = Config::from_json(&reader.read(CONFIG)?);
+            Ok(config.map_err(|problem| problem.in_file(&reader.path(CONFIG)))?.decoder)
+        }
+        Kind::HuggingFace => hugging_face::shape(directory),
     }
 }
 

@@ -81,7 +81,7 @@ pub use decoder::{load, save, save_with};
 pub use durable::{Replacement, sync_directory};
 pub use ends::end_tokens;
 pub use error::{Error, Problem, Result};
-pub use kind::{Kind, open};
+pub use kind::{Kind, open, shape};
 pub use safetensors::MappedFile;
 pub use tensors::{Tensor, Tensors};
 

@@ -43,6 +43,7 @@ mod config;
 mod decoder;
 mod error;
 mod numbers;
+mod places;
 mod scoring;
 mod source;
 

@@ -28,7 +28,7 @@ mod source;
 
 use std::path::Path;
 
-use models::Decoder;
+use models::{Decoder, DecoderConfig};
 use nn::Compute;
 
 use self::config::Config;
@@ -53,6 +53,17 @@ pub enum Weights {
 /// first.
 pub type Change<'a, T> = dyn FnMut(&str, &[usize], &mut [T]) + 'a;
 
+/// The shape of a decoder, by its `config.json`.
+pub(crate) fn shape(directory: &Path) -> Result<DecoderConfig> {
+    Ok(config(directory)?.decoder)
+}
+
+fn config(directory: &Path) -> Result<Config> {
+    let path = directory.join(CONFIG);
+    let config = Config::from_json(&read_text(&path)?);
+    config.map_err(|problem: Problem| problem.in_file(&path))
+}
+
 /// Reads a decoder with the numbers of its files.
 ///
 /// # Errors
@@ -73,9 +84,7 @@ pub fn load_changed<T: Compute>(
     weights: Weights,
     change: &mut Change<'_, T>,
 ) -> Result<Decoder<T>> {
-    let path = directory.join(CONFIG);
-    let in_config = |problem: Problem| problem.in_file(&path);
-    let config = Config::from_json(&read_text(&path)?).map_err(in_config)?;
+    let config = config(directory)?;
     let shards = Shards::open(directory)?;
     let mut source = Source::new(&shards, &config, weights, change)?;
     let decoder = Decoder::build(config.decoder, &mut source);

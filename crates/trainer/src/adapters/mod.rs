@@ -10,6 +10,6 @@ mod attach;
 mod rate;
 mod targets;
 
-pub(crate) use attach::attach;
+pub(crate) use attach::{attach, open, targets};
 pub(crate) use rate::rate;
 pub use targets::{LayerList, Targets};

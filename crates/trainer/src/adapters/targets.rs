@@ -21,8 +21,7 @@ impl Targets {
     const ALL: &str = "all-linear";
 
     /// What text is read as targets.
-    pub const EXPECTED: &str =
-        "all-linear, ends of names such as q_proj,v_proj, or an expression such as '.*\\.mlp\\.(up|down)_proj'";
+    pub const EXPECTED: &str = "all-linear, ends of names such as q_proj,v_proj, or an expression such as '.*\\.mlp\\.(up|down)_proj'";
 
     /// The same as adapters of any origin have it.
     pub fn modules(&self) -> Modules {
@@ -41,8 +40,9 @@ impl FromStr for Targets {
 
     fn from_str(text: &str) -> Result<Self, ()> {
         let text = text.trim();
-        let is_name =
-            |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '.' | ',' | ' ');
+        let is_name = |letter: char| {
+            letter.is_ascii_alphanumeric() || matches!(letter, '_' | '.' | ',' | ' ')
+        };
         match text {
             "" => Err(()),
             Self::ALL => Ok(Self::AllLinear),
@@ -139,11 +139,9 @@ mod tests {
 
     #[test]
     fn layers_are_numbers_and_ranges() {
-        for (text, expected, written) in [
-            ("7", vec![7], "7"),
-            ("0-3, 7", vec![0, 1, 2, 3, 7], "0-3,7"),
-            ("4-4", vec![4], "4"),
-        ] {
+        for (text, expected, written) in
+            [("7", vec![7], "7"), ("0-3, 7", vec![0, 1, 2, 3, 7], "0-3,7"), ("4-4", vec![4], "4")]
+        {
             let list: LayerList = text.parse().unwrap();
             assert_eq!((list.numbers(), list.to_string().as_str()), (expected, written));
         }

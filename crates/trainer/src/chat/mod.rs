@@ -8,8 +8,8 @@ use std::time::Instant;
 use crate::error::Result;
 use crate::generate::{Sampling, Speaker, TOKENS};
 use crate::vocabulary::Pieces;
-pub(crate) use template::Template;
 use template::Message;
+pub(crate) use template::Template;
 
 /// What `ternary chat` is asked.
 #[derive(Debug, Clone, PartialEq)]
@@ -81,7 +81,7 @@ impl Chat {
     /// A model, a tokenizer or a chat template that cannot be read; no way to read a text.
     pub fn open(request: ChatRequest) -> Result<Self> {
         let template = if request.is_plain { None } else { Template::open(&request.model)? };
-        let speaker = Speaker::open(&request.model)?;
+        let speaker = Speaker::open(&request.model, None)?;
         // A model without a tokenizer is refused now, and not at the first message.
         speaker.encode("", &request.model)?;
         let mut chat =

@@ -175,7 +175,8 @@ mod tests {
         });
         folder.file(TOKENIZER, settings.to_string());
         let template = Template::open(folder.path()).unwrap().unwrap();
-        let text = template.render(&[said("system", "Be short. "), said("user", "Hi")], true).unwrap();
+        let text =
+            template.render(&[said("system", "Be short. "), said("user", "Hi")], true).unwrap();
         let expected = "<|im_start|>system\nBe short.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n\
                         <|im_start|>assistant\n";
         assert_eq!(text, expected);

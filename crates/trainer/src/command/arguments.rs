@@ -18,6 +18,13 @@ pub(super) fn model() -> Arg {
         .help("A run, or the folder of a model: as a run leaves it, or as Hugging Face's tools do")
 }
 
+/// `--adapter`.
+pub(super) fn adapter() -> Arg {
+    Arg::new("adapter").long("adapter").value_name("DIR").value_parser(value_parser!(PathBuf)).help(
+        "Adapters for that model: a run of ternary lora, or a folder as PEFT or MLX-LM leave it",
+    )
+}
+
 /// The folder of the model that `--model` means.
 ///
 /// # Errors

@@ -26,6 +26,7 @@ pub(super) fn command() -> Command {
     Command::new("eval")
         .about("Tells how well a model predicts a text: its loss over every byte (or token) but the first")
         .arg(arguments::model())
+        .arg(arguments::adapter())
         .arg(data)
         .arg(Arg::new("ids").long("ids").action(ArgAction::SetTrue).help(
             "The file holds numbers of tokens, between spaces, commas or lines",
@@ -57,6 +58,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<()> {
         stride: arguments::read_count(matches, "stride"),
         windows: arguments::read_count(matches, "windows"),
         model: arguments::read_model(matches)?,
+        adapter: matches.get_one("adapter").cloned(),
     };
     let evaluation = evaluate_file(&request)?;
     if matches.get_flag("json") {

@@ -20,6 +20,7 @@ pub(super) fn command() -> Command {
     Command::new("generate")
         .about("Has a model go on with a text")
         .arg(arguments::model())
+        .arg(arguments::adapter())
         .arg(
             Arg::new("prompt")
                 .long("prompt")
@@ -51,6 +52,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<()> {
         tokens: arguments::read_count(matches, "tokens"),
         sampling: arguments::read_sampling(matches)?,
         model: arguments::read_model(matches)?,
+        adapter: matches.get_one("adapter").cloned(),
     };
     if matches.get_flag("json") {
         return print_summary(&generate(&request, |_| Ok(()))?.to_json());

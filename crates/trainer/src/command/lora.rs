@@ -28,8 +28,7 @@ Data:
 The folder of the run has the adapters in adapter/, as PEFT loads them.
 ";
 
-const SETTINGS: Settings =
-    Settings { defaults: &DEFAULTS, is_flag, is_known: is_of_adapters };
+const SETTINGS: Settings = Settings { defaults: &DEFAULTS, is_flag, is_known: is_of_adapters };
 
 /// What suits adapters better than a model that begins with nothing: steps of the usual size for LoRA, no decay of
 /// factors that are small anyway, and windows that hold a conversation.
@@ -75,8 +74,7 @@ const FLAGS: [&str; 27] = [
 
 fn is_flag(setting: &Setting) -> bool {
     let key = setting.key();
-    matches!(setting.section, "lora" | "samples") && key != "samples.pack"
-        || FLAGS.contains(&&*key)
+    matches!(setting.section, "lora" | "samples") && key != "samples.pack" || FLAGS.contains(&&*key)
 }
 
 /// Whether a setting is for runs of adapters, whose model is what it is.

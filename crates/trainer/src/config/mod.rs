@@ -33,8 +33,8 @@ pub use layers::Layers;
 pub use preset::Preset;
 pub use setting::Setting;
 pub use settings::{
-    Batch, Configuration, Delta, Distillation, Evaluation, Fogzo, Guard, Log, Lora, Mining, Mixture,
-    Model, Optimiser, Run, SETTINGS, Samples, Schedule, Ternary,
+    Batch, Configuration, Delta, Distillation, Evaluation, Fogzo, Guard, Log, Lora, Mining,
+    Mixture, Model, Optimiser, Run, SETTINGS, Samples, Schedule, Ternary,
 };
 
 impl Configuration {

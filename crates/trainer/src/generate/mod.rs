@@ -30,6 +30,8 @@ pub const TOKENS: usize = 200;
 pub struct GenerationRequest {
     /// The folder of the model.
     pub model: PathBuf,
+    /// The folder of the adapters beside it, if there are any.
+    pub adapter: Option<PathBuf>,
     /// What it goes on with.
     pub prompt: Prompt,
     /// Tokens at most; otherwise [`TOKENS`], or fewer where the model has no more positions.
@@ -89,7 +91,7 @@ pub fn generate(
     request: &GenerationRequest,
     mut tell: impl FnMut(&str) -> Result<()>,
 ) -> Result<Generation> {
-    let mut speaker = Speaker::open(&request.model)?;
+    let mut speaker = Speaker::open(&request.model, request.adapter.as_deref())?;
     let prompt = match &request.prompt {
         Prompt::Text(text) => speaker.encode(text, &request.model)?,
         Prompt::Ids(ids) => {

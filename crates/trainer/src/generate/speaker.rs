@@ -7,6 +7,7 @@ use models::{Cache, Decoder};
 use nn::Tape;
 
 use super::Sampling;
+use crate::adapters;
 use crate::error::{Error, Result};
 
 /// A loaded model with its tokenizer, and what it has read so far. Each token runs once: what is read stays in
@@ -30,12 +31,12 @@ pub(crate) struct Speaker {
 }
 
 impl Speaker {
-    /// Loads the model of a folder.
+    /// Loads the model of a folder, with the adapters of another if there is one.
     ///
     /// # Errors
-    /// A model, a tokenizer or end tokens that cannot be read.
-    pub(crate) fn open(folder: &Path) -> Result<Self> {
-        let model = interop::open(folder)?;
+    /// A model, adapters, a tokenizer or end tokens that cannot be read.
+    pub(crate) fn open(folder: &Path, adapter: Option<&Path>) -> Result<Self> {
+        let model = adapters::open(folder, adapter)?;
         let tokenizer = Tokenizer::open(folder, model.config().vocabulary)?;
         Ok(Self {
             ends: interop::end_tokens(folder)?,

@@ -16,6 +16,7 @@ use crate::optimiser::Method;
 /// latent       4 or 2 bytes for each ternary weight, or none
 /// other        4 bytes for each number that is not ternary and each angle; 4 more for each ternary weight on a ramp
 /// gradients    4 bytes for each parameter, for each lane
+/// frozen       the weights that stay as they are beside adapters
 /// optimiser    4 bytes for each array that it keeps of a parameter: two of adamw and lamb, one of sgd and of the
 ///              matrices of muon
 /// activations  rows × (4 · saved + b · inputs + 4 · working), b = 1 for int8 codes, 4 for real numbers; rows are
@@ -34,7 +35,9 @@ pub struct PlannedMemory {
     pub latent: u64,
     /// Everything else of the model.
     pub other: u64,
-    /// Gradients of all parameters.
+    /// Weights of the model that adapters are for, where there is one.
+    pub frozen: u64,
+    /// Gradients of all parameters that train.
     pub gradients: u64,
     /// The state of the optimiser.
     pub optimiser: u64,
@@ -101,6 +104,7 @@ impl PlannedMemory {
             packed: bytes(packed),
             latent: bytes(latent * ternary),
             other: bytes(NUMBER * (real + shape.angles) + soft),
+            frozen: bytes(shape.frozen),
             gradients: bytes(NUMBER * parameters * units.lanes),
             optimiser: bytes(NUMBER * kept),
             activations: bytes(units.together * (row * units.rows + scored) + evaluated),
@@ -115,11 +119,12 @@ impl PlannedMemory {
     }
 
     /// Each part by its name.
-    pub(super) fn parts(&self) -> [(&'static str, u64); 8] {
+    pub(super) fn parts(&self) -> [(&'static str, u64); 9] {
         [
             ("packed codes", self.packed),
             ("latent weights", self.latent),
             ("other weights", self.other),
+            ("frozen weights", self.frozen),
             ("gradients", self.gradients),
             ("optimiser", self.optimiser),
             ("activations", self.activations),

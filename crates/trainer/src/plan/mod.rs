@@ -4,6 +4,7 @@
 //! what Linux measures at the peak, and others should not be far off; learned levels are left out. Time is that of
 //! a few steps of the real run.
 
+mod adapted;
 mod disk;
 mod machine;
 mod memory;
@@ -15,7 +16,7 @@ use std::fmt;
 use crate::config::Configuration;
 use crate::data::{Corpus, CorpusRequest};
 use crate::error::{Error, Result};
-use crate::run::{Rehearsal, rehearse};
+use crate::run::{Rehearsal, base_folder, rehearse};
 use shape::Shape;
 use ste::Ramp;
 use teacher::TeacherSize;
@@ -63,7 +64,7 @@ pub fn plan(
     tell: &mut dyn FnMut(fmt::Arguments<'_>),
 ) -> Result<Plan> {
     let corpus = Corpus::open(&CorpusRequest::of(configuration)?, tell)?;
-    let mut plan = sizes(configuration, corpus.vocabulary());
+    let mut plan = sizes(configuration, corpus.vocabulary())?;
     if plan.check().is_err() {
         return Ok(plan);
     }
@@ -81,18 +82,22 @@ pub fn plan(
 /// Checks that a run has the memory it needs, before anything is allocated.
 ///
 /// # Errors
-/// [`Error::TooLarge`].
+/// [`Error::TooLarge`]; adapters that their model cannot have.
 pub(crate) fn check_memory(configuration: &Configuration, vocabulary: usize) -> Result<()> {
-    sizes(configuration, vocabulary).check()
+    sizes(configuration, vocabulary)?.check()
 }
 
-fn sizes(configuration: &Configuration, vocabulary: usize) -> Plan {
-    let (shape, threads) = (Shape::of(configuration, vocabulary), rayon::current_num_threads());
+fn sizes(configuration: &Configuration, vocabulary: usize) -> Result<Plan> {
+    let threads = rayon::current_num_threads();
+    let (shape, vocabulary) = match base_folder(configuration)? {
+        Some(folder) => adapted::shape(configuration, &folder)?,
+        None => (Shape::of(configuration, vocabulary), vocabulary),
+    };
     let teacher = TeacherSize::of(configuration);
     let memory = PlannedMemory::of(configuration, &shape, vocabulary, threads, teacher);
     let weights = memory.packed.saturating_add(memory.other);
     let checkpoint = weights.saturating_add(memory.latent).saturating_add(memory.optimiser);
-    Plan {
+    Ok(Plan {
         parameters: memory::bytes(shape.parameters()),
         steps: configuration.run.steps,
         available: machine::available_memory(),
@@ -103,7 +108,7 @@ fn sizes(configuration: &Configuration, vocabulary: usize) -> Plan {
         checkpoint,
         disk: PlannedDisk::of(configuration, &shape, weights, checkpoint),
         memory,
-    }
+    })
 }
 
 /// What the first steps of a run do not show of its time.
@@ -237,7 +242,7 @@ mod tests {
     fn planned(sets: &[&str]) -> Plan {
         let mut layers = Layers::default();
         layers.add_assignments(sets.iter().copied()).unwrap();
-        sizes(&layers.resolve().unwrap(), VOCABULARY)
+        sizes(&layers.resolve().unwrap(), VOCABULARY).unwrap()
     }
 
     #[test]
@@ -291,11 +296,15 @@ mod tests {
         let mut taught = alone.clone();
         taught.run.teacher = Some(folder.path().to_owned());
         let [without, with] =
-            [&alone, &taught].map(|configuration| sizes(configuration, VOCABULARY).memory);
+            [&alone, &taught].map(|configuration| sizes(configuration, VOCABULARY).unwrap().memory);
         assert_eq!(without.teacher, 0);
         assert!(with.teacher > with.packed && with.total() == without.total() + with.teacher);
         taught.run.teacher = Some(folder.path().join("no-such"));
-        assert_eq!(sizes(&taught, VOCABULARY).memory.teacher, 0, "the run says what is wrong");
+        assert_eq!(
+            sizes(&taught, VOCABULARY).unwrap().memory.teacher,
+            0,
+            "the run says what is wrong"
+        );
     }
 
     #[test]
@@ -334,7 +343,8 @@ mod tests {
     #[test]
     fn presets_say_how_many_parameters_they_have() {
         for preset in Preset::ALL {
-            let millions = sizes(&preset.configuration(), VOCABULARY).parameters as f64 / 1e6;
+            let millions =
+                sizes(&preset.configuration(), VOCABULARY).unwrap().parameters as f64 / 1e6;
             let said = format!(" {millions:.1} million parameters");
             assert!(preset.about().contains(&said), "{}: {said}", preset.about());
         }

@@ -26,6 +26,8 @@ pub(super) struct Shape {
     pub(super) layers: u128,
     /// Numbers of a row between blocks.
     pub(super) width: u128,
+    /// Bytes of weights that stay as they are.
+    pub(super) frozen: u128,
 }
 
 /// Sums of one net: its weights, its gains, and what it leaves for each of its rows.
@@ -43,7 +45,17 @@ const BLOCK: u128 = 64;
 impl Shape {
     /// Counts as `models` builds: the same tensors, whose sum a test compares.
     pub(super) fn of(configuration: &Configuration, vocabulary: usize) -> Self {
-        let Model { width, layers, heads, feed_forward, .. } = configuration.model;
+        let Model { width, heads, .. } = configuration.model;
+        Self::with_heads(configuration, vocabulary, width / heads)
+    }
+
+    /// The same of a model whose heads of attention have another width than its own divided among them.
+    pub(super) fn with_heads(
+        configuration: &Configuration,
+        vocabulary: usize,
+        head_width: usize,
+    ) -> Self {
+        let Model { width, layers, feed_forward, .. } = configuration.model;
         let Model { nonlinearity, per_layer_embedding, tied_head, .. } = configuration.model;
         let [width, layers, inner] = [width, layers, feed_forward].map(|size| size as u128);
         let vocabulary = vocabulary as u128;
@@ -60,7 +72,7 @@ impl Shape {
         };
         let channels = experts(configuration, net, width);
         let mut shape = Self { working: 4 * inner + 6 * width, layers, width, ..Self::default() };
-        let attention = attention(configuration, width);
+        let attention = attention(configuration, width, head_width as u128);
         let nets = match configuration.mixture.experts as u128 {
             0 => 1,
             experts => experts + u128::from(configuration.mixture.shared),
@@ -95,7 +107,7 @@ impl Shape {
         shape.real += width;
         // The last norm, and the hidden rows with their gradients.
         shape.saved += 4 * width;
-        let rotated = configuration.model.rotary_width.unwrap_or(configuration.model.width / heads);
+        let rotated = configuration.model.rotary_width.unwrap_or(head_width);
         shape.angles = configuration.batch.length as u128 * rotated as u128;
         shape
     }
@@ -114,10 +126,9 @@ impl Shape {
     }
 }
 
-fn attention(configuration: &Configuration, width: u128) -> Net {
+fn attention(configuration: &Configuration, width: u128, head_width: u128) -> Net {
     let Model { heads, key_value_heads, gated_attention, head_norms, .. } = configuration.model;
     let [heads, key_heads] = [heads, key_value_heads].map(|size| size as u128);
-    let head_width = width / heads;
     let (queries, keys) = (heads * head_width, key_heads * head_width);
     let gates = if gated_attention { queries } else { 0 };
     let (norm_gains, normed) =

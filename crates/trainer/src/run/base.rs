@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 ///
 /// # Errors
 /// A run that has left no model.
-pub(super) fn base_folder(configuration: &Configuration) -> Result<Option<PathBuf>> {
+pub(crate) fn base_folder(configuration: &Configuration) -> Result<Option<PathBuf>> {
     configuration.lora.model.as_deref().map(model_folder).transpose()
 }
 
@@ -86,3 +86,6 @@ pub(super) fn save(
     peft::write(&path, &model.adapters(), &Options::for_base(&base)?)?;
     Ok(path)
 }
+
+#[cfg(test)]
+mod tests;

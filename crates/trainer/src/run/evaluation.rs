@@ -11,6 +11,7 @@ use models::{Batch, Decoder};
 use nn::Tape;
 
 use super::progress::Progress;
+use crate::adapters;
 use crate::data::{Example, FileText, TokenizerFile, Window, files_of, read, sliding_windows};
 use crate::error::{Error, Result};
 use crate::measure::{HeldOutLoss, Measure, Unit};
@@ -53,6 +54,8 @@ pub(super) fn evaluate(
 pub struct EvaluationRequest {
     /// The folder of the model.
     pub model: PathBuf,
+    /// The folder of the adapters beside it, if there are any.
+    pub adapter: Option<PathBuf>,
     /// The text: a file, a folder or a pattern.
     pub data: PathBuf,
     /// Whether it is a file that holds the numbers of tokens.
@@ -175,7 +178,7 @@ pub fn evaluate_file(request: &EvaluationRequest) -> Result<Evaluation> {
     let start = Instant::now();
     // A text that is not there is told before a large model is read.
     files_of(&request.data)?;
-    let model = interop::open(&request.model)?;
+    let model = adapters::open(&request.model, request.adapter.as_deref())?;
     let vocabulary = model.config().vocabulary;
     let (tokens, measure) = Tokens::open(request, vocabulary)?;
     let positions = model.config().positions;
@@ -266,6 +269,7 @@ mod tests {
                 let expected = evaluate(&model, corpus.held_out(), &mut |_| {}).unwrap();
                 let found = evaluate_file(&EvaluationRequest {
                     model: saved.clone(),
+                    adapter: None,
                     data: data.clone(),
                     is_ids: false,
                     cache: cache.clone(),

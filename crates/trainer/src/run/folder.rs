@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use interop::Replacement;
 
 use super::metrics::{Metrics, Record};
-use super::replace::{LOCK, SETTINGS, check_run, is_empty, remove_run};
+use super::replace::{ADAPTER, LOCK, SETTINGS, check_run, is_empty, remove_run};
 use crate::config::{Configuration, Run};
 use crate::error::{Error, Result};
 use crate::events::Events;
@@ -146,7 +146,7 @@ impl RunFolder {
 
     /// Where trained adapters go.
     pub fn adapter(&self) -> PathBuf {
-        self.path.join("adapter")
+        self.path.join(ADAPTER)
     }
 
     /// Where the model of the best evaluation goes, or its adapters.

@@ -100,9 +100,8 @@ fn keep_windows(
             start..end
         })
         .collect();
-    let mean = |rows: &Range<usize>| {
-        losses[rows.clone()].iter().sum::<f64>() / rows.len().max(1) as f64
-    };
+    let mean =
+        |rows: &Range<usize>| losses[rows.clone()].iter().sum::<f64>() / rows.len().max(1) as f64;
     let kept = selection.select(&rows.iter().map(mean).collect::<Vec<_>>())?;
     let of_kept = |from: &[u32]| -> Vec<u32> {
         kept.iter().flat_map(|&window| &from[rows[window].clone()]).copied().collect()

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use models::Decoder;
+use nn::{Module, Values};
 
 use super::model::build;
 use super::ready::tokenizer_of;
@@ -43,7 +44,7 @@ pub(crate) fn rehearse(
     let tokenizer = tokenizer_of(corpus)?;
     let teaching = Teaching::open(configuration, corpus.vocabulary(), tokenizer.as_deref())?;
     // Each number is multiplied once in the forward, and twice in the backward.
-    let window = 3 * model.parameters().numbers() as u128 * length as u128;
+    let window = 3 * weights(&model) * length as u128;
     if window > LARGEST_WINDOW * LARGEST {
         return Ok(None);
     }
@@ -70,6 +71,19 @@ pub(crate) fn rehearse(
         step_seconds: window_seconds * wanted as f64,
         evaluation_seconds: window_seconds / 3.0 * evaluated as f64,
     }))
+}
+
+/// Numbers that a row is multiplied by, whether they train or not.
+fn weights(model: &Decoder<f32>) -> u128 {
+    let mut numbers = 0;
+    model.visit(&mut |tensor| {
+        numbers += match tensor.values {
+            Values::Real(values) | Values::Single(values) => values.len() as u128,
+            Values::Ternary { matrix, .. } => matrix.rows() as u128 * matrix.cols() as u128,
+            Values::Training(_) => 0,
+        };
+    });
+    numbers
 }
 
 /// The steps of a run one by one, for whoever measures them: nothing is written, evaluated or watched.

@@ -12,9 +12,10 @@ const METRICS: &str = "metrics.jsonl";
 /// The file that a process locks while it trains.
 pub(super) const LOCK: &str = ".lock";
 const MODEL: &str = "model";
+/// The adapters in its place.
+pub(super) const ADAPTER: &str = "adapter";
 /// What runs leave beside those.
-const OTHERS: [&str; 6] =
-    [MODEL, "adapter", "best", "checkpoints", "report.html", "summary.json"];
+const OTHERS: [&str; 6] = [MODEL, ADAPTER, "best", "checkpoints", "report.html", "summary.json"];
 /// What a run that was killed may leave beside its files.
 const UNFINISHED: [&str; 3] = ["config.unfinished", "report.unfinished", "summary.unfinished"];
 /// How event files begin.
@@ -37,6 +38,12 @@ pub fn model_folder(path: &Path) -> Result<PathBuf> {
     found.retain(|name| name != LOCK);
     let found = found.join(", ");
     Err(Error::NoModel { path: path.to_owned(), found })
+}
+
+/// The folder of the adapters that `path` means: those of a run, or the path itself.
+pub fn adapter_folder(path: &Path) -> PathBuf {
+    let adapter = path.join(ADAPTER);
+    if path.join(SETTINGS).exists() && adapter.is_dir() { adapter } else { path.to_owned() }
 }
 
 /// Whether a folder has nothing in it but what a run that was killed before it began may leave.

@@ -91,7 +91,7 @@ impl Unfinished {
     }
 
     /// The same with checkpoints in a file system.
-    fn train_with(
+    pub(super) fn train_with(
         self,
         progress: &Progress,
         interrupt: &Interrupt,

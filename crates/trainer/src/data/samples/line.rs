@@ -48,7 +48,12 @@ impl Line {
             Fields { text: Some(found), prompt: None, completion: None, messages: None } => {
                 Ok(Self::Text(said("text", found)?))
             }
-            Fields { text: None, prompt: Some(prompt), completion: Some(found), messages: None } => {
+            Fields {
+                text: None,
+                prompt: Some(prompt),
+                completion: Some(found),
+                messages: None,
+            } => {
                 let prompt = text("prompt", prompt)?;
                 Ok(Self::Answer { prompt, completion: said("completion", found)? })
             }
@@ -80,7 +85,9 @@ impl Line {
         };
         match self {
             Self::Text(text) => add(text),
-            Self::Answer { prompt, completion } => [prompt, completion].into_iter().for_each(|part| add(part)),
+            Self::Answer { prompt, completion } => {
+                [prompt, completion].into_iter().for_each(|part| add(part))
+            }
             // Keys of an object are in the order of their names.
             Self::Conversation(messages) => {
                 messages.iter().for_each(|message| add(&message.to_string()));
@@ -188,7 +195,10 @@ mod tests {
             (r#"{"messages": {}}"#, "messages: expected a list, found an object"),
             (r#"{"messages": []}"#, "expected one whose role is assistant"),
             (r#"{"messages": [true]}"#, "message 1: expected an object, found true or false"),
-            (r#"{"messages": [{"role": "user"}]}"#, "message 1: content: expected a text, found none"),
+            (
+                r#"{"messages": [{"role": "user"}]}"#,
+                "message 1: content: expected a text, found none",
+            ),
             (
                 r#"{"messages": [{"role": "assistant", "content": ""}]}"#,
                 "message 1: expected something to learn",

@@ -156,8 +156,7 @@ impl Samples {
             samples.iter().map(|&sample| store.get(sample).0.len() as u64).sum()
         };
         let training = of_side(false);
-        let counts =
-            [tokens(&all, &training), tokens(valid.as_ref().unwrap_or(&all), &held_out)];
+        let counts = [tokens(&all, &training), tokens(valid.as_ref().unwrap_or(&all), &held_out)];
         let lengths: Vec<(usize, usize)> =
             training.iter().map(|&sample| (sample, all.get(sample).0.len())).collect();
         Ok(Self {

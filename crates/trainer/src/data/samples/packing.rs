@@ -77,7 +77,9 @@ mod tests {
         let packs = Packs::new(&lengths, 40, true, 3);
         let count = packs.per_epoch() as u64;
         let epoch = |epoch: u64| -> Vec<usize> {
-            (epoch * count..(epoch + 1) * count).flat_map(|window| packs.of(window).to_vec()).collect()
+            (epoch * count..(epoch + 1) * count)
+                .flat_map(|window| packs.of(window).to_vec())
+                .collect()
         };
         let first = epoch(0);
         for number in [0, 1, 1 << 40] {
@@ -110,7 +112,8 @@ mod tests {
         let given = lengths(&[8; 64]);
         let together = |seed: u64| {
             let packs = Packs::new(&given, 16, true, seed);
-            let mut windows: Vec<Vec<usize>> = (0..32).map(|window| packs.of(window).to_vec()).collect();
+            let mut windows: Vec<Vec<usize>> =
+                (0..32).map(|window| packs.of(window).to_vec()).collect();
             windows.iter_mut().for_each(|window| window.sort_unstable());
             windows.sort_unstable();
             windows

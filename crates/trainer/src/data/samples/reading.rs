@@ -163,7 +163,9 @@ impl Reading<'_> {
                  found a prompt that fills them",
                 length + 1
             ),
-            false => format!("expected two tokens at least, the last of them to learn, found {found}"),
+            false => {
+                format!("expected two tokens at least, the last of them to learn, found {found}")
+            }
         })
     }
 }

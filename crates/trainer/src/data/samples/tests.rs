@@ -137,7 +137,8 @@ fn a_sample_that_no_window_holds_is_cut_and_told_or_refused() {
 fn too_few_samples_are_an_error_and_samples_of_their_own_can_be_held_out() {
     let folder = TemporaryFolder::new();
     let one = "{\"text\": \"abc\"}\n";
-    for (lines, found) in [("\n", "found none"), (one, "1 that are all the same"), (&one.repeat(3), "3 that")]
+    for (lines, found) in
+        [("\n", "found none"), (one, "1 that are all the same"), (&one.repeat(3), "3 that")]
     {
         let error = open(&folder, lines, &asked(&folder)).unwrap_err().to_string();
         assert!(error.contains("two different samples") && error.contains(found), "{error}");

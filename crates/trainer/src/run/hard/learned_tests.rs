@@ -81,9 +81,8 @@ fn difference(
     (id, index): (ParameterId, usize),
     step: f32,
 ) -> f64 {
-    let loss = |model: &Decoder<f64>| {
-        model.loss(kept.whole(), &mut Tape::inference()).unwrap().mean
-    };
+    let loss =
+        |model: &Decoder<f64>| model.loss(kept.whole(), &mut Tape::inference()).unwrap().mean;
     let up = f64::from(shift(model, id, index, step));
     let above = loss(model);
     let down = f64::from(shift(model, id, index, -2.0 * step));

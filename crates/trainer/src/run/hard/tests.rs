@@ -27,8 +27,7 @@ pub(super) fn examples() -> Examples {
 fn learn(model: &Decoder<f32>, examples: &Examples) -> (f64, Vec<f32>) {
     let mut gradients = Gradients::zeros(model.parameters());
     let mut tape = Tape::recording();
-    let loss =
-        model.loss_and_gradients(examples.whole(), &mut tape, &mut gradients).unwrap();
+    let loss = model.loss_and_gradients(examples.whole(), &mut tape, &mut gradients).unwrap();
     (loss.mean, gradients.values().to_vec())
 }
 
@@ -56,7 +55,7 @@ fn on_tokens_the_gradient_is_that_of_the_mean_over_the_kept_tokens_alone() {
     let configuration = configuration(&["ohem=0.7", "ternary.activations=real"]);
     let model = build(&configuration, VOCABULARY).unwrap();
     let (whole, mut examples) = (examples(), examples());
-    let losses = model.losses(whole.part(0, usize::MAX), &mut Tape::inference()).unwrap();
+    let losses = model.losses(whole.whole(), &mut Tape::inference()).unwrap();
     let mined = Mining::new(&configuration).unwrap().narrow(&model, &mut examples).unwrap();
     assert_eq!(mined.kept, 22);
     let kept: Vec<usize> = (0..32).filter(|&i| examples.targets[i] != IGNORED).collect();
@@ -78,7 +77,7 @@ fn on_tokens_the_gradient_is_that_of_the_mean_over_the_kept_tokens_alone() {
     assert_close(&gradient, &mean_of_single_gradients(&model, &singles));
     let mean = kept.iter().map(|&i| losses[i]).sum::<f64>() / 22.0;
     assert!((loss - mean).abs() < 1e-6);
-    let whole_loss = model.loss(whole.part(0, usize::MAX), &mut Tape::inference()).unwrap().mean;
+    let whole_loss = model.loss(whole.whole(), &mut Tape::inference()).unwrap().mean;
     assert!((mined.whole_loss - whole_loss).abs() < 1e-12 && loss > whole_loss);
 }
 

@@ -37,9 +37,10 @@ fn run(settings: &[&str], threads: usize) -> (Vec<f64>, Vec<u32>) {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
     pool.install(|| {
         let model = build(&configuration, VOCABULARY).unwrap();
-        let read = |index, window: &mut Vec<u32>| {
-            window.clear();
-            window.extend(text[windows.window(index)].iter().map(|&byte| u32::from(byte)));
+        let read = |index, example: &mut Example| {
+            let text: Vec<u32> =
+                text[windows.window(index)].iter().copied().map(u32::from).collect();
+            example.set_text(&text);
             Ok(())
         };
         let mut training = Training::new(&configuration, model, Box::new(read), None).unwrap();

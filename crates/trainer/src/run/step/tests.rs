@@ -51,9 +51,9 @@ fn run<'a>(settings: &[&str], text: &'a [u8], steps: u32) -> (Training<'a>, Vec<
     let configuration = configuration(settings);
     let windows = TrainingWindows::new(configuration.run.seed, text.len(), LENGTH).unwrap();
     let model = build(&configuration, VOCABULARY).unwrap();
-    let read = move |index, window: &mut Vec<u32>| {
-        window.clear();
-        window.extend(text[windows.window(index)].iter().map(|&byte| u32::from(byte)));
+    let read = move |index, example: &mut Example| {
+        let text: Vec<u32> = text[windows.window(index)].iter().copied().map(u32::from).collect();
+        example.set_text(&text);
         Ok(())
     };
     let mut training = Training::new(&configuration, model, Box::new(read), None).unwrap();
