@@ -1,5 +1,6 @@
 //! Decoders to directories and back.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use models::{Decoder, Numbers, Role, WeightSource};
@@ -36,17 +37,52 @@ pub fn save(model: &Decoder<f32>, directory: &Path) -> Result<()> {
 /// # Errors
 /// As [`save`].
 pub fn save_with(model: &Decoder<f32>, directory: &Path, tokenizer: Option<&[u8]>) -> Result<()> {
-    let (tensors, activations) = collect(model).map_err(Error::Unwritable)?;
+    let collected = collect(model, &BTreeMap::new()).map_err(Error::Unwritable)?;
+    write(model, collected, directory, tokenizer.map(|bytes| (tokenizer::FILE, bytes)))
+}
+
+/// [`save`] of a model with its adapters merged into it: each adapted projection is one real matrix W + s·B·A, and the
+/// others are what they were. `others` are files that go with the model, such as its tokenizer, by their names.
+///
+/// # Errors
+/// As [`save`], and for a projection whose weights cannot be seen.
+pub fn save_merged(
+    model: &Decoder<f32>,
+    directory: &Path,
+    others: &[(&str, Vec<u8>)],
+) -> Result<()> {
+    let merged = || -> Result<_, Problem> {
+        let mut merged = BTreeMap::new();
+        for (module, adapter) in model.adapters().iter() {
+            if let Some(weight) = model.merged_weight(module)? {
+                merged.insert(module.to_owned(), ([adapter.outputs, adapter.inputs], weight));
+            }
+        }
+        collect(model, &merged)
+    };
+    let collected = merged().map_err(Error::Unwritable)?;
+    write(model, collected, directory, others.iter().map(|(name, bytes)| (*name, &**bytes)))
+}
+
+fn write<'a>(
+    model: &Decoder<f32>,
+    (tensors, activations): (Tensors, Option<Activations>),
+    directory: &Path,
+    others: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+) -> Result<()> {
     let config = Config { decoder: model.config().clone(), activations };
     let config = config.to_json().map_err(Error::Unwritable)?;
     let mut writer = Writer::begin(directory)?;
     writer.file(CONFIG, |out| out.write_all(&config))?;
     writer.file(WEIGHTS, |out| tensors.write(out))?;
-    if let Some(tokenizer) = tokenizer {
-        writer.file(tokenizer::FILE, |out| out.write_all(tokenizer))?;
+    for (name, bytes) in others {
+        writer.file(name, |out| out.write_all(bytes))?;
     }
     writer.commit()
 }
+
+/// Matrices that stand in the place of adapted projections, by the names of those, with their shapes.
+type Merged = BTreeMap<String, ([usize; 2], Vec<f32>)>;
 
 /// Reads a model from a directory: frozen ternary layers where its weights are ternary, dense ones where
 /// they are real. It computes the same bits as the model that was saved.
@@ -67,13 +103,38 @@ pub fn load(directory: &Path) -> Result<Decoder<f32>> {
     Ok(decoder)
 }
 
-/// The tensors of a model, and what its ternary layers do with activations, if there are any.
-fn collect(model: &Decoder<f32>) -> Result<(Tensors, Option<Activations>), Problem> {
+/// The tensors of a model, and what its ternary layers do with activations, if there are any. Of adapted projections they
+/// are the `merged` ones, and those of their adapters are left out.
+fn collect(
+    model: &Decoder<f32>,
+    merged: &Merged,
+) -> Result<(Tensors, Option<Activations>), Problem> {
+    let is_factor = |name: &str| {
+        let module =
+            name.strip_suffix(".lora_A.weight").or_else(|| name.strip_suffix(".lora_B.weight"));
+        module.is_some_and(|module| merged.contains_key(module))
+    };
     let mut tensors = Tensors::new();
     let mut common = None;
     let mut result = Ok(());
     model.visit(&mut |tensor| {
+        let module = tensor.name.strip_suffix(WEIGHT).and_then(|module| merged.get(module));
         let mut add = || match tensor.values {
+            _ if is_factor(tensor.name) => Ok(()),
+            Values::Real(_) | Values::Single(_) if let Some((shape, weight)) = module => {
+                tensors.insert_real(tensor.name, shape, weight.clone())
+            }
+            Values::Ternary { bias, .. } if let Some((shape, weight)) = module => {
+                if let Some(bias) = bias {
+                    let projection = tensor.name.strip_suffix(WEIGHT).unwrap_or(tensor.name);
+                    tensors.insert_real(
+                        &format!("{projection}{BIAS}"),
+                        &[shape[0]],
+                        bias.to_vec(),
+                    )?;
+                }
+                tensors.insert_real(tensor.name, shape, weight.clone())
+            }
             Values::Real(values) | Values::Single(values) => {
                 let unshaped = || Problem::Missing { what: "shape of", name: tensor.name.into() };
                 let shape = model.parameters().shape(tensor.id.ok_or_else(unshaped)?);

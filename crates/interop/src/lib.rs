@@ -77,7 +77,7 @@ mod tensors;
 mod text;
 pub mod tokenizer;
 
-pub use decoder::{load, save, save_with};
+pub use decoder::{load, save, save_merged, save_with};
 pub use durable::{Replacement, sync_directory};
 pub use ends::end_tokens;
 pub use error::{Error, Problem, Result};

@@ -12,6 +12,7 @@ mod eval;
 mod generate;
 mod inspect;
 mod lora;
+mod merge;
 mod running;
 mod settings;
 mod train;
@@ -48,9 +49,10 @@ struct Subcommand {
     needs_kernels: bool,
 }
 
-const SUBCOMMANDS: [Subcommand; 9] = [
+const SUBCOMMANDS: [Subcommand; 10] = [
     Subcommand { command: train::command, run: train::run, needs_kernels: true },
     Subcommand { command: lora::command, run: lora::run, needs_kernels: true },
+    Subcommand { command: merge::command, run: merge::run, needs_kernels: true },
     Subcommand { command: eval::command, run: eval::run, needs_kernels: true },
     Subcommand { command: generate::command, run: generate::run, needs_kernels: true },
     Subcommand { command: chat::command, run: chat::run, needs_kernels: true },

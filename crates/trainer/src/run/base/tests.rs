@@ -3,7 +3,6 @@
 use std::fs;
 
 use models::{DecoderConfig, Initial, WeightKind};
-use nn::Module;
 
 use super::*;
 use crate::config::Layers;
@@ -163,15 +162,10 @@ fn a_run_goes_on_with_the_model_that_it_began_with_and_no_other() {
 fn the_frozen_model_has_no_gradients_and_no_state_of_the_optimiser() {
     let folder = prepared();
     let adapted = build_adapted(&configuration(&folder, "none", &[]));
-    let plain = interop::open(&folder.path().join("model")).unwrap();
-    let mut of_adapters = 0;
-    for (_, adapter) in adapted.adapters().iter() {
-        of_adapters += adapter.a.len() + adapter.b.len();
-    }
+    let adapters = adapted.adapters();
+    let of_adapters: usize =
+        adapters.iter().map(|(_, adapter)| adapter.a.len() + adapter.b.len()).sum();
     assert_eq!(adapted.parameters().numbers(), of_adapters);
-    let mut frozen = 0;
-    plain.visit(&mut |_| frozen += 1);
-    assert!(frozen > 0);
 }
 
 #[test]
