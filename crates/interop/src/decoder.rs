@@ -25,8 +25,8 @@ pub(crate) const BIAS: &str = ".bias";
 /// Whenever this fails or is killed, the directory holds the old model or the new one.
 ///
 /// # Errors
-/// [`Error::Unwritable`] for a model whose numbers are not finite or whose ternary layers differ in what
-/// they do with activations, [`Error::Io`].
+/// [`Error::Unwritable`] for a model whose numbers are not finite, whose ternary layers differ in what they do with
+/// activations, or that has adapters; [`Error::Io`].
 pub fn save(model: &Decoder<f32>, directory: &Path) -> Result<()> {
     save_with(model, directory, None)
 }
@@ -36,6 +36,11 @@ pub fn save(model: &Decoder<f32>, directory: &Path) -> Result<()> {
 /// # Errors
 /// As [`save`].
 pub fn save_with(model: &Decoder<f32>, directory: &Path, tokenizer: Option<&[u8]>) -> Result<()> {
+    if model.is_adapted() {
+        let expected = "one without adapters, which have files of their own: detach them";
+        let problem = Problem::mismatch("the model", expected, "adapters");
+        return Err(Error::Unwritable(problem));
+    }
     let (tensors, activations) = collect(model).map_err(Error::Unwritable)?;
     let config = Config { decoder: model.config().clone(), activations };
     let config = config.to_json().map_err(Error::Unwritable)?;
