@@ -136,9 +136,9 @@ fn damaged_checkpoints_are_passed_over_and_a_run_with_no_other_is_left_as_it_is(
 fn a_half_deleted_run_and_one_of_another_version_are_left_as_they_are() {
     let folder = killed_run("half-deleted");
     let manifest = "run/checkpoints/step-00000008/manifest.json";
-    edit(&folder, manifest, "\"version\": 1", "\"version\": 2");
-    assert_refused(&folder, &["version of the checkpoint: expected 1, found 2"]);
     edit(&folder, manifest, "\"version\": 2", "\"version\": 1");
+    assert_refused(&folder, &["version of the checkpoint: expected 2, found 1"]);
+    edit(&folder, manifest, "\"version\": 1", "\"version\": 2");
     let metrics = fs::read(folder.path("run/metrics.jsonl")).unwrap();
     fs::write(folder.path("run/metrics.jsonl"), &metrics[..100]).unwrap();
     assert_refused(&folder, &["metrics.jsonl: expected at least", "found 100"]);

@@ -26,8 +26,8 @@ pub(crate) const BIAS: &str = ".bias";
 /// Whenever this fails or is killed, the directory holds the old model or the new one.
 ///
 /// # Errors
-/// [`Error::Unwritable`] for a model whose numbers are not finite or whose ternary layers differ in what
-/// they do with activations, [`Error::Io`].
+/// [`Error::Unwritable`] for a model whose numbers are not finite, whose ternary layers differ in what they do with
+/// activations, or that has adapters; [`Error::Io`].
 pub fn save(model: &Decoder<f32>, directory: &Path) -> Result<()> {
     save_with(model, directory, None)
 }
@@ -37,6 +37,11 @@ pub fn save(model: &Decoder<f32>, directory: &Path) -> Result<()> {
 /// # Errors
 /// As [`save`].
 pub fn save_with(model: &Decoder<f32>, directory: &Path, tokenizer: Option<&[u8]>) -> Result<()> {
+    if model.is_adapted() {
+        let expected = "one without adapters, which have files of their own: detach them";
+        let problem = Problem::mismatch("the model", expected, "adapters");
+        return Err(Error::Unwritable(problem));
+    }
     let collected = collect(model, &BTreeMap::new()).map_err(Error::Unwritable)?;
     write(model, collected, directory, tokenizer.map(|bytes| (tokenizer::FILE, bytes)))
 }

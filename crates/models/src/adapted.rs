@@ -53,7 +53,7 @@ impl<T: Compute> Decoder<T> {
     /// # Errors
     /// As [`Adapters::validate_against`], and for a model that has adapters already.
     pub fn attach(&mut self, adapters: &Adapters<T>) -> Result<()> {
-        if self.unadapted.is_some() {
+        if self.is_adapted() {
             let (expected, found) = ("a model without them", "a model that has some: detach them");
             return Err(AdapterError::State { expected, found }.into());
         }
@@ -68,6 +68,11 @@ impl<T: Compute> Decoder<T> {
         }
         self.find_still();
         Ok(())
+    }
+
+    /// Whether it has adapters: from [`Decoder::attach`] to [`Decoder::detach`].
+    pub fn is_adapted(&self) -> bool {
+        self.unadapted.is_some()
     }
 
     /// The adapters as they are now; none in a model without.

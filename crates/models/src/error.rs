@@ -31,8 +31,15 @@ pub enum Error {
     },
     /// Adapters that the model cannot have.
     #[error(transparent)]
-    Adapter(#[from] AdapterError),
+    Adapter(Box<AdapterError>),
     /// A layer failed.
     #[error(transparent)]
     Layer(#[from] nn::Error),
+}
+
+// In a box, so that every other result stays small.
+impl From<AdapterError> for Error {
+    fn from(error: AdapterError) -> Self {
+        Self::Adapter(Box::new(error))
+    }
 }

@@ -45,7 +45,7 @@ pub enum Error {
     /// A file of a text that is not what it was when it was opened.
     #[error(
         "the text {} was changed while it was read: expected the {expected} bytes that were there at first, found \
-         {found}, written since; a run goes on with --resume once it is as it was",
+         {found}, written since; put it back as it was and begin again, a run with --resume",
         path.display()
     )]
     TextChanged {

@@ -7,6 +7,8 @@ use crate::error::Problem;
 
 /// The output head: a linear module that "all linear modules" leave out.
 const HEAD: &str = "lm_head";
+/// The end of the name of a router, which is no linear module in transformers: PEFT's "all linear modules" leave it out.
+const ROUTER: &str = ".mlp.gate";
 
 /// Modules of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +17,7 @@ pub enum Modules {
     Endings(Vec<String>),
     /// Those whose whole name matches a regular expression.
     Expression(String),
-    /// All linear modules but the output head.
+    /// All linear modules: everything but the output head and the routers of mixtures.
     AllLinear,
 }
 
@@ -125,7 +127,7 @@ impl Compiled<'_> {
         match self {
             Self::Endings(known) => endings(name).any(|ending| known.contains(ending)),
             Self::Expression(expression) => expression.matches(name),
-            Self::AllLinear => name != HEAD,
+            Self::AllLinear => name != HEAD && !name.ends_with(ROUTER),
         }
     }
 

@@ -5,6 +5,7 @@ mod changed;
 use std::fs;
 use std::sync::Arc;
 
+use interop::lora_backward::{Adapter, Adapters, Scaling};
 use models::{Batch, Decoder, DecoderConfig, DeltaNets, Initial, Mixture, Shadow, WeightKind};
 use nn::{
     Activations, BitLinearOptions, Gradients, LearnedLevels, LearnedRule, Module, Nonlinearity,
@@ -217,4 +218,32 @@ fn assert_kept_by_training(mut trained: Decoder<f32>) {
     interop::save(&trained, directory.path()).unwrap();
     let loaded = interop::load(directory.path()).unwrap();
     assert_eq!(score_bits(&loaded), score_bits(&trained));
+}
+
+#[test]
+fn a_model_with_adapters_is_not_written_and_what_was_there_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut source = Initial { seed: 1, kind: WeightKind::Dense };
+    let mut model = Decoder::<f32>::build(small(), &mut source).unwrap();
+    let path = folder.path().join("model");
+    interop::save(&model, &path).unwrap();
+    let before = fs::read(path.join("model.safetensors")).unwrap();
+    let mut adapters = Adapters::default();
+    let place = &model.places()[0];
+    let scaling = Scaling { alpha: 4.0, rank_stabilised: false };
+    let shape = [place.outputs, place.inputs];
+    let adapter = Adapter::kaiming(&place.name, shape, 2, scaling, 1).unwrap();
+    adapters.insert(&place.name, adapter).unwrap();
+    model.attach(&adapters).unwrap();
+    for is_merged in [false, true] {
+        if is_merged {
+            model.merge().unwrap();
+        }
+        let error = interop::save(&model, &path).unwrap_err().to_string();
+        assert!(error.contains("detach"), "{error}");
+        assert_eq!(fs::read(path.join("model.safetensors")).unwrap(), before);
+    }
+    model.detach().unwrap();
+    interop::save(&model, &path).unwrap();
+    assert_eq!(fs::read(path.join("model.safetensors")).unwrap(), before);
 }

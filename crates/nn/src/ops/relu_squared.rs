@@ -45,7 +45,8 @@ pub fn relu_squared_backward<T: Real>(x: &[T], dy: &[T], dx: &mut [T]) -> Result
         |(dx, x, dy)| {
             for ((dx, &x), &dy) in dx.iter_mut().zip(x).zip(dy) {
                 let positive = mutant!("relu_squared/square without the ReLU", relu(x), x);
-                *dx = mutant!("relu_squared/half", twice(positive), positive) * dy;
+                let gradient = mutant!("relu_squared/half", twice(positive), positive) * dy;
+                *dx = mutant!("relu_squared/added", gradient, *dx + gradient);
             }
         },
     );

@@ -42,7 +42,8 @@ pub fn residual_backward<T: Real>(dz: &[T], dx: &mut [T], dy: &mut [T]) -> Resul
         .for_each(|(dx, dy, dz)| {
             for ((dx, dy), &dz) in dx.iter_mut().zip(dy).zip(dz) {
                 *dx = mutant!("residual/branch left out", dz, T::ZERO);
-                *dy = mutant!("residual/sign", dz, -dz);
+                let gradient = mutant!("residual/sign", dz, -dz);
+                *dy = mutant!("residual/added", gradient, *dy + gradient);
             }
         });
     Ok(())

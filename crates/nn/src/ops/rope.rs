@@ -229,9 +229,8 @@ pub(super) fn rows_backward<T: Real>(
             dx[i] = dy[i] * cosine + dy[i + half] * sine;
             dx[i + half] = dy[i + half] * cosine - dy[i] * sine;
         }
-        for i in 2 * half..head {
-            dx[i] = mutant!("rope/unturned entries left out", dy[i], T::ZERO);
-        }
+        dx[2 * half..].copy_from_slice(&dy[2 * half..]);
+        mutant!("rope/unturned entries left out", { dx[2 * half..].fill(T::ZERO) });
     }
 }
 

@@ -106,27 +106,6 @@ fn is_of_the_folder(kind: io::ErrorKind) -> bool {
     kinds.contains(&kind)
 }
 
-/// Whether a folder is a whole checkpoint, and the one that would be written.
-///
-/// # Errors
-/// As [`open`].
-pub(super) fn holds(
-    storage: &dyn Storage,
-    folder: &Path,
-    snapshot: &Snapshot,
-    visit: &VisitArrays<'_>,
-) -> Result<bool> {
-    let Ok(there) = open(storage, folder, snapshot.step)? else { return Ok(false) };
-    if there.snapshot != *snapshot {
-        return Ok(false);
-    }
-    let path = folder.join(ARRAYS);
-    let found = digest(storage, &path).map_err(Error::file("read", &path))?;
-    let mut out = Digester::new(io::sink());
-    arrays::write(&mut out, visit).map_err(Error::file("write", &path))?;
-    Ok(out.finish().0 == found)
-}
-
 fn checked(storage: &dyn Storage, folder: &Path, step: u32) -> Result<Checkpoint, Flaw> {
     let file = |name: &'static str| move |error| Flaw::File(name.to_owned(), error);
     let content = |name: &'static str| move |problem| Flaw::Content(name.to_owned(), problem);

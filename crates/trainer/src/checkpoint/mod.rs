@@ -44,7 +44,7 @@ use names::{final_name, is_left_over, new_name, old_name, step_of};
 pub use snapshot::Snapshot;
 
 /// The version of the files of a checkpoint.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Calls its argument with the name and the numbers of each array, in the same order whenever it is called: as
 /// [`nn::visit_state`] does.
@@ -70,9 +70,8 @@ impl<'a> Checkpoints<'a> {
     /// after this one, which a run that went back to an older one has left.
     ///
     /// Should this fail or be killed, the checkpoints that were there can be read, or this one too; once it has
-    /// returned, this one is the newest, also after a power cut. A step that is there already is not written again if
-    /// every byte of it is what would be written. Otherwise it goes once the new one is whole: should the process be
-    /// killed between the two renames, an older one is the newest.
+    /// returned, this one is the newest, also after a power cut. One of this step that is there already goes once
+    /// the new one is whole: should the process be killed between the two renames, an older one is the newest.
     ///
     /// # Errors
     /// [`Error::File`]: no room, say.
@@ -92,9 +91,6 @@ impl<'a> Checkpoints<'a> {
         make().map_err(Error::file("make the folder", &self.folder))?;
         self.remove_left_overs()?;
         let is_there = self.list()?.contains(&snapshot.step);
-        if is_there && folder::holds(self.storage, path, snapshot, arrays).is_ok_and(|same| same) {
-            return self.sync();
-        }
         let new = self.folder.join(new_name(snapshot.step));
         let written = folder::write(self.storage, &new, snapshot, arrays);
         if written.is_err() {

@@ -177,11 +177,11 @@ settings! {
         windows: usize = 8, in 1..=65_536;
         /// Tokens that a window predicts; a token is a byte unless there is a tokenizer
         length: usize = 256, in 2..=1_048_576;
-        /// Windows whose gradient is computed alone, before all are added in a fixed order
+        /// Windows that are learnt from at a time; the units of a step are dealt to lanes in turn
         unit: usize = 4, in 1..=65_536;
         /// Units that may run at the same time, each adding to gradients of its own: more memory, other bits
         lanes: usize = 2, in 1..=1024;
-        /// Parts that a step runs in, one after the other: less memory, the same bits
+        /// Parts that units at the same time are run in, one after the other: less memory, the same bits
         accumulation: usize = 1, in 1..=65_536;
         /// Whether blocks run again in the backward instead of keeping what it needs: less memory, the same bits
         recompute: bool = false;

@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 /// Bytes that are read of what does not say its length, a pipe or a device: some have no end.
 const LARGEST_STREAM: u64 = 4 << 30;
 
-/// Files up to this length are held in memory.
+/// Files up to this length may be held in memory.
 pub(super) const LARGEST_HELD: u64 = 64 << 10;
 
 /// Bytes of a file, or of what else was read to its end.
@@ -35,13 +35,21 @@ enum Place {
 }
 
 impl Content {
-    /// Opens a file, or reads a pipe to its end.
+    /// Opens a file, and holds a short one; or reads a pipe to its end.
     ///
     /// # Errors
     /// [`Error::File`].
     pub(super) fn open(path: &Path) -> Result<Self> {
+        Self::open_within(path, usize::MAX)
+    }
+
+    /// The same, holding only what `room` bytes are enough for.
+    ///
+    /// # Errors
+    /// [`Error::File`].
+    pub(super) fn open_within(path: &Path, room: usize) -> Result<Self> {
         let open = || match fs::metadata(path)? {
-            found if found.is_file() && found.len() > LARGEST_HELD => {
+            found if found.is_file() && found.len() > LARGEST_HELD.min(room as u64) => {
                 let file = File::open(path)?;
                 let found = file.metadata()?;
                 let length = usize::try_from(found.len()).map_err(io::Error::other)?;
@@ -63,6 +71,11 @@ impl Content {
         if let Place::File { file, .. } = &mut self.place {
             *file = None;
         }
+    }
+
+    /// Bytes that it holds in memory.
+    pub(super) fn held_bytes(&self) -> usize {
+        if matches!(self.place, Place::Held(_)) { self.length } else { 0 }
     }
 
     /// How many there are.

@@ -10,6 +10,8 @@ use crate::error::Result;
 
 /// Files of a text that stay open while it is read.
 const MOST_OPEN: usize = 64;
+/// Bytes of a text's short files that are held in memory: a text may be larger than that.
+const MOST_HELD: usize = 64 << 20;
 
 /// Bytes of a token, little endian.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,9 +44,14 @@ impl Sequence {
     /// # Errors
     /// Those of [`Content::open`].
     pub(super) fn of_files(files: &[PathBuf]) -> Result<Self> {
+        Self::holding(files, MOST_HELD)
+    }
+
+    fn holding(files: &[PathBuf], mut room: usize) -> Result<Self> {
         let mut sequence = Self { parts: Vec::new(), width: Width::One };
         for file in files {
-            let mut content = Content::open(file)?;
+            let mut content = Content::open_within(file, room)?;
+            room = room.saturating_sub(content.held_bytes());
             if sequence.parts.len() >= MOST_OPEN {
                 content.close();
             }
@@ -201,6 +208,16 @@ mod tests {
         let before = sequence.digest().unwrap();
         file.write_all_at(b"E", length as u64 - 3).unwrap();
         assert_ne!(open().digest().unwrap(), before);
+    }
+
+    #[test]
+    fn short_files_are_held_while_there_is_room_and_read_from_the_disk_after_that() {
+        let folder = TemporaryFolder::new();
+        let files = [3, 4, 2].map(|length| folder.file(&format!("{length}"), vec![length; 5]));
+        let sequence = Sequence::holding(&files, 11).unwrap();
+        let held: Vec<_> = sequence.parts.iter().map(|part| part.content.held_bytes()).collect();
+        assert_eq!(held, [5, 5, 0]);
+        assert_eq!(tokens(&sequence, 8..12), [4, 4, 2, 2]);
     }
 
     #[test]

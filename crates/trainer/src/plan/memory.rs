@@ -150,7 +150,7 @@ impl Units {
         let unit = batch.unit.min(batch.windows);
         let count = batch.windows.div_ceil(batch.unit).max(1);
         let lanes = batch.lanes.min(count);
-        let together = threads.clamp(1, lanes.min(count.div_ceil(batch.accumulation)));
+        let together = threads.clamp(1, lanes.div_ceil(batch.accumulation));
         Self {
             rows: unit as u128 * batch.length as u128,
             together: together as u128,
@@ -179,6 +179,7 @@ mod tests {
         assert_eq!(of(8, 4, 1, 1), [40, 1, 2]);
         assert_eq!(of(3, 4, 1, 8), [30, 1, 1]);
         assert_eq!(of(64, 4, 1, 8), [40, 2, 2]);
+        assert_eq!(of(64, 4, 2, 2), [40, 1, 2]);
         assert_eq!(of(64, 4, 16, 2), [40, 1, 2]);
     }
 }

@@ -27,7 +27,7 @@ pub(super) struct Units {
     windows: usize,
     /// L, lanes that units are dealt to.
     lanes: usize,
-    /// Parts that a step is run in, one after the other.
+    /// Parts that the lanes are run in, one after the other.
     parts: usize,
     recomputes: bool,
     teaching: Option<Teaching>,
@@ -120,12 +120,14 @@ impl Units {
         let pass = Pass { model, examples, counted: count_targets(&examples.targets), dropout };
         let begin = |_| Lane { gradients: self.gradients(model), sums: Sums::default() };
         let mut lanes: Vec<Lane> = (0..self.lanes.min(units)).map(begin).collect();
-        let (count, together) = (lanes.len(), units.div_ceil(self.parts));
+        let count = lanes.len();
+        // Lanes wait for each other only where not all may run at the same time.
+        let together = if self.parts == 1 { units } else { count.div_ceil(self.parts) };
         for first in (0..units).step_by(together) {
             let part = first..units.min(first + together);
-            let run = |(lane, sum): (usize, &mut Lane)| {
-                let own = part.clone().filter(|unit| unit % count == lane);
-                own.map(|unit| self.unit(unit, pass, sum).map_err(|error| (unit, error))).collect()
+            let run = |(index, lane): (usize, &mut Lane)| {
+                let mut own = part.clone().filter(|unit| unit % count == index);
+                own.try_for_each(|unit| self.unit(unit, pass, lane).map_err(|error| (unit, error)))
             };
             let ran: Vec<Result<(), _>> =
                 lanes.par_iter_mut().enumerate().with_max_len(1).map(run).collect();
@@ -182,14 +184,14 @@ impl Units {
         scored.map(|()| sums.mean() + sums.router)
     }
 
-    /// Adds the gradient of a unit, and what it told.
-    fn unit(&self, unit: usize, pass: Pass<'_>, sum: &mut Lane) -> models::Result<()> {
+    /// Adds the gradient of a unit to its lane, and what it told.
+    fn unit(&self, unit: usize, pass: Pass<'_>, lane: &mut Lane) -> models::Result<()> {
         let mut parts = pass.examples.batches(unit * self.windows, self.windows);
-        parts.try_for_each(|part| self.part(part, pass, sum))
+        parts.try_for_each(|part| self.part(part, pass, lane))
     }
 
     /// The same of a part of it that runs at once.
-    fn part(&self, part: Part<'_>, pass: Pass<'_>, sum: &mut Lane) -> models::Result<()> {
+    fn part(&self, part: Part<'_>, pass: Pass<'_>, lane: &mut Lane) -> models::Result<()> {
         let Pass { model, examples, counted, dropout } = pass;
         let Part { first_row, batch } = part;
         let share = share(batch, examples);
@@ -204,7 +206,7 @@ impl Units {
             temperature: teaching.temperature(),
         });
         let learnt =
-            model.learn(batch, Objective { counted, teacher }, &mut tape, &mut sum.gradients);
+            model.learn(batch, Objective { counted, teacher }, &mut tape, &mut lane.gradients);
         let router = tape.auxiliary_loss() * share;
         tape.set_dropout(None);
         self.with_spare(|spare| {
@@ -215,7 +217,7 @@ impl Units {
         let count = loss.count;
         let [loss, divergence] =
             [loss.mean, divergence.unwrap_or_default()].map(|mean| mean * count as f64);
-        sum.sums += Sums { loss, count, router, divergence };
+        lane.sums += Sums { loss, count, router, divergence };
         Ok(())
     }
 

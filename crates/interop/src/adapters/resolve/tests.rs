@@ -65,6 +65,21 @@ fn endings_expressions_and_all_linear_modules_are_resolved_in_the_order_of_the_m
 }
 
 #[test]
+fn a_router_is_no_linear_module_and_the_gate_of_a_shared_expert_is_one() {
+    let place = |part: &str| Place {
+        name: format!("model.layers.0.mlp.{part}"),
+        layer: Some(0),
+        kind: "router",
+        inputs: 6,
+        outputs: 4,
+    };
+    let places = ["gate", "shared_expert_gate", "experts.0.gate_proj"].map(place);
+    let found = resolve(&places, &Modules::AllLinear.into(), &ranks()).unwrap();
+    let found: Vec<_> = found.iter().map(|target| &*target.module).collect();
+    assert_eq!(found, [&*places[1].name, &*places[2].name]);
+}
+
+#[test]
 fn layers_and_exclusions_narrow_the_targets() {
     let up = Selection { layers: Some(vec![0, 2]), ..endings(&["up_proj"]) };
     assert_eq!(modules(&up), ["model.layers.0.mlp.up_proj", "model.layers.2.mlp.up_proj"]);

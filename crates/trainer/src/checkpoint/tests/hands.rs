@@ -92,11 +92,11 @@ fn a_checkpoint_of_another_version_is_an_error_that_says_what_to_do() {
     let disk = run_with(2, &[20, 40]);
     disk.edit(&file(40, "manifest.json"), |bytes| {
         let text = String::from_utf8(bytes.clone()).unwrap();
-        *bytes = text.replace("\"version\": 1", "\"version\": 2").into_bytes();
+        *bytes = text.replace("\"version\": 2", "\"version\": 1").into_bytes();
     });
     let error = newest(&disk).unwrap_err().to_string();
     assert!(
-        error.contains("version of the checkpoint: expected 1, found 2; resume with"),
+        error.contains("version of the checkpoint: expected 2, found 1; resume with"),
         "{error}"
     );
 }
@@ -134,22 +134,16 @@ fn a_run_that_went_back_leaves_nothing_of_the_steps_after() {
 }
 
 #[test]
-fn a_step_is_written_once_unless_what_is_there_is_broken() {
+fn a_broken_checkpoint_of_a_step_is_replaced() {
     let disk = run_with(2, &[20, 40]);
-    let before = disk.operations();
-    save(&disk, 2, 40).unwrap();
-    assert_eq!(newest(&disk).unwrap(), (Some(40), vec![]));
-    let again = disk.operations() - before;
     disk.edit(&file(40, "arrays.safetensors"), |bytes| bytes[9] ^= 1);
-    let before = disk.operations();
     save(&disk, 2, 40).unwrap();
-    assert!(disk.operations() - before > again);
     assert_eq!(newest(&disk).unwrap(), (Some(40), vec![]));
     assert_eq!(names(&disk), [20, 40].map(final_name));
 }
 
 #[test]
-fn a_whole_checkpoint_of_a_step_that_is_not_the_one_to_save_is_replaced() {
+fn a_whole_checkpoint_of_the_same_step_is_replaced() {
     let (weights, codes) = numbers(40);
     let mut other = weights;
     other[1] = 7.0;
