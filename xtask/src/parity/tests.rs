@@ -161,6 +161,9 @@ fn a_gradient_of_an_adapter_that_is_off_by_a_billionth_fails() {
     }
 }
 
+/// A change of a document.
+type Change<'a> = &'a dyn Fn(&mut Value);
+
 #[test]
 fn training_that_leads_elsewhere_fails() {
     let training = MODEL.replace("model/", "training/");
@@ -171,7 +174,7 @@ fn training_that_leads_elsewhere_fails() {
         assert!(text.contains(words), "{words}: {text}");
     };
     let kept = fs::read(folder.join("expected.json")).unwrap();
-    let changes: [(&str, &dyn Fn(&mut Value)); 6] = [
+    let changes: [(&str, Change<'_>); 6] = [
         ("loss of saved before step 8 ", &|json| {
             let loss = &mut json["loss"]["adamw_saved_f64"][7];
             *loss = (loss.as_f64().unwrap() * (1.0 + 1e-7)).into();
