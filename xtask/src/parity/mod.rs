@@ -1,15 +1,17 @@
 //! `cargo xtask parity`: layers and whole models against reference numbers, and their forms against each other.
 //!
-//! A set is a folder as `cargo xtask fixtures` writes it. Each of its cases is counted once: it passes when
-//! everything in its folder was read, every tensor of the reference was compared, and all are within what is
-//! allowed. What cannot fail is no gate, so a case that compares nothing fails, and the tests below break a set in every way.
+//! A set is a folder as `cargo xtask fixtures` writes it. Each of its cases is counted once, those of whole models a second
+//! time for the training of their adapter: it passes when everything in its folder was read, every tensor of the reference
+//! was compared, and all are within what is allowed. What cannot fail is no gate, so a case that compares nothing fails, as
+//! does one that is not run, and the tests below break a set in every way.
 //!
 //! | check | compares |
 //! |---|---|
-//! | `f64`, `f32` | the layer or model with the reference |
+//! | `f64`, `f32` | the layer or model with its adapters, or their training, with the reference |
+//! | `merged` | the model with its adapters in its weights with the reference, or with the adapters beside them |
+//! | `unmerged`, `disabled` | the same taken out again or switched off, with what was before |
 //! | `evaluation`, `tokens`, `decoding`, `pieces`, … | forms of one forward with each other |
 
-mod adapter;
 mod bits;
 mod folder;
 mod layer;

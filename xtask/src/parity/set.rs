@@ -1,11 +1,12 @@
 //! A folder of cases, and what its list says is there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::measure::Measurement;
 use super::report::{Case, Fate};
@@ -21,12 +22,17 @@ pub(crate) struct Set {
     path: PathBuf,
     layers: Vec<String>,
     models: Vec<String>,
+    /// Cases of lists that this gate knows no check for.
+    unknown: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
 struct Index {
     layers: Vec<Entry>,
     models: Vec<Entry>,
+    /// What else is told, among it perhaps other lists of cases.
+    #[serde(flatten)]
+    others: BTreeMap<String, Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -37,13 +43,18 @@ struct Entry {
 impl Set {
     /// Reads the list of a set and holds it to the folders that are there.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let Index { layers, models } = read_json(&path.join(INDEX))?;
+        let Index { layers, models, others } = read_json(&path.join(INDEX))?;
         let [layers, models] = [("layer", layers), ("model", models)].map(|(part, entries)| {
             let listed: Vec<String> = entries.into_iter().map(|entry| entry.name).collect();
             same(&path.join(part), &listed)?;
             Ok::<_, Error>(listed)
         });
-        let set = Self { path: path.to_owned(), layers: layers?, models: models? };
+        let unknown = others.iter().flat_map(|(part, cases)| {
+            let names = cases.as_array().into_iter().flatten();
+            names.map(move |case| format!("{part}/{}", case["name"].as_str().unwrap_or("?")))
+        });
+        let unknown = unknown.collect();
+        let set = Self { path: path.to_owned(), layers: layers?, models: models?, unknown };
         if set.layers.is_empty() && set.models.is_empty() {
             return Err(Error::content(&path.join(INDEX), "lists no case"));
         }
@@ -58,7 +69,7 @@ impl Set {
     pub(crate) fn run(&self, filter: &str) -> Vec<Case> {
         let mut cases = Vec::new();
         let named = |part: &str, name: &str| format!("{part}/{name}");
-        let wanted = |name: &String| name.contains(filter);
+        let wanted = |name: &str| name.contains(filter);
         for name in &self.layers {
             let name = named("layer", name);
             if wanted(&name) {
@@ -71,12 +82,16 @@ impl Set {
                 cases.push(Case::ran(&name, caught(|| model::run(&self.path.join(&name)))));
             }
         }
-        for name in &self.models {
-            let name = named("training", name);
+        for model in &self.models {
+            let name = named("training", model);
             if wanted(&name) {
-                let fate = Fate::NotRun("adapters cannot be trained yet");
-                cases.push(Case { name, fate });
+                let path = self.path.join("model").join(model);
+                cases.push(Case::ran(&name, caught(|| model::train(&path))));
             }
+        }
+        for name in self.unknown.iter().filter(|name| wanted(name)) {
+            let fate = Fate::NotRun("this gate knows no check for such cases");
+            cases.push(Case { name: name.clone(), fate });
         }
         cases
     }

@@ -25,15 +25,15 @@ pub struct AdamWOptions {
 /// w ← w − η·λ·w − η·m̂ / (√v̂ + ε)
 /// ```
 #[derive(Debug, Clone, PartialEq)]
-pub struct AdamW {
+pub struct AdamW<T = f32> {
     options: AdamWOptions,
-    state: State,
+    state: State<T>,
 }
 
 /// What is kept of a tensor.
 pub(super) const MOMENTS: &[&str] = &["mean", "square"];
 
-impl AdamW {
+impl<T: Real> AdamW<T> {
     /// A fresh state for tensors of these names and shapes.
     pub fn new<'a>(
         options: AdamWOptions,
@@ -45,26 +45,26 @@ impl AdamW {
     }
 }
 
-impl Optimiser for AdamW {
-    fn begin<'a>(&'a mut self, moment: Moment<'a, '_>) -> Box<dyn TensorStep + 'a> {
+impl<T: Real> Optimiser<T> for AdamW<T> {
+    fn begin<'a>(&'a mut self, moment: Moment<'a, '_, T>) -> Box<dyn TensorStep<T> + 'a> {
         Box::new(begin(&mut self.state, self.options, moment))
     }
 
-    fn state(&self) -> &State {
+    fn state(&self) -> &State<T> {
         &self.state
     }
 
-    fn state_mut(&mut self) -> &mut State {
+    fn state_mut(&mut self) -> &mut State<T> {
         &mut self.state
     }
 }
 
 /// AdamW's update of a tensor of which [`MOMENTS`] are kept.
-pub(super) fn begin<'a>(
-    state: &'a mut State,
+pub(super) fn begin<'a, T: Real>(
+    state: &'a mut State<T>,
     options: AdamWOptions,
-    moment: Moment<'a, '_>,
-) -> AdamWStep<'a> {
+    moment: Moment<'a, '_, T>,
+) -> AdamWStep<'a, T> {
     let (time, [means, squares]) = state.advance(moment.tensor);
     assert_eq!(means.len(), moment.gradient.len(), "one gradient for each weight");
     let coefficients = Coefficients::new(options, time, &moment);
@@ -72,15 +72,15 @@ pub(super) fn begin<'a>(
 }
 
 /// The update of one tensor in one step: one pass over everything, as it is bound by memory.
-pub(super) struct AdamWStep<'a> {
-    coefficients: Coefficients<f32>,
-    gradient: &'a [f32],
-    means: &'a mut [f32],
-    squares: &'a mut [f32],
+pub(super) struct AdamWStep<'a, T> {
+    coefficients: Coefficients<T>,
+    gradient: &'a [T],
+    means: &'a mut [T],
+    squares: &'a mut [T],
 }
 
-impl TensorStep for AdamWStep<'_> {
-    fn apply(&mut self, start: usize, weights: &mut [f32]) {
+impl<T: Real> TensorStep<T> for AdamWStep<'_, T> {
+    fn apply(&mut self, start: usize, weights: &mut [T]) {
         let range = start..start + weights.len();
         let gradient = &self.gradient[range.clone()];
         let (means, squares) = (&mut self.means[range.clone()], &mut self.squares[range]);
@@ -114,7 +114,7 @@ pub(super) struct Coefficients<T> {
 }
 
 impl<T: Real> Coefficients<T> {
-    pub(super) fn new(options: AdamWOptions, time: u32, moment: &Moment<'_, '_>) -> Self {
+    pub(super) fn new(options: AdamWOptions, time: u32, moment: &Moment<'_, '_, T>) -> Self {
         let AdamWOptions { beta1, beta2, epsilon } = options;
         let correction = |beta: f64| 1.0 - beta.powf(f64::from(time));
         Self {
@@ -186,19 +186,15 @@ mod tests {
         w
     }
 
-    fn coefficients(time: u32, gradient_factor: f64) -> Coefficients<f64> {
-        let moment = Moment { gradient_factor, ..single(0.01, 0.1, &[]) };
-        Coefficients::new(OPTIONS, time, &moment)
-    }
-
     #[test]
     fn in_double_precision_it_is_the_formula_of_the_paper() {
-        let start: Vec<f64> = normals(0, 33).into_iter().map(f64::from).collect();
-        let steps: Vec<Vec<f64>> =
-            (1..8).map(|s| normals(s, 33).into_iter().map(f64::from).collect()).collect();
-        let (mut w, mut m, mut v) = (start.clone(), vec![0.0; 33], vec![0.0; 33]);
-        for (index, g) in steps.iter().enumerate() {
-            coefficients(index as u32 + 1, 0.5).update(&mut w, g, &mut m, &mut v);
+        let wide = |step| -> Vec<f64> { normals(step, 33).into_iter().map(f64::from).collect() };
+        let (start, steps) = (wide(0), (1..8).map(wide).collect::<Vec<_>>());
+        let mut adamw = AdamW::new(OPTIONS, [("a.weight", &[33][..])]);
+        let mut w = start.clone();
+        for g in &steps {
+            let moment = Moment { gradient_factor: 0.5, ..single(0.01, 0.1, g) };
+            step(&mut adamw, moment, &mut w, 33);
         }
         for i in 0..33 {
             let gradients: Vec<f64> = steps.iter().map(|g| g[i] * 0.5).collect();
@@ -211,14 +207,14 @@ mod tests {
     fn in_single_precision_it_stays_within_rounding_of_the_double_one() {
         let n = 3 * RUN + 17;
         let mut adamw = AdamW::new(OPTIONS, [("a.weight", &[n][..])]);
+        let mut of_wide = AdamW::new(OPTIONS, [("a.weight", &[n][..])]);
         let mut weights = normals(0, n);
         let mut wide: Vec<f64> = weights.iter().map(|&w| f64::from(w)).collect();
-        let (mut m, mut v) = (vec![0.0; n], vec![0.0; n]);
         for time in 1..=10 {
             let g = normals(time, n);
             step(&mut adamw, single(0.01, 0.1, &g), &mut weights, n);
             let g: Vec<f64> = g.into_iter().map(f64::from).collect();
-            coefficients(time, 1.0).update(&mut wide, &g, &mut m, &mut v);
+            step(&mut of_wide, single(0.01, 0.1, &g), &mut wide, n);
         }
         for (index, (&found, &expected)) in weights.iter().zip(&wide).enumerate() {
             // Ten steps, each rounding the weight (of magnitude below 6) and a step of 0.03 at most, whose

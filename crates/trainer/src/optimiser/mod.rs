@@ -26,6 +26,8 @@ pub use muon::{Muon, MuonOptions};
 pub use sgd::{Sgd, SgdOptions};
 pub use state::{State, StateArray, StateError};
 
+use ternary_core::Real;
+
 /// An optimiser: an update of each tensor in each step.
 ///
 /// An update has two halves, because some methods must know a whole tensor before they change any of it, while
@@ -50,25 +52,26 @@ pub use state::{State, StateArray, StateError};
 /// assert_eq!(weights, [0.5, 1.5]);
 /// ```
 ///
-/// The bits of an update depend on neither runs nor threads.
-pub trait Optimiser: std::fmt::Debug + Send {
+/// The bits of an update depend on neither runs nor threads. A run updates weights in `f32`; what [`AdamW`] computes, it
+/// computes in `f64` as well, to be held to reference numbers.
+pub trait Optimiser<T: Real = f32>: std::fmt::Debug + Send {
     /// Begins the next update of a tensor: moves its state on by one.
     ///
     /// # Panics
     /// When there is no tensor of this index, or it has not one gradient for each weight; and [`Muon`] where the
     /// environment asks for an instruction set that is not there.
-    fn begin<'a>(&'a mut self, moment: Moment<'a, '_>) -> Box<dyn TensorStep + 'a>;
+    fn begin<'a>(&'a mut self, moment: Moment<'a, '_, T>) -> Box<dyn TensorStep<T> + 'a>;
 
     /// What it keeps from step to step.
-    fn state(&self) -> &State;
+    fn state(&self) -> &State<T>;
 
     /// The same, to be restored.
-    fn state_mut(&mut self) -> &mut State;
+    fn state_mut(&mut self) -> &mut State<T>;
 }
 
 /// One tensor in one step.
 #[derive(Clone, Copy)]
-pub struct Moment<'a, 'w> {
+pub struct Moment<'a, 'w, T: Real = f32> {
     /// Its place among the tensors that the optimiser was made for.
     pub tensor: usize,
     /// η.
@@ -76,23 +79,23 @@ pub struct Moment<'a, 'w> {
     /// λ, decoupled from the gradient: a weight loses η·λ of itself.
     pub weight_decay: f64,
     /// Its gradient.
-    pub gradient: &'a [f32],
+    pub gradient: &'a [T],
     /// What each gradient is multiplied by as it is read: the clip.
     pub gradient_factor: f64,
     /// Calls what it is given with all weights in runs, the first one first, as often as it is asked to.
-    pub weights: &'w ReadWeights<'w>,
+    pub weights: &'w ReadWeights<'w, T>,
 }
 
 /// Hands over weights in runs.
-pub type ReadWeights<'a> = dyn Fn(&mut dyn FnMut(&[f32])) + 'a;
+pub type ReadWeights<'a, T = f32> = dyn Fn(&mut dyn FnMut(&[T])) + 'a;
 
 /// The second half of an update.
-pub trait TensorStep {
+pub trait TensorStep<T = f32> {
     /// Changes a run of weights, the first of which is the tensor's weight `start`; every weight once.
     ///
     /// # Panics
     /// When the run exceeds the tensor.
-    fn apply(&mut self, start: usize, weights: &mut [f32]);
+    fn apply(&mut self, start: usize, weights: &mut [T]);
 }
 
 /// Weights that one task updates.

@@ -1,29 +1,31 @@
 //! What an optimiser keeps from step to step, and how a checkpoint takes and gives it.
 
+use ternary_core::Real;
+
 /// Some arrays and a time for each tensor.
 ///
 /// A time counts the updates that this tensor had, so that one which is unfrozen late is corrected as one at its
 /// beginning.
 #[derive(Debug, Clone, PartialEq)]
-pub struct State {
-    tensors: Vec<TensorState>,
+pub struct State<T = f32> {
+    tensors: Vec<TensorState<T>>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
-struct TensorState {
+struct TensorState<T> {
     name: String,
     time: u32,
     names: &'static [&'static str],
-    arrays: Vec<Vec<f32>>,
+    arrays: Vec<Vec<T>>,
 }
 
 /// An array of the state, under a name that no other one has.
 #[derive(Debug, Clone, PartialEq)]
-pub struct StateArray<'a> {
+pub struct StateArray<'a, T = f32> {
     /// The tensor and what is kept of it: `head.weight/mean`.
     pub name: String,
     /// One number for each weight.
-    pub values: &'a [f32],
+    pub values: &'a [T],
 }
 
 /// A state of another model.
@@ -42,7 +44,7 @@ pub enum StateError {
     },
 }
 
-impl State {
+impl<T: Real> State<T> {
     /// Zeros for tensors, given by name, numbers, and what is kept of them.
     pub(super) fn new(
         tensors: impl IntoIterator<Item = (String, usize, &'static [&'static str])>,
@@ -52,13 +54,13 @@ impl State {
                 name,
                 time: 0,
                 names,
-                arrays: names.iter().map(|_| vec![0.0; numbers]).collect(),
+                arrays: names.iter().map(|_| vec![T::ZERO; numbers]).collect(),
             };
         Self { tensors: tensors.into_iter().map(zeros).collect() }
     }
 
     /// Moves a tensor on to its next update: its time, and the N arrays that are kept of it.
-    pub(super) fn advance<const N: usize>(&mut self, tensor: usize) -> (u32, [&mut [f32]; N]) {
+    pub(super) fn advance<const N: usize>(&mut self, tensor: usize) -> (u32, [&mut [T]; N]) {
         let TensorState { time, arrays, .. } = &mut self.tensors[tensor];
         // A run of four thousand million steps would stand still in its corrections, which are 1 by then.
         *time = time.saturating_add(1);
@@ -75,8 +77,8 @@ impl State {
     }
 
     /// Every array, in a fixed order; none for tensors without numbers, which are frozen.
-    pub fn arrays(&self) -> Vec<StateArray<'_>> {
-        let of = |tensor: &'_ TensorState| -> Vec<_> {
+    pub fn arrays(&self) -> Vec<StateArray<'_, T>> {
+        let of = |tensor: &'_ TensorState<T>| -> Vec<_> {
             let names = tensor.names.iter().map(|what| format!("{}/{what}", tensor.name));
             names.collect()
         };
@@ -97,7 +99,7 @@ impl State {
     pub fn restore<E: From<StateError>>(
         &mut self,
         times: &[u32],
-        read: &mut impl FnMut(&str, &mut [f32]) -> Result<(), E>,
+        read: &mut impl FnMut(&str, &mut [T]) -> Result<(), E>,
     ) -> Result<(), E> {
         let (expected, found) = (self.tensors.len(), times.len());
         if found != expected {

@@ -1,5 +1,6 @@
 //! What the tests of all optimisers share.
 
+use ternary_core::Real;
 use ternary_core::noise::Noise;
 
 use super::{Moment, Optimiser};
@@ -12,19 +13,23 @@ pub(super) fn normals(step: u32, n: usize) -> Vec<f32> {
 }
 
 /// The first tensor, with a gradient that is taken as it is.
-pub(super) fn single(learning_rate: f64, weight_decay: f64, gradient: &[f32]) -> Moment<'_, '_> {
-    let weights = &|_: &mut dyn FnMut(&[f32])| {};
+pub(super) fn single<T: Real>(
+    learning_rate: f64,
+    weight_decay: f64,
+    gradient: &[T],
+) -> Moment<'_, '_, T> {
+    let weights = &|_: &mut dyn FnMut(&[T])| {};
     Moment { tensor: 0, learning_rate, weight_decay, gradient, gradient_factor: 1.0, weights }
 }
 
 /// An update of weights that are handed over in runs of some length.
-pub(super) fn step(
-    optimiser: &mut dyn Optimiser,
-    moment: Moment<'_, '_>,
-    weights: &mut [f32],
+pub(super) fn step<T: Real>(
+    optimiser: &mut dyn Optimiser<T>,
+    moment: Moment<'_, '_, T>,
+    weights: &mut [T],
     run: usize,
 ) {
-    let before = &|see: &mut dyn FnMut(&[f32])| weights.chunks(run).for_each(&mut *see);
+    let before = &|see: &mut dyn FnMut(&[T])| weights.chunks(run).for_each(&mut *see);
     let moment = Moment { weights: before, ..moment };
     let mut update = optimiser.begin(moment);
     for (index, weights) in weights.chunks_mut(run).enumerate() {

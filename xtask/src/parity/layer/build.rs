@@ -1,15 +1,14 @@
-//! The layer of a case, its adapters merged into its weights.
+//! The layer of a case, with its adapters beside its projections.
 
 use lora_backward::{
-    DeltaNetInputs, DeltaNetOptions, DeltaNetProjections, DeltaNetState, DeltaNetWeights,
-    GatedDeltaNet,
+    Adapter, DeltaNetInputs, DeltaNetOptions, DeltaNetProjections, DeltaNetState, DeltaNetWeights,
+    GatedDeltaNet, Lora, Scaling,
 };
 use nn::{Compute, Context, Dense, Parameters, Projection, Recurrence, Sequences};
 
 use super::seen::{Seen, Watched};
 use crate::fixtures::layer::{LayerCase, Layout};
 use crate::fixtures::tensors::Tensor;
-use crate::parity::adapter::merged;
 use crate::parity::folder::Read;
 use crate::parity::{Outcome, numbers};
 
@@ -26,21 +25,28 @@ pub(super) struct Built<T> {
 }
 
 impl<T: Compute> Built<T> {
-    /// W' = W + scale·B·A for each projection.
+    /// A case without the gradients of the weights is one of a layer whose weights are frozen.
     pub(super) fn new(case: &LayerCase, inputs: &mut Read) -> Outcome<Self> {
         let seen = Seen::default();
         let mut parameters = Parameters::new();
         let mut projections = Vec::new();
-        for (name, _, columns) in case.projections() {
-            let mut weight = inputs.get(&format!("{name}.weight"))?.values.clone();
-            if case.lora {
-                let a = inputs.get(&format!("{name}.lora_A.weight"))?.clone();
-                let b = inputs.get(&format!("{name}.lora_B.weight"))?;
-                weight = merged(&weight, &a, b, case.lora_scale);
+        for (name, rows, columns) in case.projections() {
+            let weight = numbers::<T>(&inputs.get(&format!("{name}.weight"))?.values);
+            if !case.base_grads {
+                parameters.freeze();
             }
-            let dense = Dense::from_weight(name, columns, numbers::<T>(&weight), &mut parameters)?;
-            let watched: Box<dyn Projection<T>> = Box::new(Watched::new(dense, &seen));
+            let dense = Dense::from_weight(name, columns, weight, &mut parameters)?;
+            parameters.thaw();
+            let mut projection: Box<dyn Projection<T>> = Box::new(dense);
+            if case.lora {
+                let adapter = adapter(case, name, [rows, columns], inputs)?;
+                projection = Box::new(Lora::new(projection, adapter, 0.0, &mut parameters)?);
+            }
+            let watched: Box<dyn Projection<T>> = Box::new(Watched::new(projection, &seen));
             projections.push(watched);
+        }
+        if !case.base_grads {
+            parameters.freeze();
         }
         let mut vector =
             |name: &str| Ok::<_, crate::fixtures::Error>(numbers(&inputs.get(name)?.values));
@@ -77,6 +83,22 @@ impl<T: Compute> Built<T> {
     pub(super) fn context(&self, recurrence: Recurrence) -> Context<'_> {
         Context { mask: self.mask.as_deref(), recurrence, ..self.sequences.into() }
     }
+}
+
+/// A and B of a projection of `shape`, `[outputs, inputs]`.
+fn adapter<T: Compute>(
+    case: &LayerCase,
+    name: &str,
+    shape: [usize; 2],
+    inputs: &mut Read,
+) -> Outcome<Adapter<T>> {
+    let mut factor = |matrix| {
+        let tensor = inputs.get(&format!("{name}.{matrix}.weight"))?;
+        Ok::<_, crate::fixtures::Error>(numbers(&tensor.values))
+    };
+    let factors = [factor("lora_A")?, factor("lora_B")?];
+    let scaling = Scaling { alpha: case.alpha, rank_stabilised: case.rslora };
+    Ok(Adapter::new(name, shape, case.r, factors, scaling)?)
 }
 
 fn assembled<T: Compute>(

@@ -8,7 +8,7 @@ use nn::{Compute, Gradients, Recurrence, Tape};
 use super::build::{Built, in_case, upstream};
 use crate::fixtures::layer::{LayerCase, Layout};
 use crate::parity::folder::Read;
-use crate::parity::{Outcome, adapter, numbers, wide};
+use crate::parity::{Outcome, numbers, wide};
 
 /// What the layer gives, under the names of the reference.
 pub(super) type Found = BTreeMap<String, Vec<f64>>;
@@ -43,30 +43,14 @@ pub(super) fn found<T: Compute>(case: &LayerCase, inputs: &mut Read) -> Outcome<
         put("grad.s0", wide(&d_state.recurrent));
         put("grad.conv0", wide(&d_state.conv));
     }
-    for id in built.parameters.ids() {
+    for id in built.parameters.ids().filter(|id| !id.is_frozen()) {
         let name = in_case(built.parameters.name(id));
-        let gradient = wide(gradients.get(id));
-        if let Some(module) = case.lora.then(|| projection(case, name)).flatten() {
-            let a = inputs.get(&format!("{module}.lora_A.weight"))?.clone();
-            let b = inputs.get(&format!("{module}.lora_B.weight"))?;
-            let [d_a, d_b] = adapter::gradients(&gradient, &a, b, case.lora_scale);
-            put(&format!("grad.{module}.lora_A.weight"), d_a);
-            put(&format!("grad.{module}.lora_B.weight"), d_b);
-        }
-        if case.base_grads {
-            put(&format!("grad.{name}"), gradient);
-        }
+        put(&format!("grad.{name}"), wide(gradients.get(id)));
     }
     if case.intermediates {
         found.extend(intermediates(case, built.seen.take()));
     }
     Ok(found)
-}
-
-/// The projection that a parameter is the weight of.
-fn projection<'a>(case: &LayerCase, parameter: &'a str) -> Option<&'a str> {
-    let module = parameter.strip_suffix(".weight")?;
-    case.projections().iter().any(|&(name, ..)| name == module).then_some(module)
 }
 
 /// What has passed through the projections, under the names of the reference.

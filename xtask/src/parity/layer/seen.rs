@@ -4,10 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use nn::ternary_core::Real;
-use nn::{
-    Compute, Dense, Gradients, Input, Memory, Module, ParameterId, Projection, Result, Tape,
-    Tensor, ValuesMut,
-};
+use nn::{Compute, Gradients, Input, Module, Projection, Result, Tape};
 
 /// What has passed, by its name.
 #[derive(Debug, Clone, Default)]
@@ -25,49 +22,45 @@ impl Seen {
     }
 }
 
-/// A dense projection that tells its outputs, `{name}`, their gradient, `grad.{name}`, and the same of its inputs,
+/// A projection that tells its outputs, `{name}`, their gradient, `grad.{name}`, and the same of its inputs,
 /// `{name} in` and `grad.{name} in`.
 #[derive(Debug)]
 pub(super) struct Watched<T> {
-    dense: Dense<T>,
+    projection: Box<dyn Projection<T>>,
     seen: Seen,
 }
 
 impl<T: Compute> Watched<T> {
-    pub(super) fn new(dense: Dense<T>, seen: &Seen) -> Self {
-        Self { dense, seen: seen.clone() }
+    pub(super) fn new(projection: Box<dyn Projection<T>>, seen: &Seen) -> Self {
+        Self { projection, seen: seen.clone() }
     }
 }
 
 impl<T: Compute> Module<T> for Watched<T> {
-    fn visit(&self, visit: &mut dyn FnMut(Tensor<'_, T>)) {
-        self.dense.visit(visit);
+    fn each_part(&self, visit: &mut dyn FnMut(&dyn Module<T>)) {
+        visit(&*self.projection);
     }
 
-    fn visit_mut(&mut self, visit: &mut dyn FnMut(ParameterId, ValuesMut<'_, T>)) {
-        self.dense.visit_mut(visit);
-    }
-
-    fn memory(&self) -> Memory {
-        self.dense.memory()
+    fn each_part_mut(&mut self, visit: &mut dyn FnMut(&mut dyn Module<T>)) {
+        visit(&mut *self.projection);
     }
 }
 
 impl<T: Compute> Projection<T> for Watched<T> {
     fn name(&self) -> &str {
-        self.dense.name()
+        self.projection.name()
     }
 
     fn inputs(&self) -> usize {
-        self.dense.inputs()
+        self.projection.inputs()
     }
 
     fn outputs(&self) -> usize {
-        self.dense.outputs()
+        self.projection.outputs()
     }
 
     fn forward(&self, input: &mut Input<T>, y: &mut [T], tape: &mut Tape<T>) -> Result<()> {
-        self.dense.forward(input, y, tape)?;
+        self.projection.forward(input, y, tape)?;
         self.seen.put(self.name().to_owned(), y);
         self.seen.put(format!("{} in", self.name()), input.values(self.name())?);
         Ok(())
@@ -82,9 +75,11 @@ impl<T: Compute> Projection<T> for Watched<T> {
         gradients: &mut Gradients<T>,
     ) -> Result<()> {
         self.seen.put(format!("grad.{}", self.name()), dy);
-        let Some(dx) = dx else { return self.dense.backward(input, dy, None, tape, gradients) };
+        let Some(dx) = dx else {
+            return self.projection.backward(input, dy, None, tape, gradients);
+        };
         let before: Vec<T> = dx.to_vec();
-        self.dense.backward(input, dy, Some(&mut *dx), tape, gradients)?;
+        self.projection.backward(input, dy, Some(&mut *dx), tape, gradients)?;
         let added: Vec<T> = dx.iter().zip(before).map(|(&after, before)| after - before).collect();
         self.seen.put(format!("grad.{} in", self.name()), &added);
         Ok(())

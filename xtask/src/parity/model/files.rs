@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use interop::adapters::peft;
+use lora_backward::Adapters;
+use nn::Compute;
 use serde_json::Value;
 
+use crate::fixtures::Result;
 use crate::fixtures::layer::same_shapes;
 use crate::fixtures::model::{
     ADAPTER, ADAPTER_PREFIX, BASE, Batch, EXPECTED, Expected, REFERENCE, TOKENS, TRAINED, batches,
-    scale,
 };
-use crate::fixtures::tensors::Tensor;
-use crate::fixtures::{Error, Result};
 use crate::parity::folder::{Folder, Read};
 use crate::parity::{Outcome, library};
 
@@ -26,21 +27,16 @@ pub(super) struct Files {
     pub(super) reference: Read,
     pub(super) expected: Expected,
     pub(super) batches: Vec<Batch>,
-    pub(super) scale: f64,
-    /// A and B of each module, by its name in a text model.
-    pub(super) modules: Modules,
-    /// What the names in the file of the adapter begin with where those of a text model begin with `model.`.
-    prefix: String,
+    pub(super) adapters: Adapters<f64>,
+    /// The names of the adapter's tensors in its file, by those of the parameters that they are.
+    names: BTreeMap<String, String>,
 }
 
-type Modules = BTreeMap<String, (Tensor, Tensor)>;
-
 impl Files {
-    /// Reads a case, but for the base, which is for the reader of models.
+    /// Reads a case, but for the base, which is for the reader of models, and for what training leads to.
     pub(super) fn open(path: &Path) -> Outcome<Self> {
         let mut folder = Folder::open(path)?;
         mark_base(&mut folder)?;
-        // What training leads to is for the training of adapters.
         folder.file(TRAINED);
         let expected: Expected = folder.json(EXPECTED)?;
         let reference = folder.tensors(REFERENCE)?;
@@ -54,16 +50,21 @@ impl Files {
             tokens.get(name)?;
         }
         tokens.finish()?;
-        let scale = scale(folder.json(Path::new(ADAPTER).join("adapter_config.json"))?);
-        if (scale - expected.lora_scale).abs() > 1e-12 * scale {
-            let (found, expected) = (expected.lora_scale, scale);
-            return Err(format!("lora_scale is {found}, not {expected}").into());
-        }
-        let (modules, prefix) = modules(&mut folder)?;
-        if modules.is_empty() {
+
+        folder.file(Path::new(ADAPTER).join("adapter_config.json"));
+        let adapters = peft::read::<f64>(&path.join(ADAPTER))?;
+        if adapters.is_empty() {
             return Err("the adapter is on no module".into());
         }
-        Ok(Self { folder, reference, expected, batches, scale, modules, prefix })
+        for (module, adapter) in adapters.iter() {
+            let (found, expected) = (expected.lora_scale, adapter.factor());
+            if (found - expected).abs() > 1e-12 * expected.abs() {
+                return Err(format!("lora_scale is {found}, not {expected}: {module}").into());
+            }
+        }
+        let tensors = folder.tensors(&format!("{ADAPTER}/adapter_model.safetensors"))?;
+        let names = tensors.all().keys().map(|name| (parameter(name), name.clone())).collect();
+        Ok(Self { folder, reference, expected, batches, adapters, names })
     }
 
     /// The directory of the model.
@@ -71,10 +72,20 @@ impl Files {
         self.folder.path().join(BASE)
     }
 
-    /// The name in the file of a matrix of the adapter.
-    pub(super) fn in_file(&self, module: &str, matrix: &str) -> String {
-        let rest = module.strip_prefix(TEXT).unwrap_or(module);
-        format!("{}{rest}.{matrix}.weight", self.prefix)
+    /// The adapters in numbers of some type, as PEFT's directories are read.
+    pub(super) fn adapters<T: Compute>(&self) -> Outcome<Adapters<T>> {
+        Ok(peft::read(&self.folder.path().join(ADAPTER))?)
+    }
+
+    /// What training leads to.
+    pub(super) fn trained(&mut self) -> Result<Read> {
+        self.folder.tensors(TRAINED)
+    }
+
+    /// The name that a parameter of the adapter has in its file.
+    pub(super) fn in_file(&self, parameter: &str) -> Outcome<&str> {
+        let name = self.names.get(parameter).map(String::as_str);
+        Ok(name.ok_or_else(|| format!("the adapter has no tensor for the parameter {parameter}"))?)
     }
 
     /// Refuses what nobody read.
@@ -102,28 +113,11 @@ fn mark_base(folder: &mut Folder) -> Result<()> {
     Ok(())
 }
 
-/// The pairs of matrices of an adapter by the modules that they are on, and what their names begin with.
-fn modules(folder: &mut Folder) -> Outcome<(Modules, String)> {
-    let mut tensors = folder.tensors(&format!("{ADAPTER}/adapter_model.safetensors"))?;
-    let [nested, text] = [NESTED, TEXT].map(|prefix| format!("{ADAPTER_PREFIX}{prefix}"));
-    let is_nested = tensors.all().keys().all(|name| name.starts_with(&nested));
-    let prefix = if is_nested { nested } else { text };
-    let names: Vec<String> = tensors.all().keys().cloned().collect();
-    let mut modules = Modules::new();
-    for name in names {
-        let Some(path) = name.strip_suffix(".lora_A.weight") else { continue };
-        let rest = path.strip_prefix(&prefix).ok_or(format!("{name} has no known prefix"))?;
-        let a = tensors.get(&name)?.clone();
-        let b = tensors.get(&format!("{path}.lora_B.weight"))?.clone();
-        let (&[rank, _], &[outputs, of_b]) = (&*a.shape, &*b.shape) else {
-            return Err(format!("{path}: an adapter of {:?} and {:?}", a.shape, b.shape).into());
-        };
-        if rank != of_b || rank == 0 {
-            let (name, found) = (format!("{path}.lora_B.weight"), b.shape);
-            return Err(Error::Shape { name, expected: vec![outputs, rank], found }.into());
-        }
-        modules.insert(format!("{TEXT}{rest}"), (a, b));
+/// The parameter that a tensor of the adapter is: both prefixes are in use for the layers of a model of text.
+fn parameter(in_file: &str) -> String {
+    let path = in_file.strip_prefix(ADAPTER_PREFIX).unwrap_or(in_file);
+    match path.strip_prefix(NESTED) {
+        Some(rest) => format!("{TEXT}{rest}"),
+        None => path.to_owned(),
     }
-    tensors.finish()?;
-    Ok((modules, prefix))
 }

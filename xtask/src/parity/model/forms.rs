@@ -1,5 +1,6 @@
 //! The forms of a whole model against each other.
 
+use lora_backward::AdapterMode;
 use models::Decoder;
 use nn::{Context, Gradients, Recurrence, Tape};
 
@@ -43,4 +44,28 @@ pub(super) fn recomputed(model: &Decoder<f32>, rows: &TokenRows) -> Outcome<Meas
     let kept = gradients(Tape::recording())?;
     let again = gradients(Tape::recording().recomputing())?;
     Ok(Measurement::bits("recomputing", "bits of gradients", &again, &kept))
+}
+
+/// The adapter in the weights, beside them again, and switched off, which leaves the bits of the model without it.
+pub(super) fn switched(
+    model: &mut Decoder<f32>,
+    base: &Decoder<f32>,
+    rows: &TokenRows,
+) -> Outcome<Vec<Measurement>> {
+    let scores =
+        |model: &Decoder<f32>| model.scores(&rows.tokens, rows.sequences, &mut Tape::inference());
+    let (beside, of_base) = (scores(model)?, scores(base)?);
+    model.merge()?;
+    let merged = scores(model)?;
+    model.unmerge()?;
+    let again = scores(model)?;
+    model.set_adapters(AdapterMode::Disabled)?;
+    let disabled = scores(model)?;
+    model.set_adapters(AdapterMode::Enabled)?;
+    let tolerance = Tolerance { check: "merged", relative: TOLERANCE, of_zeros: 0.0 };
+    Ok(vec![
+        Measurement::new("logits", &wide(&merged), &wide(&beside), tolerance),
+        Measurement::bits("unmerged", "bits of logits", &again, &beside),
+        Measurement::bits("disabled", "bits of logits", &disabled, &of_base),
+    ])
 }

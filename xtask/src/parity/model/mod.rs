@@ -2,21 +2,24 @@
 
 mod files;
 mod forms;
+mod merged;
 mod passing;
+mod training;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use interop::hugging_face::{Weights, load, load_changed};
+use interop::hugging_face::{Weights, load};
+use lora_backward::Adapters;
 use models::{Batch as Rows, Decoder};
 use nn::ops::IGNORED;
 use nn::{Compute, Gradients, Sequences, Tape};
 
 use self::files::Files;
 use self::passing::Passed;
+pub(super) use self::training::train;
 use super::measure::{Measurement, Tolerance};
-use super::{Outcome, adapter, numbers, wide};
-use crate::fixtures::Error;
+use super::{Outcome, wide};
 use crate::fixtures::distance::largest;
 use crate::fixtures::model::{Batch, Expected};
 
@@ -37,10 +40,11 @@ pub(super) fn run(path: &Path) -> Outcome<Vec<Measurement>> {
     let mut rows = Vec::new();
     against_reference::<f64>(&mut files, "f64", &mut rows)?;
     against_reference::<f32>(&mut files, "f32", &mut rows)?;
-    let merged = merged::<f32>(&files, Weights::Trained)?;
+    let mut model = adapted(&files, &files.adapters()?)?;
     let first = token_rows(&files.batches[0])?;
-    rows.extend(forms::measurements(&merged, &first)?);
-    rows.push(forms::recomputed(&merged, &first)?);
+    rows.extend(forms::measurements(&model, &first)?);
+    rows.push(forms::recomputed(&model, &first)?);
+    rows.extend(forms::switched(&mut model, &base(&files)?, &first)?);
     files.finish()?;
     Ok(rows)
 }
@@ -79,29 +83,16 @@ fn token_rows(batch: &Batch) -> Outcome<TokenRows> {
     Ok(rows)
 }
 
-/// The model with its adapter merged into its weights.
-fn merged<T: Compute>(files: &Files, weights: Weights) -> Outcome<Decoder<T>> {
-    let mut unused: Vec<&str> = files.modules.keys().map(String::as_str).collect();
-    let mut shapes = Ok(());
-    let change = &mut |name: &str, shape: &[usize], values: &mut [T]| {
-        let Some(module) = name.strip_suffix(".weight") else { return };
-        let Some((a, b)) = files.modules.get(module) else { return };
-        unused.retain(|&unused| unused != module);
-        let expected = [b.shape[0], a.shape[1]];
-        if shape != expected {
-            let (expected, found) = (expected.to_vec(), shape.to_vec());
-            shapes = Err(Error::Shape { name: name.to_owned(), expected, found });
-            return;
-        }
-        let weight = adapter::merged(&wide(values), a, b, files.scale);
-        values.copy_from_slice(&numbers(&weight));
-    };
-    let model = load_changed::<T>(&files.base(), weights, change)?;
-    shapes?;
-    match unused.first() {
-        None => Ok(model),
-        Some(module) => Err(format!("the model has no module {module} for its adapter").into()),
-    }
+/// The model without its adapter.
+fn base<T: Compute>(files: &Files) -> Outcome<Decoder<T>> {
+    Ok(load(&files.base(), Weights::Frozen)?)
+}
+
+/// The model with adapters beside its projections.
+fn adapted<T: Compute>(files: &Files, adapters: &Adapters<T>) -> Outcome<Decoder<T>> {
+    let mut model = base(files)?;
+    model.attach(adapters)?;
+    Ok(model)
 }
 
 fn against_reference<T: Compute>(
@@ -109,7 +100,8 @@ fn against_reference<T: Compute>(
     check: &'static str,
     rows: &mut Vec<Measurement>,
 ) -> Outcome<()> {
-    let found = found::<T>(files)?;
+    let model = adapted::<T>(files, &files.adapters()?)?;
+    let found = found(files, &model)?;
     let all = files.reference.all().iter().filter(|(name, _)| name.starts_with("grad."));
     let largest = all.map(|(_, tensor)| largest(&tensor.values)).fold(0.0, f64::max);
     let is_wide = check == "f64";
@@ -123,8 +115,14 @@ fn against_reference<T: Compute>(
         let expected = &files.reference.get(name)?.values;
         rows.push(Measurement::new(name, found, expected, tolerance));
     }
+    if is_wide {
+        for (name, found) in merged::found(files)? {
+            let tolerance = Tolerance { check: "merged", ..tolerance(files, &name) };
+            let expected = &files.reference.get(&name)?.values;
+            rows.push(Measurement::new(name, &found, expected, tolerance));
+        }
+    }
     let losses = &files.expected.loss;
-    let model = merged::<T>(files, Weights::Frozen)?;
     let mut of_batches = Vec::new();
     for batch in &files.batches {
         let batch = token_rows(batch)?;
@@ -152,28 +150,23 @@ fn of_library(expected: &Expected, name: &str) -> f64 {
 }
 
 /// All that the first batch leads to, under the names of the reference.
-fn found<T: Compute>(files: &Files) -> Outcome<BTreeMap<String, Vec<f64>>> {
+fn found<T: Compute>(files: &Files, model: &Decoder<T>) -> Outcome<BTreeMap<String, Vec<f64>>> {
     let batch = token_rows(&files.batches[0])?;
-    let base = load::<T>(&files.base(), Weights::Frozen)?;
-    let of_base = base.scores(&batch.tokens, batch.sequences, &mut Tape::inference())?;
-
-    let model = merged::<T>(files, Weights::Trained)?;
-    let logits = model.scores(&batch.tokens, batch.sequences, &mut Tape::inference())?;
+    let scores =
+        |model: &Decoder<T>| model.scores(&batch.tokens, batch.sequences, &mut Tape::inference());
+    let (logits, of_base) = (scores(model)?, scores(&base(files)?)?);
     let mut tape = Tape::recording();
     let passed = Passed::watch(&mut tape);
-    let mut gradients = Gradients::zeros(model.parameters());
+    let parameters = model.parameters();
+    let mut gradients = Gradients::zeros(parameters);
     model.loss_and_gradients(batch.batch(), &mut tape, &mut gradients)?;
 
     let mut found = passed.take(model.config().layers)?;
     found.insert("logits".to_owned(), wide(&logits));
     found.insert("logits_base".to_owned(), wide(&of_base));
-    for (module, (a, b)) in &files.modules {
-        let id = model.parameters().find(&format!("{module}.weight"));
-        let id = id.ok_or_else(|| format!("the model has no parameter {module}.weight"))?;
-        let of_adapter = adapter::gradients(&wide(gradients.get(id)), a, b, files.scale);
-        for (matrix, gradient) in ["lora_A", "lora_B"].iter().zip(of_adapter) {
-            found.insert(format!("grad.{}", files.in_file(module, matrix)), gradient);
-        }
+    for id in parameters.ids().filter(|id| !id.is_frozen()) {
+        let name = files.in_file(parameters.name(id))?;
+        found.insert(format!("grad.{name}"), wide(gradients.get(id)));
     }
     Ok(found)
 }

@@ -1,0 +1,128 @@
+//! Cases of short training of an adapter, by the optimiser that trains elsewhere.
+
+use std::path::Path;
+
+use lora_backward::Adapters;
+use models::Decoder;
+use nn::{Compute, Gradients, Module, Tape, ValuesMut};
+use trainer::optimiser::{AdamW, AdamWOptions, Moment, Optimiser};
+
+use super::files::Files;
+use super::{TokenRows, adapted, token_rows};
+use crate::fixtures::model::training::Start;
+use crate::fixtures::oracle::adamw::Settings;
+use crate::parity::Outcome;
+use crate::parity::measure::{Measurement, Tolerance};
+
+/// Of each loss.
+const F64_LOSS: f64 = 1e-8;
+const F32_LOSS: f64 = 1e-2;
+/// Of the largest number of a tensor of the adapter, after the last step.
+const F64_TRAINED: f64 = 1e-6;
+
+/// Runs a case: the losses before each step in both precisions, and the adapters after the last step.
+pub(in crate::parity) fn train(path: &Path) -> Outcome<Vec<Measurement>> {
+    let mut files = Files::open(path)?;
+    let mut trained = files.trained()?;
+    let mut rows = Vec::new();
+    for start in Start::ALL {
+        let losses = &files.expected.loss;
+        let expected = match start {
+            Start::Saved => &losses.adamw_saved_f64,
+            Start::ZeroB => &losses.adamw_zero_b_f64,
+        };
+        let (wide, model) = run::<f64>(&files, start)?;
+        let (single, _) = run::<f32>(&files, start)?;
+        for (check, found, relative) in [("f64", wide, F64_LOSS), ("f32", single, F32_LOSS)] {
+            let tolerance = Tolerance { check, relative, of_zeros: 0.0 };
+            rows.extend(curve(start, &found, expected, tolerance)?);
+        }
+        let tolerance = Tolerance { check: "f64", relative: F64_TRAINED, of_zeros: 0.0 };
+        for (module, adapter) in model.adapters().iter() {
+            for (matrix, found) in [("lora_A", &adapter.a), ("lora_B", &adapter.b)] {
+                let name = files.in_file(&format!("{module}.{matrix}.weight"))?;
+                let name = format!("{}.{name}", start.name());
+                let expected = &trained.get(&name)?.values;
+                rows.push(Measurement::new(name, found, expected, tolerance));
+            }
+        }
+    }
+    trained.finish()?;
+    Ok(rows)
+}
+
+/// A row for each step, so that each loss is held to itself and not to the largest of them.
+fn curve(
+    start: Start,
+    found: &[f64],
+    expected: &[f64],
+    tolerance: Tolerance,
+) -> Outcome<Vec<Measurement>> {
+    let (start, steps) = (start.name(), found.len());
+    if steps != expected.len() {
+        let listed = expected.len();
+        return Err(format!("{listed} losses of adamw_{start}_f64 for {steps} steps").into());
+    }
+    let row = |(step, (found, expected)): (usize, (&f64, &f64))| {
+        let name = format!("loss of {start} before step {}", step + 1);
+        Measurement::new(name, &[*found], &[*expected], tolerance)
+    };
+    Ok(found.iter().zip(expected).enumerate().map(row).collect())
+}
+
+/// The loss before each step, and the model after the last.
+fn run<T: Compute>(files: &Files, start: Start) -> Outcome<(Vec<f64>, Decoder<T>)> {
+    let Settings { lr, betas: [beta1, beta2], eps, weight_decay, steps, amsgrad, .. } =
+        files.expected.adamw;
+    if amsgrad {
+        return Err("expected AdamW without amsgrad, found one with it".into());
+    }
+    let batches: Vec<TokenRows> = files.batches.iter().map(token_rows).collect::<Outcome<_>>()?;
+    let mut model = adapted::<T>(files, &started(files, start)?)?;
+    let parameters = model.parameters();
+    let tensors = parameters.ids().map(|id| {
+        let shape = if id.is_frozen() { &[0][..] } else { parameters.shape(id) };
+        (parameters.name(id), shape)
+    });
+    let options = AdamWOptions { beta1, beta2, epsilon: eps };
+    let mut optimiser = AdamW::<T>::new(options, tensors);
+
+    let mut gradients = Gradients::zeros(parameters);
+    let mut tape = Tape::recording();
+    let mut losses = Vec::new();
+    for step in 0..steps {
+        gradients.clear();
+        let batch = batches[step % batches.len()].batch();
+        losses.push(model.loss_and_gradients(batch, &mut tape, &mut gradients)?.mean);
+        model.visit_mut(&mut |id, values| {
+            // As in a run, what no row came to stays as it is.
+            let (true, ValuesMut::Real(weights)) = (gradients.is_touched(id), values) else {
+                return;
+            };
+            let moment = Moment {
+                tensor: id.index(),
+                learning_rate: lr,
+                weight_decay,
+                gradient: gradients.get(id),
+                gradient_factor: 1.0,
+                weights: &|see| see(&*weights),
+            };
+            let mut tensor = optimiser.begin(moment);
+            tensor.apply(0, weights);
+        });
+    }
+    Ok((losses, model))
+}
+
+/// The adapters that training starts from.
+fn started<T: Compute>(files: &Files, start: Start) -> Outcome<Adapters<T>> {
+    let mut adapters = Adapters::default();
+    for (module, adapter) in files.adapters::<T>()?.iter() {
+        let mut adapter = adapter.clone();
+        if start == Start::ZeroB {
+            adapter.b.fill(T::ZERO);
+        }
+        adapters.insert(module, adapter)?;
+    }
+    Ok(adapters)
+}
