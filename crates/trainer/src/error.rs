@@ -135,16 +135,28 @@ pub enum Error {
         /// What it has, or lacks.
         found: String,
     },
-    /// A run that has left no model yet.
+    /// A run that has not left yet what it trains.
     #[error(
-        "the run {} has no model/ yet, which is written when it ends: found {found}",
+        "the run {} has no {what}/ yet, which is written when it ends: found {found}",
         path.display()
     )]
     NoModel {
         /// The folder of the run.
         path: PathBuf,
+        /// What it trains: a model, or adapters.
+        what: &'static str,
         /// What it has.
         found: String,
+    },
+    /// A run of adapters in the place of a model.
+    #[error(
+        "the run {0} has adapters and no model of its own: expected a model; make one of both with: ternary merge \
+         --model {0} --out DIR",
+        path.display()
+    )]
+    OnlyAdapters {
+        /// The folder of the run.
+        path: PathBuf,
     },
     /// A file that is there already.
     #[error("{} is there already: choose another place with --out, or replace it with --force", path.display())]
@@ -241,32 +253,9 @@ pub enum Error {
         /// What was asked for.
         found: f64,
     },
-    /// A list of tokens that cannot be read.
-    #[error(
-        "{what}: expected whole numbers between spaces or commas, found {found:?} as number {index}"
-    )]
-    Ids {
-        /// The list.
-        what: String,
-        /// How many stand before it.
-        index: usize,
-        /// What stands there.
-        found: String,
-    },
-    /// A list of tokens of which the model does not have one.
-    #[error(
-        "{what}: expected tokens below the model's {vocabulary}, found {found} as number {index}"
-    )]
-    UnknownId {
-        /// The list.
-        what: String,
-        /// How many stand before it.
-        index: usize,
-        /// Tokens of the model.
-        vocabulary: usize,
-        /// What stands there.
-        found: u32,
-    },
+    /// A list of tokens that cannot be used.
+    #[error(transparent)]
+    Ids(#[from] crate::generate::IdsError),
     /// The variable that forces an instruction set names none that this processor has.
     #[error("{}: {source}", ternary_core::kernels::ISA_VARIABLE)]
     InstructionSet {
@@ -370,10 +359,12 @@ pub enum Error {
     },
     /// A run that was asked to end, and saved a checkpoint.
     #[error(
-        "interrupted after step {step}, which is saved; go on with: ternary train --resume {}",
+        "interrupted after step {step}, which is saved; go on with: ternary {command} --resume {}",
         path.display()
     )]
     Interrupted {
+        /// The command that the run was begun with.
+        command: &'static str,
         /// The folder of the run.
         path: PathBuf,
         /// Steps so far.

@@ -2,32 +2,64 @@
 
 use interop::tokenizer::Tokenizer;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
+
+/// A list of tokens that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IdsError {
+    /// Something in it is no number.
+    #[error(
+        "{what}: expected whole numbers between spaces or commas, found {found:?} as number {index}"
+    )]
+    NoNumber {
+        /// The list.
+        what: String,
+        /// How many stand before it.
+        index: usize,
+        /// What stands there.
+        found: String,
+    },
+    /// The model does not have one of them.
+    #[error(
+        "{what}: expected tokens below the model's {vocabulary}, found {found} as number {index}"
+    )]
+    Unknown {
+        /// The list.
+        what: String,
+        /// How many stand before it.
+        index: usize,
+        /// Tokens of the model.
+        vocabulary: usize,
+        /// What stands there.
+        found: u32,
+    },
+}
 
 /// The numbers of a list, between spaces, commas or lines.
 ///
 /// # Errors
-/// [`Error::Ids`] with the first that is none.
+/// [`IdsError::NoNumber`] with the first that is none.
 pub(crate) fn read_ids(what: &str, list: &str) -> Result<Vec<u32>> {
     let words = list.split(|c: char| c == ',' || c.is_whitespace()).filter(|word| !word.is_empty());
     let number = |(index, word): (usize, &str)| {
-        word.parse().map_err(|_| Error::Ids {
+        word.parse().map_err(|_| IdsError::NoNumber {
             what: what.to_owned(),
             index,
             found: word.chars().take(40).collect(),
         })
     };
-    words.enumerate().map(number).collect()
+    Ok(words.enumerate().map(number).collect::<Result<_, _>>()?)
 }
 
 /// Checks that a model has all tokens of a part of a list, before which are `first` others.
 ///
 /// # Errors
-/// [`Error::UnknownId`] with the first that it does not have.
+/// [`IdsError::Unknown`] with the first that it does not have.
 pub(crate) fn check_ids(what: &str, first: usize, ids: &[u32], vocabulary: usize) -> Result<()> {
     let Some(place) = ids.iter().position(|&id| id as usize >= vocabulary) else { return Ok(()) };
     let (index, found) = (first + place, ids[place]);
-    Err(Error::UnknownId { what: what.to_owned(), index, vocabulary, found })
+    Err(IdsError::Unknown { what: what.to_owned(), index, vocabulary, found }.into())
 }
 
 /// Tokens to text one by one: a piece is told once later tokens cannot change it. Without a tokenizer they are

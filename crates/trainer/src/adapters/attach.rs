@@ -18,8 +18,10 @@ use crate::run::adapter_folder;
 /// Folders that cannot be read, and adapters that are for another model.
 pub(crate) fn open(model: &Path, adapter: Option<&Path>) -> Result<Decoder<f32>> {
     // Adapters that are none are told before a large model is read.
-    let adapters: Option<Adapters<f32>> =
-        adapter.map(|path| interop::adapters::read(&adapter_folder(path))).transpose()?;
+    let adapters: Option<Adapters<f32>> = match adapter {
+        Some(path) => Some(interop::adapters::read(&adapter_folder(path)?)?),
+        None => None,
+    };
     let mut decoder = interop::open(model)?;
     if let Some(adapters) = adapters {
         decoder.attach(&adapters)?;

@@ -16,6 +16,8 @@ pub(crate) use template::Template;
 pub struct ChatRequest {
     /// The folder of the model.
     pub model: PathBuf,
+    /// The folder of the adapters beside it, if there are any.
+    pub adapter: Option<PathBuf>,
     /// Tokens of an answer at most; otherwise [`TOKENS`].
     pub tokens: Option<usize>,
     /// How they are drawn.
@@ -81,7 +83,7 @@ impl Chat {
     /// A model, a tokenizer or a chat template that cannot be read; no way to read a text.
     pub fn open(request: ChatRequest) -> Result<Self> {
         let template = if request.is_plain { None } else { Template::open(&request.model)? };
-        let speaker = Speaker::open(&request.model, None)?;
+        let speaker = Speaker::open(&request.model, request.adapter.as_deref())?;
         // A model without a tokenizer is refused now, and not at the first message.
         speaker.encode("", &request.model)?;
         let mut chat =

@@ -6,7 +6,7 @@ use clap::{Arg, ArgAction, ArgMatches, value_parser};
 
 use crate::error::Result;
 use crate::generate::{Sampling, TOKENS};
-use crate::run::model_folder;
+use crate::run::Used;
 
 /// `--model`.
 pub(super) fn model() -> Arg {
@@ -15,7 +15,10 @@ pub(super) fn model() -> Arg {
         .value_name("DIR")
         .required(true)
         .value_parser(value_parser!(PathBuf))
-        .help("A run, or the folder of a model: as a run leaves it, or as Hugging Face's tools do")
+        .help(
+            "A run, or the folder of a model: as a run leaves it, or as Hugging Face's tools do; a run of adapters is \
+             the model that they are for, with them",
+        )
 }
 
 /// `--adapter`.
@@ -25,12 +28,13 @@ pub(super) fn adapter() -> Arg {
     )
 }
 
-/// The folder of the model that `--model` means.
+/// The model and the adapters that `--model` and `--adapter` mean.
 ///
 /// # Errors
-/// A run that has no model.
-pub(super) fn read_model(matches: &ArgMatches) -> Result<PathBuf> {
-    model_folder(&read_path(matches, "model"))
+/// A run that has left neither yet, or whose model is gone.
+pub(super) fn read_model(matches: &ArgMatches) -> Result<Used> {
+    let adapter = matches.get_one::<PathBuf>("adapter");
+    Used::open(&read_path(matches, "model"), adapter.map(|path| &**path))
 }
 
 /// The value of a flag that is a path and must be given.

@@ -9,6 +9,7 @@ use super::{arguments, print, print_summary};
 use crate::chat::{Chat, ChatRequest};
 use crate::error::{Error, Result};
 use crate::generate::{Sampling, TOKENS};
+use crate::run::Used;
 
 const MORE: &str = "\
 A model with a chat template (in tokenizer_config.json or chat_template.jinja) reads each message as its
@@ -27,6 +28,7 @@ A line that begins with // is said with one slash.
 Examples:
   ternary chat --model runs/tiny-0001
   ternary chat --model models/Qwen3-0.6B --system \"Answer in one sentence.\" --temperature 0.6
+  ternary chat --model models/Qwen3-0.6B --adapter runs/talks
   echo \"Once upon a time\" | ternary chat --model runs/tiny-0001 --tokens 80
 ";
 
@@ -46,6 +48,7 @@ pub(super) fn command() -> Command {
     Command::new("chat")
         .about("Talks with a model, line by line")
         .arg(arguments::model())
+        .arg(arguments::adapter())
         .args([system, plain])
         .args(arguments::sampling())
         .mut_arg("tokens", |tokens| {
@@ -57,12 +60,14 @@ pub(super) fn command() -> Command {
 
 /// Answers every line of standard input.
 pub(super) fn run(matches: &ArgMatches) -> Result<()> {
+    let Used { model, adapter } = arguments::read_model(matches)?;
     let request = ChatRequest {
         tokens: arguments::read_count(matches, "tokens"),
         sampling: arguments::read_sampling(matches)?,
         system: matches.get_one::<String>("system").cloned(),
         is_plain: matches.get_flag("plain"),
-        model: arguments::read_model(matches)?,
+        model,
+        adapter,
     };
     let has_system = request.system.is_some();
     let mut chat = Chat::open(request)?;

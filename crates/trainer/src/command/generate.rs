@@ -7,6 +7,7 @@ use clap::{Arg, ArgGroup, ArgMatches, Command};
 use super::{arguments, print, print_summary};
 use crate::error::Result;
 use crate::generate::{GenerationRequest, Prompt, generate};
+use crate::run::Used;
 use crate::vocabulary::read_ids;
 
 const EXAMPLES: &str = "\
@@ -14,6 +15,7 @@ Examples:
   ternary generate --model runs/tiny-0001 --prompt \"Once upon a time\"
   ternary generate --model runs/tiny-0001 --prompt \"Once\" --temperature 0 --tokens 50
   ternary generate --model models/Qwen3-0.6B --prompt \"The capital of France is\"
+  ternary generate --model models/Qwen3-0.6B --adapter runs/talks --prompt \"Hello\"
 ";
 
 pub(super) fn command() -> Command {
@@ -47,12 +49,13 @@ pub(super) fn run(matches: &ArgMatches) -> Result<()> {
         Some(ids) => Prompt::Ids(read_ids("--ids", ids)?),
         None => Prompt::Text(matches.get_one::<String>("prompt").cloned().unwrap_or_default()),
     };
+    let Used { model, adapter } = arguments::read_model(matches)?;
     let request = GenerationRequest {
         prompt,
         tokens: arguments::read_count(matches, "tokens"),
         sampling: arguments::read_sampling(matches)?,
-        model: arguments::read_model(matches)?,
-        adapter: matches.get_one("adapter").cloned(),
+        model,
+        adapter,
     };
     if matches.get_flag("json") {
         return print_summary(&generate(&request, |_| Ok(()))?.to_json());

@@ -4,7 +4,7 @@ use clap::{ArgMatches, Command};
 
 use super::running;
 use super::settings::Settings;
-use crate::config::Setting;
+use crate::config::{self, Configuration, Setting};
 use crate::error::Result;
 
 const EXAMPLES: &str = "\
@@ -25,10 +25,11 @@ Data:
                                               what the assistant says is learnt, in the model's chat template
   Any other file is one text, as for ternary train.
 
-The folder of the run has the adapters in adapter/, as PEFT loads them.
+The folder of the run has the adapters in adapter/, as PEFT loads them; eval, generate, chat and merge take it as --model.
 ";
 
-const SETTINGS: Settings = Settings { defaults: &DEFAULTS, is_flag, is_known: is_of_adapters };
+const SETTINGS: Settings =
+    Settings { defaults: &DEFAULTS, is_flag, is_known: is_of_adapters, check };
 
 /// What suits adapters better than a model that begins with nothing: steps of the usual size for LoRA, no decay of
 /// factors that are small anyway, and windows that hold a conversation.
@@ -82,6 +83,18 @@ fn is_of_adapters(setting: &Setting) -> bool {
     let of_model = ["model", "delta", "mixture", "ternary", "mining", "fogzo", "distillation"];
     !of_model.contains(&setting.section)
         && (!setting.section.is_empty() || FLAGS.contains(&setting.name))
+}
+
+/// Without a model, the same settings would train one from nothing.
+fn check(configuration: &Configuration) -> Result<(), config::Error> {
+    if configuration.lora.model.is_some() {
+        return Ok(());
+    }
+    Err(config::Error::Contradiction {
+        keys: "model",
+        expected: "the model that adapters are for, with --model, or a run to go on with, with --resume",
+        found: "neither".to_owned(),
+    })
 }
 
 pub(super) fn command() -> Command {

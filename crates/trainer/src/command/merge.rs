@@ -6,11 +6,14 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 
 use super::{arguments, print_summary};
 use crate::adapters::{MergeRequest, merge};
+use crate::config;
 use crate::error::Result;
+use crate::run::Used;
 
 const EXAMPLES: &str = "\
 Examples:
-  ternary merge --model models/Qwen3-0.6B --adapter runs/talks --out models/talks
+  ternary merge --model runs/talks --out models/talks
+  ternary merge --model models/Qwen3-0.6B --adapter adapters/talks --out models/talks
   ternary generate --model models/talks --prompt \"Hello\"
 ";
 
@@ -28,7 +31,7 @@ pub(super) fn command() -> Command {
     Command::new("merge")
         .about("Makes one model of a model and its adapters")
         .arg(arguments::model())
-        .arg(arguments::adapter().required(true))
+        .arg(arguments::adapter())
         .args([out, force])
         .arg(arguments::json())
         .after_help(EXAMPLES)
@@ -36,9 +39,15 @@ pub(super) fn command() -> Command {
 
 /// Merges, and says where the model is.
 pub(super) fn run(matches: &ArgMatches) -> Result<()> {
+    let Used { model, adapter } = arguments::read_model(matches)?;
+    let adapter = adapter.ok_or_else(|| config::Error::Contradiction {
+        keys: "adapter",
+        expected: "adapters for the model, or a run of ternary lora as --model",
+        found: "a model alone".to_owned(),
+    })?;
     let merged = merge(&MergeRequest {
-        model: arguments::read_model(matches)?,
-        adapter: arguments::read_path(matches, "adapter"),
+        model,
+        adapter,
         out: arguments::read_path(matches, "out"),
         force: matches.get_flag("force"),
     })?;

@@ -26,6 +26,7 @@ use clap::{ArgMatches, Command};
 use ternary_core::kernels::Kernels;
 
 use crate::error::{Error, Result};
+use crate::generate::IdsError;
 
 const WRONG_USAGE: u8 = 2;
 const INTERRUPTED: u8 = 130;
@@ -94,7 +95,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
                 | Error::InstructionSet { .. }
                 | Error::Sampling { .. }
                 | Error::Stride { .. }
-                | Error::Ids { .. } => WRONG_USAGE.into(),
+                | Error::Ids(IdsError::NoNumber { .. }) => WRONG_USAGE.into(),
                 _ => ExitCode::FAILURE,
             }
         }

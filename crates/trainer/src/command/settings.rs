@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Arg, ArgAction, ArgMatches, Id, value_parser};
 
 use super::arguments;
-use crate::config::{Configuration, Layers, SETTINGS, Setting};
+use crate::config::{self, Configuration, Layers, SETTINGS, Setting};
 use crate::error::Result;
 
 /// How a command that begins runs takes its settings.
@@ -17,6 +17,8 @@ pub(super) struct Settings {
     pub(super) is_flag: fn(&Setting) -> bool,
     /// Whether a setting does anything.
     pub(super) is_known: fn(&Setting) -> bool,
+    /// What the command needs besides settings that go together.
+    pub(super) check: fn(&Configuration) -> Result<(), config::Error>,
 }
 
 impl Settings {
@@ -72,7 +74,9 @@ impl Settings {
             };
             values.into_iter().map(|value| (setting.key(), value))
         }))?;
-        Ok(layers.resolve()?)
+        let configuration = layers.resolve()?;
+        (self.check)(&configuration)?;
+        Ok(configuration)
     }
 
     /// Every key with its default and its help, for the long help.

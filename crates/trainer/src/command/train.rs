@@ -19,7 +19,11 @@ Examples:
 ";
 
 const SETTINGS: Settings =
-    Settings { defaults: &[], is_flag: Setting::is_flag, is_known: is_of_training };
+    Settings { defaults: &[], is_flag, is_known: is_of_training, check: |_| Ok(()) };
+
+fn is_flag(setting: &Setting) -> bool {
+    setting.is_flag() && is_of_training(setting)
+}
 
 /// Whether a setting is for runs that train a whole model.
 fn is_of_training(setting: &Setting) -> bool {

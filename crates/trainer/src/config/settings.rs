@@ -283,7 +283,7 @@ settings! {
         /// Leave out and count lines that are no samples, instead of ending with the first
         skip_bad_lines: bool = false;
         /// Samples of more tokens than a window has: cut their ends off, or refuse them as bad lines
-        long: Long = Long::Cut;
+        long: Long = Long::Cut, flag "long_samples";
         /// Whether short samples share a window; no sample sees another either way
         pack: bool = true;
         /// Whether prompts are learnt too, and not completions and answers alone

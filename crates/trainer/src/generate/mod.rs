@@ -10,6 +10,7 @@ use std::time::Instant;
 use crate::error::{Error, Result};
 use crate::vocabulary::{Pieces, check_ids};
 
+pub use crate::vocabulary::IdsError;
 pub use sampling::Sampling;
 pub(crate) use speaker::Speaker;
 

@@ -6,8 +6,8 @@ use interop::adapters::{Options, peft};
 use models::Decoder;
 
 use super::folder::RunFolder;
-use super::replace::model_folder;
 use super::teacher::identity;
+use super::used::model_folder;
 use crate::adapters::attach;
 use crate::config::Configuration;
 use crate::data::VOCABULARY;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::{Write as _, stderr};
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use interop::tokenizer::Tokenizer;
@@ -12,7 +12,11 @@ use nn::Tape;
 
 use super::progress::Progress;
 use crate::adapters;
-use crate::data::{Example, FileText, TokenizerFile, Window, files_of, read, sliding_windows};
+use crate::config;
+use crate::data::{
+    Example, FileText, Long, SamplesRequest, TokenizerFile, Window, are_samples, read, samples_of,
+    sliding_windows,
+};
 use crate::error::{Error, Result};
 use crate::measure::{HeldOutLoss, Measure, Unit};
 use crate::vocabulary::{check_ids, read_ids};
@@ -66,8 +70,12 @@ pub struct EvaluationRequest {
     pub length: Option<usize>,
     /// Tokens from the beginning of a window to that of the next; otherwise as many as it predicts.
     pub stride: Option<usize>,
-    /// Windows at most; otherwise as many as cover the text.
+    /// Windows or samples at most; otherwise as many as there are.
     pub windows: Option<usize>,
+    /// Whether lines that are no samples are left out.
+    pub skips_bad_lines: bool,
+    /// Whether the prompts of samples count too.
+    pub learns_prompts: bool,
 }
 
 /// Tokens that a window predicts where nothing else is asked for: real models have more positions than memory.
@@ -80,12 +88,12 @@ pub struct Evaluation {
     pub loss: HeldOutLoss,
     /// Whether tokens are bytes, and how many bytes of the file each stands for where they are not.
     pub measure: Measure,
-    /// Windows that were read.
+    /// Windows that were read, or samples.
     pub windows: usize,
-    /// Tokens that a window predicts.
+    /// Tokens that a window predicts, or a sample at the most.
     pub length: usize,
-    /// Tokens from the beginning of a window to that of the next.
-    pub stride: usize,
+    /// Tokens from the beginning of a window to that of the next; none for samples.
+    pub stride: Option<usize>,
     /// How long it took.
     pub seconds: f64,
     /// The text.
@@ -111,7 +119,7 @@ impl Evaluation {
 
 impl fmt::Display for Evaluation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { loss, measure, length, stride, seconds, data, .. } = self;
+        let Self { loss, measure, windows, length, stride, seconds, data } = self;
         let (predictions, unit) = (loss.predictions, measure.unit.name());
         write!(
             f,
@@ -119,7 +127,11 @@ impl fmt::Display for Evaluation {
             loss.measured(*measure),
             data.display()
         )?;
-        write!(f, " in windows of {length}, one every {stride}, {seconds:.1} s")
+        match stride {
+            Some(stride) => write!(f, " in windows of {length}, one every {stride}")?,
+            None => write!(f, " in {windows} samples of at most {length}")?,
+        }
+        write!(f, ", {seconds:.1} s")
     }
 }
 
@@ -140,13 +152,7 @@ impl Tokens {
             let ids = read_ids(&data.display().to_string(), &String::from_utf8_lossy(&list))?;
             return Ok((Self::Ids(ids), of_tokens(None)));
         }
-        let Some(tokenizer) = Tokenizer::open(model, vocabulary)? else {
-            return Err(Error::NoTokenizer { model: model.to_owned(), vocabulary });
-        };
-        let tokenizer = match tokenizer.path() {
-            Some(path) => Some(TokenizerFile::open(path)?),
-            None => None,
-        };
+        let tokenizer = tokenizer_of(model, vocabulary)?;
         let tell = &mut |line: fmt::Arguments<'_>| drop(writeln!(stderr(), "{line}"));
         let text = FileText::open(data, tokenizer.as_ref(), cache.as_deref(), tell)?;
         let measure =
@@ -169,35 +175,55 @@ impl Tokens {
     }
 }
 
-/// Loads a model and evaluates it on a text, which is encoded as it would be to train on and read window by window.
+/// How a model reads text; none for bytes.
+///
+/// # Errors
+/// [`Error::NoTokenizer`] for a model of other tokens without one.
+fn tokenizer_of(model: &Path, vocabulary: usize) -> Result<Option<TokenizerFile>> {
+    match Tokenizer::open(model, vocabulary)? {
+        Some(tokenizer) => tokenizer.path().map(TokenizerFile::open).transpose(),
+        None => Err(Error::NoTokenizer { model: model.to_owned(), vocabulary }),
+    }
+}
+
+/// Loads a model and evaluates it on a text, which is encoded as it would be to train on and read window by window, or
+/// on samples (`.jsonl`), each alone.
 ///
 /// # Errors
 /// A model or a text that cannot be read, a text of fewer than two tokens, tokens that the model does not have, windows
-/// longer than the model takes.
+/// longer than the model takes, lines that are no samples.
 pub fn evaluate_file(request: &EvaluationRequest) -> Result<Evaluation> {
     let start = Instant::now();
     // A text that is not there is told before a large model is read.
-    files_of(&request.data)?;
+    let has_samples = are_samples(&request.data)? && !request.is_ids;
+    if has_samples && request.stride.is_some() {
+        return Err(config::Error::Contradiction {
+            keys: "stride, data",
+            expected: "a text, over which windows move",
+            found: "samples, each of which is read alone".to_owned(),
+        }
+        .into());
+    }
     let model = adapters::open(&request.model, request.adapter.as_deref())?;
     let vocabulary = model.config().vocabulary;
-    let (tokens, measure) = Tokens::open(request, vocabulary)?;
     let positions = model.config().positions;
     let length = request.length.unwrap_or(positions.min(LENGTH));
     if length > positions {
         return Err(Error::WindowTooLong { positions, length });
     }
+    let limit = request.windows.unwrap_or(usize::MAX);
+    if has_samples {
+        return evaluate_samples(request, &model, length, limit, start);
+    }
+    let (tokens, measure) = Tokens::open(request, vocabulary)?;
     let stride = request.stride.unwrap_or(length);
     if !(1..=length).contains(&stride) {
         return Err(Error::Stride { length, stride });
     }
-    let limit = request.windows.unwrap_or(usize::MAX);
     let windows = sliding_windows(tokens.len(), length, stride, limit);
     if windows.is_empty() {
         return Err(Error::TextTooShort { expected: 2, found: tokens.len(), length: 1 });
     }
-    let count = u32::try_from(windows.len()).unwrap_or(u32::MAX);
-    let progress = Progress::new(count, (count / 10).max(8));
-    let tell = &mut |done: usize| progress.done("window", done as u32);
     let what = request.data.display().to_string();
     let of_text = |Window { range, context }: &Window| {
         let window = tokens.read(range.clone())?;
@@ -206,17 +232,64 @@ pub fn evaluate_file(request: &EvaluationRequest) -> Result<Evaluation> {
         example.ignore_first(*context);
         Ok(example)
     };
-    let loss = evaluate(&model, windows.iter().map(of_text), tell);
-    progress.finish();
     Ok(Evaluation {
-        loss: loss?,
+        loss: watched(&model, "window", windows.iter().map(of_text))?,
         measure,
         windows: windows.len(),
         length,
-        stride,
+        stride: Some(stride),
         seconds: start.elapsed().as_secs_f64(),
         data: request.data.clone(),
     })
+}
+
+/// The same on samples, at most `limit` of them and `length` predictions of each.
+fn evaluate_samples(
+    request: &EvaluationRequest,
+    model: &Decoder<f32>,
+    length: usize,
+    limit: usize,
+    start: Instant,
+) -> Result<Evaluation> {
+    let vocabulary = model.config().vocabulary;
+    let tokenizer = tokenizer_of(&request.model, vocabulary)?;
+    let samples = SamplesRequest {
+        model: request.model.clone(),
+        skips_bad_lines: request.skips_bad_lines,
+        long: Long::Cut,
+        packs: false,
+        learns_prompts: request.learns_prompts,
+    };
+    let (data, tell) =
+        (&request.data, &mut |line: fmt::Arguments<'_>| drop(writeln!(stderr(), "{line}")));
+    let samples = samples_of(data, &samples, tokenizer.as_ref(), length, limit, tell)?;
+    for sample in &samples {
+        check_ids(&data.display().to_string(), 0, &sample.tokens, vocabulary)?;
+    }
+    let unit = if tokenizer.is_some() { Unit::Token } else { Unit::Byte };
+    let windows = samples.len();
+    Ok(Evaluation {
+        loss: watched(model, "sample", samples.into_iter().map(Ok))?,
+        measure: Measure { unit, bytes_per_token: None },
+        windows,
+        length,
+        stride: None,
+        seconds: start.elapsed().as_secs_f64(),
+        data: data.clone(),
+    })
+}
+
+/// The loss, with a bar; `what` is what a window is called.
+fn watched(
+    model: &Decoder<f32>,
+    what: &'static str,
+    windows: impl ExactSizeIterator<Item = Result<Example>>,
+) -> Result<HeldOutLoss> {
+    let count = u32::try_from(windows.len()).unwrap_or(u32::MAX);
+    let progress = Progress::new(count, (count / 10).max(8));
+    let loss = evaluate(model, windows, &mut |done| progress.done(what, done as u32));
+    progress.finish();
+    loss
 }
 
 #[cfg(test)]
@@ -276,6 +349,8 @@ mod tests {
                     length: Some(4),
                     stride: None,
                     windows: None,
+                    skips_bad_lines: false,
+                    learns_prompts: false,
                 });
                 let found = found.unwrap();
                 assert_eq!((found.loss, found.measure), (expected, corpus.measure()), "{data:?}");

@@ -27,6 +27,7 @@ mod totals;
 mod train;
 mod units;
 mod update;
+mod used;
 mod vitals;
 mod watchers;
 
@@ -43,9 +44,9 @@ pub use model::build;
 pub use progress::{Progress, StepNews};
 pub use rehearsal::Trial;
 pub(crate) use rehearsal::{Rehearsal, rehearse};
-pub use replace::{adapter_folder, model_folder};
 pub use resume::{Resumed, Unfinished};
 pub(crate) use step::Skipped;
 pub use summary::{Best, Summary};
 pub use train::train;
+pub use used::{Used, adapter_folder, model_folder};
 pub use vitals::{Histogram, Layers, Matrix, MatrixScales, Spread, Vitals, Watch, WatchState};

@@ -7,8 +7,8 @@ use nn::{BitLinearOptions, LearnedLevels, LearnedRule};
 use ternary_core::Rule;
 
 use super::base::{adapted, base_folder};
-use super::replace::model_folder;
 use super::start::Saved;
+use super::used::model_folder;
 use crate::config::{self, Configuration, Model, Ternary};
 use crate::error::Result;
 use crate::randomness::Purpose;

@@ -1,17 +1,17 @@
 //! What a folder of a run holds, and taking it away for another run.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::error::{Error, Result};
 
 /// The settings, which say that a folder is that of a run.
 pub(super) const SETTINGS: &str = "config.toml";
 /// The metrics, with which a run begins.
-const METRICS: &str = "metrics.jsonl";
+pub(super) const METRICS: &str = "metrics.jsonl";
 /// The file that a process locks while it trains.
 pub(super) const LOCK: &str = ".lock";
-const MODEL: &str = "model";
+pub(super) const MODEL: &str = "model";
 /// The adapters in its place.
 pub(super) const ADAPTER: &str = "adapter";
 /// What runs leave beside those.
@@ -20,31 +20,6 @@ const OTHERS: [&str; 6] = [MODEL, ADAPTER, "best", "checkpoints", "report.html",
 const UNFINISHED: [&str; 3] = ["config.unfinished", "report.unfinished", "summary.unfinished"];
 /// How event files begin.
 const EVENTS: &str = "events.out.tfevents.";
-
-/// The folder of the model that `path` means: that of a run, or the path itself.
-///
-/// # Errors
-/// [`Error::NoModel`] for a run that has left none yet, with what it has.
-pub fn model_folder(path: &Path) -> Result<PathBuf> {
-    let has = |name: &str| path.join(name).exists();
-    if !has(SETTINGS) && !has(METRICS) {
-        return Ok(path.to_owned());
-    }
-    let model = path.join(MODEL);
-    if model.is_dir() {
-        return Ok(model);
-    }
-    let mut found = names(path)?;
-    found.retain(|name| name != LOCK);
-    let found = found.join(", ");
-    Err(Error::NoModel { path: path.to_owned(), found })
-}
-
-/// The folder of the adapters that `path` means: those of a run, or the path itself.
-pub fn adapter_folder(path: &Path) -> PathBuf {
-    let adapter = path.join(ADAPTER);
-    if path.join(SETTINGS).exists() && adapter.is_dir() { adapter } else { path.to_owned() }
-}
 
 /// Whether a folder has nothing in it but what a run that was killed before it began may leave.
 ///
@@ -100,7 +75,7 @@ pub(super) fn remove_run(path: &Path) -> Result<()> {
 }
 
 /// The names of what a folder holds, in order.
-fn names(path: &Path) -> Result<Vec<String>> {
+pub(super) fn names(path: &Path) -> Result<Vec<String>> {
     let list = || {
         let entries = path.read_dir()?.map(|entry| Ok(entry?.file_name()));
         entries.collect::<std::io::Result<Vec<_>>>()
@@ -122,18 +97,6 @@ mod tests {
         folder.file(SETTINGS, "");
         folder.file(METRICS, "");
         folder
-    }
-
-    #[test]
-    fn a_run_means_its_model_and_one_without_says_what_it_has() {
-        let folder = run();
-        let error = model_folder(folder.path()).unwrap_err().to_string();
-        assert!(error.contains("no model/ yet") && error.contains("config.toml, metrics.jsonl"));
-        let model = folder.path().join(MODEL);
-        fs::create_dir(&model).unwrap();
-        assert_eq!(model_folder(folder.path()).unwrap(), model);
-        assert_eq!(model_folder(&model).unwrap(), model);
-        assert_eq!(model_folder("no such".as_ref()).unwrap(), Path::new("no such"));
     }
 
     #[test]

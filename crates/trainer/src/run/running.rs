@@ -204,7 +204,9 @@ impl<'a> Running<'a> {
                 self.save(step)?;
             }
             if is_asked {
-                return Err(Error::Interrupted { path: self.folder.path().to_owned(), step });
+                let command = if self.base.is_some() { "lora" } else { "train" };
+                let path = self.folder.path().to_owned();
+                return Err(Error::Interrupted { command, path, step });
             }
         }
         Ok(step)

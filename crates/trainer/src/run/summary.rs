@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::folder::write_whole;
 use super::metrics::Start;
+use super::replace::ADAPTER;
 use super::vitals::Vitals;
 use crate::error::{Error, Result};
 use crate::measure::{HeldOutLoss, Measure};
@@ -45,7 +46,7 @@ pub struct Summary {
     /// The vital signs of the ternary weights, if there were any that trained.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vitals: Option<Vitals>,
-    /// The saved model.
+    /// The saved model, or the saved adapters.
     pub model: PathBuf,
 }
 
@@ -138,7 +139,8 @@ impl fmt::Display for Summary {
         if self.stopped != Self::FINISHED {
             write!(f, "; stopped by {}", self.stopped)?;
         }
-        write!(f, "; the model is in {}", self.model.display())
+        let what = if self.model.ends_with(ADAPTER) { "adapters are" } else { "model is" };
+        write!(f, "; the {what} in {}", self.model.display())
     }
 }
 
@@ -182,6 +184,8 @@ mod tests {
             "held-out loss 1.0000 nats/byte (1.4427 bits/byte, perplexity 2.718) after 400 steps in \
              83.2 s, 9876 tokens/s; the model is in runs/tiny-0001/model"
         );
+        let told = Summary { model: "runs/a/adapter".into(), ..summary.clone() }.to_string();
+        assert!(told.ends_with("; the adapters are in runs/a/adapter"), "{told}");
         let told = Summary { fogzo_seconds: Some(20.04), ..summary.clone() }.to_string();
         assert!(told.contains("tokens/s, 20.0 s of it for FOGZO; the model"), "{told}");
         let start = Start { floor: Some(0.75), ..summary.start };

@@ -9,7 +9,7 @@ use interop::manifest::{Digester, MANIFEST};
 use models::Decoder;
 use sha2::{Digest as _, Sha256};
 
-use super::replace::model_folder;
+use super::used::model_folder;
 use crate::config::{self, Configuration};
 use crate::error::{Error, Result};
 

@@ -36,7 +36,6 @@ use self::reading::{Reading, Store};
 use super::example::Example;
 use super::tokens::TokenizerFile;
 use super::{CorpusRequest, files_of};
-use crate::chat::Template;
 use crate::error::{Error, Result};
 
 /// How files of samples end.
@@ -88,7 +87,7 @@ pub(super) struct Samples {
 ///
 /// # Errors
 /// [`Error::Data`]; those of [`files_of`].
-pub(super) fn are_samples(data: &Path) -> Result<bool> {
+pub(crate) fn are_samples(data: &Path) -> Result<bool> {
     let files = files_of(data)?;
     let is_one = |file: &&PathBuf| file.extension().is_some_and(|ending| ending == ENDING);
     match files.iter().filter(is_one).count() {
@@ -113,16 +112,7 @@ impl Samples {
         tell: &mut dyn FnMut(fmt::Arguments<'_>),
     ) -> Result<Self> {
         let tokenizer = request.tokenizer.as_deref().map(TokenizerFile::open).transpose()?;
-        let reading = Reading {
-            encoder: Encoder {
-                tokenizer: tokenizer.as_ref(),
-                template: Template::open(&samples.model)?,
-                end: end_token(&samples.model, tokenizer.as_ref())?,
-                learns_prompts: samples.learns_prompts,
-            },
-            request: samples,
-            length: request.length,
-        };
+        let reading = Reading::new(samples, tokenizer.as_ref(), request.length)?;
         let all = reading.files(&files_of(data)?, tell)?;
         let mut read_valid = |path: &PathBuf| {
             if !are_samples(path)? {
@@ -203,10 +193,7 @@ impl Samples {
 
     /// One of them, which is read alone.
     pub(super) fn held_out(&self, index: usize) -> Example {
-        let store = self.valid.as_ref().unwrap_or(&self.all);
-        let (tokens, targets) = store.get(self.held_out[index]);
-        let sequences = Sequences { count: 1, length: tokens.len() };
-        Example { sequences, tokens: tokens.to_vec(), targets: targets.to_vec() }
+        self.valid.as_ref().unwrap_or(&self.all).example(self.held_out[index])
     }
 
     /// Adds all that examples follow from.
@@ -229,6 +216,49 @@ impl Samples {
             hash.update((sample as u64).to_le_bytes());
         }
     }
+}
+
+/// The samples of a file, a folder or a pattern, at most `limit` of them and at most `length` tokens of each, to be
+/// evaluated one by one. A token is a byte unless there is a tokenizer.
+///
+/// # Errors
+/// As [`Corpus::open`](super::Corpus::open) of such files; [`Error::Data`] where there are none.
+pub(crate) fn samples_of(
+    data: &Path,
+    samples: &SamplesRequest,
+    tokenizer: Option<&TokenizerFile>,
+    length: usize,
+    limit: usize,
+    tell: &mut dyn FnMut(fmt::Arguments<'_>),
+) -> Result<Vec<Example>> {
+    let store = Reading::new(samples, tokenizer, length)?.files(&files_of(data)?, tell)?;
+    if store.len() == 0 {
+        return Err(Error::data(data, "a sample", "none"));
+    }
+    let chosen = spread((0..store.len()).collect(), limit);
+    Ok(chosen.into_iter().map(|sample| store.example(sample)).collect())
+}
+
+/// Whether a line is a sample of which a model of bytes, without a chat template, has something to learn in a window of
+/// `length` predictions; how many tokens it has, cut to the window.
+///
+/// ```
+/// assert_eq!(trainer::data::check_sample(br#"{"prompt": "a", "completion": "bc"}"#, 8), Ok(3));
+/// assert!(trainer::data::check_sample(br#"{"prompt": "a"}"#, 8).is_err());
+/// ```
+///
+/// # Errors
+/// What is wrong with it, in words.
+pub fn check_sample(line: &[u8], length: usize) -> Result<usize, String> {
+    let request = SamplesRequest {
+        model: PathBuf::new(),
+        skips_bad_lines: false,
+        long: Long::Cut,
+        packs: true,
+        learns_prompts: false,
+    };
+    let encoder = Encoder { tokenizer: None, template: None, end: None, learns_prompts: false };
+    Ok(Reading { encoder, request: &request, length }.tokens(line)?.iter().sum())
 }
 
 /// The token that ends what a model says: the first that it stops at, or else the one that is called so.

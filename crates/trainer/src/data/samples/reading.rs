@@ -3,13 +3,15 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use nn::Sequences;
 use nn::ops::IGNORED;
 use rayon::prelude::*;
 
 use super::encode::{Encoded, Encoder};
 use super::line::Line;
-use super::{Long, SamplesRequest};
-use crate::data::read;
+use super::{Long, SamplesRequest, end_token};
+use crate::chat::Template;
+use crate::data::{Example, TokenizerFile, read};
 use crate::error::Result;
 
 /// Lines that are encoded at a time.
@@ -60,6 +62,13 @@ impl Store {
         self.hashes.push(sample.hash);
     }
 
+    /// A sample, to be read alone.
+    pub(super) fn example(&self, sample: usize) -> Example {
+        let (tokens, targets) = self.get(sample);
+        let sequences = Sequences { count: 1, length: tokens.len() };
+        Example { sequences, tokens: tokens.to_vec(), targets: targets.to_vec() }
+    }
+
     /// How many samples there are.
     pub(super) fn len(&self) -> usize {
         self.ends.len()
@@ -81,7 +90,25 @@ pub(super) struct Reading<'a> {
     pub(super) length: usize,
 }
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
+    /// Samples for a model, of at most `length` predictions.
+    ///
+    /// # Errors
+    /// A chat template or a token that ends a text which cannot be read.
+    pub(super) fn new(
+        request: &'a SamplesRequest,
+        tokenizer: Option<&'a TokenizerFile>,
+        length: usize,
+    ) -> Result<Self> {
+        let encoder = Encoder {
+            tokenizer,
+            template: Template::open(&request.model)?,
+            end: end_token(&request.model, tokenizer)?,
+            learns_prompts: request.learns_prompts,
+        };
+        Ok(Self { encoder, request, length })
+    }
+
     /// The samples of files, in their order; `tell` hears of those that are left out or cut. Blank lines are none.
     ///
     /// # Errors
@@ -136,6 +163,14 @@ impl Reading<'_> {
             ));
         }
         Ok(store)
+    }
+
+    /// The tokens that are read of each sample of a line.
+    ///
+    /// # Errors
+    /// What is wrong with it, in words.
+    pub(super) fn tokens(&self, line: &[u8]) -> Result<Vec<usize>, String> {
+        Ok(self.encode(line)?.iter().map(|sample| sample.tokens.len()).collect())
     }
 
     fn encode(&self, line: &[u8]) -> Result<Vec<Fitted>, String> {
