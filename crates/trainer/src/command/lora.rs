@@ -6,6 +6,7 @@ use super::running;
 use super::settings::Settings;
 use crate::config::{self, Configuration, Setting};
 use crate::error::Result;
+use crate::run::model_folder;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -25,11 +26,12 @@ Data:
                                               what the assistant says is learnt, in the model's chat template
   Any other file is one text, as for ternary train.
 
+A window has 512 tokens, or as many as the model has positions if those are fewer; --length is another number.
 The folder of the run has the adapters in adapter/, as PEFT loads them; eval, generate, chat and merge take it as --model.
 ";
 
 const SETTINGS: Settings =
-    Settings { defaults: &DEFAULTS, is_flag, is_known: is_of_adapters, check };
+    Settings { defaults: &DEFAULTS, is_flag, is_known: is_of_adapters, adjust, check };
 
 /// What suits adapters better than a model that begins with nothing: steps of the usual size for LoRA, no decay of
 /// factors that are small anyway, and windows that hold a conversation.
@@ -83,6 +85,14 @@ fn is_of_adapters(setting: &Setting) -> bool {
     let of_model = ["model", "delta", "mixture", "ternary", "mining", "fogzo", "distillation"];
     !of_model.contains(&setting.section)
         && (!setting.section.is_empty() || FLAGS.contains(&setting.name))
+}
+
+/// Windows are no longer than the model has positions for, unless that is asked for.
+fn adjust(configuration: &Configuration) -> Option<String> {
+    // What cannot be read is an error when the run needs it.
+    let model = model_folder(configuration.lora.model.as_deref()?).ok()?;
+    let positions = interop::shape(&model).ok()?.positions;
+    (positions < configuration.batch.length).then(|| format!("batch.length={positions}"))
 }
 
 /// Without a model, the same settings would train one from nothing.

@@ -17,6 +17,8 @@ pub(super) struct Settings {
     pub(super) is_flag: fn(&Setting) -> bool,
     /// Whether a setting does anything.
     pub(super) is_known: fn(&Setting) -> bool,
+    /// One thing more that is otherwise, by what the settings are then.
+    pub(super) adjust: fn(&Configuration) -> Option<String>,
     /// What the command needs besides settings that go together.
     pub(super) check: fn(&Configuration) -> Result<(), config::Error>,
 }
@@ -58,8 +60,22 @@ impl Settings {
     /// # Errors
     /// Settings that are not known, or do not go together.
     pub(super) fn read(&self, matches: &ArgMatches) -> Result<Configuration> {
+        let layers = self.layers(matches, None)?;
+        let adjustment = (self.adjust)(&layers.merged()?);
+        let layers = match adjustment {
+            Some(_) => self.layers(matches, adjustment.as_deref())?,
+            None => layers,
+        };
+        let configuration = layers.resolve()?;
+        (self.check)(&configuration)?;
+        Ok(configuration)
+    }
+
+    /// What the arguments give, over the defaults of the command and an adjustment of them.
+    fn layers(&self, matches: &ArgMatches, adjustment: Option<&str>) -> Result<Layers> {
         let mut layers = Layers::default();
         layers.add_assignments(self.defaults.iter().copied())?;
+        layers.add_assignments(adjustment)?;
         if let Some(path) = matches.get_one::<PathBuf>("config") {
             layers.add_file(path)?;
         }
@@ -74,9 +90,7 @@ impl Settings {
             };
             values.into_iter().map(|value| (setting.key(), value))
         }))?;
-        let configuration = layers.resolve()?;
-        (self.check)(&configuration)?;
-        Ok(configuration)
+        Ok(layers)
     }
 
     /// Every key with its default and its help, for the long help.

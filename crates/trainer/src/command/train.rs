@@ -18,8 +18,13 @@ Examples:
   ternary train --resume runs/tiny-0001       go on where a run was interrupted or killed
 ";
 
-const SETTINGS: Settings =
-    Settings { defaults: &[], is_flag, is_known: is_of_training, check: |_| Ok(()) };
+const SETTINGS: Settings = Settings {
+    defaults: &[],
+    is_flag,
+    is_known: is_of_training,
+    adjust: |_| None,
+    check: |_| Ok(()),
+};
 
 fn is_flag(setting: &Setting) -> bool {
     setting.is_flag() && is_of_training(setting)

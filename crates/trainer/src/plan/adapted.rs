@@ -9,14 +9,20 @@ use super::teacher::weights;
 use crate::adapters::targets;
 use crate::config::{self, Configuration};
 use crate::error::Result;
+use crate::run::check_base;
 
 /// What trains, and what the model in a folder leaves of a row for the backward; and the tokens of that model. Nothing is
 /// left before the first layer with an adapter.
 ///
 /// # Errors
-/// A folder that is no model, and adapters that it cannot have.
-pub(super) fn shape(configuration: &Configuration, folder: &Path) -> Result<(Shape, usize)> {
+/// A folder that is no model, a model that the run cannot be for, and adapters that it cannot have.
+pub(super) fn shape(
+    configuration: &Configuration,
+    folder: &Path,
+    vocabulary: usize,
+) -> Result<(Shape, usize)> {
     let model = interop::shape(folder)?;
+    check_base(configuration, folder, &model, vocabulary)?;
     let places = model.places();
     let settings = &configuration.lora;
     let mut trained = 0_u128;

@@ -2,7 +2,7 @@
 //!
 //! Sizes are worked out from the configuration, without allocating them. Of the presets they hold within a fifth of
 //! what Linux measures at the peak, and others should not be far off; learned levels are left out. Time is that of
-//! a few steps of the real run.
+//! a few steps of the real run; of adapters, of a few steps beside some layers like those of their model.
 
 mod adapted;
 mod disk;
@@ -23,6 +23,7 @@ use teacher::TeacherSize;
 
 pub use disk::PlannedDisk;
 pub use memory::PlannedMemory;
+pub(crate) use teacher::weights as weights_of;
 
 /// The share by which sizes may be wrong.
 const ACCURACY: f64 = 0.2;
@@ -55,7 +56,8 @@ pub struct Plan {
 }
 
 /// Plans a run: works out its sizes and, where it fits, times some of its steps. Nothing is written but the tokens of
-/// a text with a tokenizer, in their cache; `tell` hears of that.
+/// a text with a tokenizer, in their cache; `tell` hears of that. Of a model that adapters are for, nothing is read but
+/// its configuration and the lengths of its files.
 ///
 /// # Errors
 /// A text or a model that the run could not begin with either.
@@ -90,7 +92,7 @@ pub(crate) fn check_memory(configuration: &Configuration, vocabulary: usize) -> 
 fn sizes(configuration: &Configuration, vocabulary: usize) -> Result<Plan> {
     let threads = rayon::current_num_threads();
     let (shape, vocabulary) = match base_folder(configuration)? {
-        Some(folder) => adapted::shape(configuration, &folder)?,
+        Some(folder) => adapted::shape(configuration, &folder, vocabulary)?,
         None => (Shape::of(configuration, vocabulary), vocabulary),
     };
     let teacher = TeacherSize::of(configuration);

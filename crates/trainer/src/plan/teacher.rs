@@ -33,7 +33,7 @@ impl TeacherSize {
 }
 
 /// Bytes that the weights of a model have in memory, as large as its files say.
-pub(super) fn weights(folder: &Path) -> Option<u128> {
+pub(crate) fn weights(folder: &Path) -> Option<u128> {
     let of_files: u128 = fs::read_dir(folder)
         .ok()?
         .filter_map(|entry| entry.ok().map(|entry| entry.path()))

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use interop::adapters::{Options, peft};
-use models::Decoder;
+use models::{Decoder, DecoderConfig};
 
 use super::folder::RunFolder;
 use super::teacher::identity;
@@ -33,15 +33,29 @@ pub(super) fn base_identity(configuration: &Configuration) -> Result<Option<Stri
 /// train. `vocabulary` is that of the text.
 ///
 /// # Errors
-/// A folder that is no model; a model of fewer tokens or positions than the run has, or whose tokens nothing is known of;
-/// adapters that it cannot have.
+/// A folder that is no model; those of [`check_base`]; adapters that it cannot have.
 pub(super) fn adapted(
     configuration: &Configuration,
     folder: &Path,
     vocabulary: usize,
 ) -> Result<Decoder<f32>> {
+    check_base(configuration, folder, &interop::shape(folder)?, vocabulary)?;
     let mut model = interop::open(folder)?;
-    let (tokens, positions) = (model.config().vocabulary, model.config().positions);
+    attach(configuration, &mut model)?;
+    Ok(model)
+}
+
+/// Checks, before a model of this shape is read, that a run can be for it.
+///
+/// # Errors
+/// A model of fewer tokens or positions than the run has, or whose tokens nothing is known of.
+pub(crate) fn check_base(
+    configuration: &Configuration,
+    folder: &Path,
+    model: &DecoderConfig,
+    vocabulary: usize,
+) -> Result<()> {
+    let (tokens, positions) = (model.vocabulary, model.positions);
     let length = configuration.batch.length;
     if length > positions {
         return Err(Error::WindowTooLong { positions, length });
@@ -57,8 +71,7 @@ pub(super) fn adapted(
             found: vocabulary.to_string(),
         });
     }
-    attach(configuration, &mut model)?;
-    Ok(model)
+    Ok(())
 }
 
 /// The tokenizer of a model.

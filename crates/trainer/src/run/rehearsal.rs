@@ -1,10 +1,13 @@
 //! Some steps of a run, to know how long they take.
 
+mod adapted;
+
 use std::time::Instant;
 
 use models::Decoder;
 use nn::{Module, Values};
 
+use super::base::base_folder;
 use super::model::build;
 use super::ready::tokenizer_of;
 use super::step::{Step, Training};
@@ -31,7 +34,8 @@ const LARGEST: u128 = 1 << 36;
 /// As many times that a single window may take; where it takes more, nothing is tried.
 const LARGEST_WINDOW: u128 = 8;
 
-/// Runs the first steps of a run without keeping anything of them; none where one window is too much.
+/// Runs the first steps of a run without keeping anything of them; none where one window is too much. A model that
+/// adapters are for is not read: a small one stands in.
 ///
 /// # Errors
 /// As [`train`](super::train) before its first step, and that of a step.
@@ -39,6 +43,9 @@ pub(crate) fn rehearse(
     configuration: &Configuration,
     corpus: &Corpus,
 ) -> Result<Option<Rehearsal>> {
+    if let Some(folder) = base_folder(configuration)? {
+        return adapted::rehearse(configuration, &folder, corpus).map(Some);
+    }
     let length = configuration.batch.length;
     let model = build(configuration, corpus.vocabulary())?;
     let tokenizer = tokenizer_of(corpus)?;
@@ -53,17 +60,8 @@ pub(crate) fn rehearse(
     let wanted = configuration.batch.windows;
     shorter.batch.windows = wanted.min(most);
     let read_example = Box::new(|index, example: &mut Example| corpus.example(index, example));
-    let mut training = Training::new(&shorter, model, read_example, teaching)?;
-    let start = Instant::now();
-    let mut fastest = f64::INFINITY;
-    for step in 0..STEPS.min(configuration.run.steps) {
-        let begun = Instant::now();
-        training.step(step)?;
-        fastest = fastest.min(begun.elapsed().as_secs_f64());
-        if start.elapsed().as_secs_f64() > ENOUGH {
-            break;
-        }
-    }
+    let training = Training::new(&shorter, model, read_example, teaching)?;
+    let fastest = fastest_step(training, configuration.run.steps)?;
     let window_seconds = fastest / shorter.batch.windows as f64;
     // A forward is a third of a step.
     let evaluated = corpus.held_out_windows();
@@ -71,6 +69,21 @@ pub(crate) fn rehearse(
         step_seconds: window_seconds * wanted as f64,
         evaluation_seconds: window_seconds / 3.0 * evaluated as f64,
     }))
+}
+
+/// Seconds of the fastest of the first steps of a run of so many.
+fn fastest_step(mut training: Training<'_>, steps: u32) -> Result<f64> {
+    let start = Instant::now();
+    let mut fastest = f64::INFINITY;
+    for step in 0..STEPS.min(steps) {
+        let begun = Instant::now();
+        training.step(step)?;
+        fastest = fastest.min(begun.elapsed().as_secs_f64());
+        if start.elapsed().as_secs_f64() > ENOUGH {
+            break;
+        }
+    }
+    Ok(fastest)
 }
 
 /// Numbers that a row is multiplied by, whether they train or not.
