@@ -8,8 +8,18 @@ use serde_json::Value;
 use ternary::Folder;
 use trainer::config::{Preset, SETTINGS};
 
-const COMMANDS: [&str; 8] =
-    ["train", "eval", "generate", "chat", "inspect", "compare", "completions", "man"];
+const COMMANDS: [&str; 10] = [
+    "train",
+    "lora",
+    "merge",
+    "eval",
+    "generate",
+    "chat",
+    "inspect",
+    "compare",
+    "completions",
+    "man",
+];
 
 /// A run of a moment.
 const SMALL: &str = "train --steps 2 --set model.width=32 --set model.feed_forward=32 --set model.layers=1 \

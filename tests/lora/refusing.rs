@@ -1,0 +1,135 @@
+//! What is no sample, no setting and no adapter for a model: how it is told, and that nothing is left of it.
+
+use std::fs;
+
+use crate::{BASE, FOREIGN, LORA, answers, loss, prepared, succeeds};
+
+#[test]
+fn bad_lines_are_named_or_left_out_and_long_samples_are_cut_or_refused() {
+    let folder = prepared("lora-lines");
+    let good = answers(0..30);
+    for (line, said) in [
+        ("nonsense", "expected a JSON object"),
+        ("{\"prompt\": \"a\", \"completion\": \" \"}", "completion: expected something to learn"),
+        (
+            "{\"prompt\": \"a\"}",
+            "expected text, or prompt and completion, or messages; found prompt",
+        ),
+        ("{\"text\": 7}", "text: expected a text, found a number"),
+        ("{\"text\": \"a\", \"text\": \"b\"}", "duplicate field"),
+        ("{\"messages\": []}", "expected one whose role is assistant"),
+    ] {
+        fs::write(folder.path("bad.jsonl"), format!("{good}{line}\n")).unwrap();
+        let done = folder.ternary(&format!("{LORA} --data bad.jsonl --out run"));
+        assert_eq!(done.code, Some(1), "{line}: {}", done.stderr);
+        let last = done.stderr.lines().last().unwrap();
+        assert!(last.contains("bad.jsonl, line 31: ") && last.contains(said), "{line}: {last}");
+        assert!(last.contains("--skip-bad-lines"), "{last}");
+        assert!(!folder.path("run").exists(), "{line}");
+    }
+    let skip = "--data bad.jsonl --skip-bad-lines";
+    let done = succeeds(&folder, &format!("{LORA} {skip} --steps 2 --out skipped"));
+    assert!(done.stderr.contains("1 of 31 lines are left out"), "{}", done.stderr);
+    assert_eq!(loss(&folder, &format!("--model base {skip}")).1, 120);
+    assert_eq!(folder.ternary("eval --model base --data bad.jsonl").code, Some(1));
+
+    let long = format!("{good}{{\"prompt\": \"a\", \"completion\": \"{}\"}}\n", "b".repeat(50));
+    fs::write(folder.path("long.jsonl"), long).unwrap();
+    let done = succeeds(&folder, &format!("{LORA} --data long.jsonl --steps 2 --out long"));
+    assert!(
+        done.stderr.contains("1 of 31 samples are longer than a window of 32"),
+        "{}",
+        done.stderr
+    );
+    let done = folder.ternary(&format!("{LORA} --data long.jsonl --long-samples refuse --out run"));
+    assert!(done.code == Some(1) && done.stderr.contains("line 31: "), "{}", done.stderr);
+    assert!(!folder.path("run").exists());
+}
+
+#[test]
+fn what_cannot_be_is_refused_before_anything_is_written() {
+    let folder = prepared("lora-refused");
+    fs::write(folder.path("one.jsonl"), answers(0..1)).unwrap();
+    let entries = || folder.path("").read_dir().unwrap().count();
+    let before = entries();
+    let given = "--model base --data other.txt";
+    for (code, arguments, said) in [
+        (2, "lora".to_owned(), "model: expected the model that adapters are for, with --model"),
+        (2, "lora --data other.txt --steps 2".to_owned(), "model: expected the model"),
+        (2, "lora --model base".to_owned(), "with --data"),
+        (2, format!("lora {given} --rank 0"), "lora.rank: expected a whole number from 1"),
+        (2, format!("lora {given} --rank 5000"), "rank"),
+        (2, format!("lora {given} --alpha 0"), "lora.alpha: expected a number above 0"),
+        (2, format!("lora {given} --dropout 1"), "lora.dropout: expected a number from 0"),
+        (2, format!("lora {given} --targets no_proj"), "\"no_proj\": expected one of the model's"),
+        (2, format!("lora {given} --targets q_proj --layers 0"), "q_proj"),
+        (2, format!("lora {given} --layers 2"), "expected layers of the model, 0 to 1"),
+        (2, format!("lora {given} --targets ("), "expression"),
+        (2, format!("lora {given} --exclude no_proj"), "no_proj"),
+        (2, format!("lora {given} --ste twn"), "--ste"),
+        (2, format!("lora {given} --set model.width=64"), "no shape but that of the model"),
+        (1, format!("lora {given} --length 65"), "expected at most 64 tokens"),
+        (1, "lora --model no-such --data other.txt".to_owned(), "no-such"),
+        (1, "lora --model base --data no-such".to_owned(), "no-such"),
+        (1, "lora --model base --data one.jsonl".to_owned(), "two different samples"),
+        (2, "merge --model base --out merged".to_owned(), "adapter: expected adapters"),
+        (2, "merge --model base --adapter a".to_owned(), "--out"),
+        (2, "eval --model base --data other.jsonl --stride 8".to_owned(), "stride, data"),
+    ] {
+        let done = folder.ternary(&arguments);
+        assert_eq!(done.code, Some(code), "{arguments}: {}", done.stderr);
+        assert!(done.stderr.contains(said), "{arguments}: {}", done.stderr);
+        assert_eq!((&*done.stdout, entries()), ("", before), "{arguments}");
+    }
+    // Where nothing is said, a window is as long as the model allows.
+    succeeds(&folder, &format!("lora {given} --steps 1 --out run"));
+    let config = fs::read_to_string(folder.path("run/config.toml")).unwrap();
+    assert!(config.contains("\nlength = 64 "), "{config}");
+}
+
+#[test]
+fn adapters_for_another_model_broken_ones_and_runs_without_any_are_refused() {
+    let folder = prepared("lora-others");
+    succeeds(&folder, &format!("{LORA} --data other.txt --steps 2 --out run"));
+    let wide = BASE.replace("--out base", "--out wide").replace("model.width=32", "model.width=64");
+    succeeds(&folder, &wide);
+    let refused = |arguments: &str, said: &str| {
+        let done = folder.ternary(arguments);
+        assert_eq!((done.code, &*done.stdout), (Some(1), ""), "{arguments}: {}", done.stderr);
+        let last = done.stderr.lines().last().unwrap();
+        assert!(last.starts_with("error: ") && last.contains(said), "{arguments}: {last}");
+    };
+    let eval = "--data held.txt --length 32";
+    refused(&format!("eval --model wide --adapter run {eval}"), "32");
+    refused("generate --model wide --adapter run --prompt a", "in_proj");
+    refused("merge --model wide --adapter run --out merged", "in_proj");
+    let foreign = format!("{FOREIGN}small_qwen3_5_text/adapter");
+    refused(&format!("eval --model base --adapter {foreign} {eval}"), "expected");
+    refused(&format!("eval --model base --adapter base {eval}"), "no adapter/");
+    refused(&format!("eval --model base --adapter no-such {eval}"), "no-such");
+    // A run of adapters is no model to train from, to learn from or to look into.
+    for command in ["lora --data other.txt --model run", "train --from run", "inspect run"] {
+        refused(command, "adapters and no model of its own");
+    }
+    refused(&format!("eval --model run --adapter run {eval}"), "adapters and no model of its own");
+    // One that has not ended has none yet, and one whose base is gone says where it was.
+    fs::rename(folder.path("run/adapter"), folder.path("adapter")).unwrap();
+    refused(&format!("eval --model run {eval}"), "no adapter/ yet");
+    refused(&format!("eval --model base --adapter run {eval}"), "no adapter/ yet");
+    fs::rename(folder.path("adapter"), folder.path("run/adapter")).unwrap();
+    fs::rename(folder.path("base"), folder.path("moved")).unwrap();
+    refused(
+        &format!("eval --model run {eval}"),
+        "give it with --model, and this run with --adapter",
+    );
+    succeeds(&folder, &format!("eval --model moved --adapter run {eval}"));
+    // Files that end too early, or are something else.
+    let path = folder.path("run/adapter/adapter_model.safetensors");
+    let whole = fs::read(&path).unwrap();
+    for broken in [&whole[..whole.len() - 5], &whole[..40], b""] {
+        fs::write(&path, broken).unwrap();
+        refused(&format!("eval --model moved --adapter run {eval}"), "adapter_model.safetensors");
+        refused("merge --model moved --adapter run --out merged", "adapter_model.safetensors");
+    }
+    assert!(!folder.path("merged").exists());
+}
