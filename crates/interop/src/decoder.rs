@@ -92,7 +92,8 @@ fn write<'a>(
 type Merged = BTreeMap<String, ([usize; 2], Vec<f32>)>;
 
 /// Reads a model from a directory: frozen ternary layers where its weights are ternary, dense ones where
-/// they are real. It computes the same bits as the model that was saved.
+/// they are real. It computes the same bits as the model that was saved. Tensors are read one at a time from a map of
+/// their file, which must not change meanwhile: to replace a model, [`save`] renames.
 ///
 /// # Errors
 /// [`Error::File`] with the first thing in a file that is wrong, [`Error::Io`].
