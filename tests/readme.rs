@@ -23,6 +23,11 @@ const SMALL: &str = "steps = 3\n\
                      [evaluation]\nevery = 2\nwindows = 2\n\
                      [text]\ncache = \"cache\"\n";
 
+/// The same of adapters, whose model is what it is.
+const SMALL_ADAPTERS: &str = "steps = 3\n\
+                              [batch]\nwindows = 2\nlength = 64\n\
+                              [evaluation]\nevery = 2\nwindows = 2\n";
+
 /// Five words and a letter for all others.
 const TOKENIZER: &str = r#"{
   "version": "1.0", "truncation": null, "padding": null, "added_tokens": [],
@@ -60,14 +65,19 @@ fn words(line: &str) -> Vec<String> {
 /// The words of a command, with a run that takes a moment.
 fn shrunk(line: &str) -> Vec<String> {
     let mut words = words(line);
-    if words[0] != "train" || words[1..].iter().any(|word| word == "--resume") {
+    let small = match &*words[0] {
+        "train" => "small.toml",
+        "lora" => "small_adapters.toml",
+        _ => return words,
+    };
+    if words.iter().any(|word| word == "--resume") {
         return words;
     }
     if let Some(steps) = words.iter().position(|word| word == "--steps") {
         words[steps + 1] = STEPS.to_owned();
     }
     if !words.iter().any(|word| word == "--config") {
-        words.extend(["--config", "small.toml"].map(str::to_owned));
+        words.extend(["--config", small].map(str::to_owned));
     }
     words
 }
@@ -80,8 +90,16 @@ fn prepare(folder: &Folder) {
     for file in ["book.txt", "other.txt", "texts/first.txt", "texts/second.txt"] {
         fs::write(folder.path(file), &text).unwrap();
     }
+    let answer = |number: usize| {
+        let answer = ["It is not.", "It is."][number % 2];
+        format!("{{\"prompt\": \"Is {number} odd? \", \"completion\": \"{answer}\"}}\n")
+    };
+    for (file, numbers) in [("talks.jsonl", 0..30), ("others.jsonl", 30..40)] {
+        fs::write(folder.path(file), numbers.map(answer).collect::<String>()).unwrap();
+    }
     fs::write(folder.path("tokenizer.json"), TOKENIZER).unwrap();
     fs::write(folder.path("small.toml"), SMALL).unwrap();
+    fs::write(folder.path("small_adapters.toml"), SMALL_ADAPTERS).unwrap();
 }
 
 /// Whether a command told what it is for.
@@ -94,8 +112,10 @@ fn check(folder: &Folder, words: &[String], done: &Done) {
         return;
     }
     let said = match &*words[0] {
-        "train" if has("--plan") => "fit",
+        "train" | "lora" if has("--plan") => "fit",
         "train" => "; the model is in ",
+        "lora" => "; the adapters are in ",
+        "merge" => "adapters into the model ",
         "eval" => " nats/",
         "inspect" => "times less than as f32",
         "compare" => "held-out loss",
@@ -103,10 +123,19 @@ fn check(folder: &Folder, words: &[String], done: &Done) {
         other => panic!("say here what {other} tells"),
     };
     assert!(!done.stdout.is_empty() && done.stdout.contains(said), "{words:?}: {done:?}");
-    if words[0] == "train" && !has("--plan") {
+    let left = match &*words[0] {
+        "train" | "merge" => "model.safetensors",
+        "lora" => "adapter_model.safetensors",
+        _ => "",
+    };
+    if !left.is_empty() && !has("--plan") {
         let model = folder.path(last.rsplit_once(said).unwrap().1);
-        assert!(model.join("model.safetensors").is_file(), "{}", model.display());
-        assert!(model.parent().unwrap().join("report.html").is_file(), "{}", model.display());
+        assert!(model.join(left).is_file(), "{}", model.display());
+        assert!(
+            words[0] == "merge" || model.parent().unwrap().join("report.html").is_file(),
+            "{}",
+            model.display()
+        );
     } else if let Some(out) = words.iter().position(|word| word == "--out") {
         assert!(folder.path(&words[out + 1]).is_file(), "{words:?}");
     }

@@ -94,6 +94,15 @@ fn a_ternary_base_stays_ternary_under_its_adapters() {
     assert!(trained.0 < untrained.0 - 0.1, "{trained:?} {untrained:?}");
     assert!(summary["start"]["packed"].as_u64().unwrap() > 0, "{summary}");
     assert_eq!(loss(&folder, &format!("--model run {held}")), trained);
+
+    // One that is made ternary is so for whoever uses the adapters.
+    for base in ["bf16", "ternary"] {
+        let run = format!("{LORA} --data other.txt --valid held.txt --steps 3 --base {base}");
+        let trained = held_out(&json(&folder, &format!("{run} --out {base}")));
+        assert_eq!(loss(&folder, &format!("--model {base} {held}")), trained, "{base}");
+        let named = format!("--model base --adapter {base}/adapter {held}");
+        assert_eq!(loss(&folder, &named), trained, "{base}");
+    }
 }
 
 #[test]

@@ -3,10 +3,11 @@
 use std::fmt;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use super::open;
 use crate::error::{Error, Result};
+use crate::run::adapter_folder;
 
 /// Files that go with a model: what its tokens are, when it ends a text, and how it is talked with.
 const OTHERS: [&str; 4] =
@@ -54,14 +55,8 @@ impl fmt::Display for Merged {
 /// Folders that cannot be read, adapters for another model, a model in the way of the new one, files that cannot be
 /// written. Nothing is left then.
 pub fn merge(request: &MergeRequest) -> Result<Merged> {
-    let MergeRequest { model, adapter, out, force } = request;
-    let place = |path: &Path| path.canonicalize().ok();
-    if place(out).is_some_and(|out| place(model) == Some(out)) {
-        return Err(Error::Needed { path: out.clone(), flag: "model" });
-    }
-    if out.join("config.json").exists() && !force {
-        return Err(Error::WouldReplace { path: out.clone() });
-    }
+    let MergeRequest { model, adapter, out, .. } = request;
+    check_place(request)?;
     let decoder = open(model, Some(adapter))?;
     let mut others = Vec::new();
     for name in OTHERS {
@@ -74,6 +69,26 @@ pub fn merge(request: &MergeRequest) -> Result<Merged> {
     }
     interop::save_merged(&decoder, out, &others)?;
     Ok(Merged { modules: decoder.adapters().len(), out: out.clone() })
+}
+
+/// Checks that the merged model takes the place of nothing but a model, where that is asked for, and of none that is read.
+fn check_place(request: &MergeRequest) -> Result<()> {
+    let MergeRequest { model, adapter, out, force } = request;
+    let Ok(place) = out.canonicalize() else { return Ok(()) };
+    for (read, flag) in [(model, "model"), (&adapter_folder(adapter)?, "adapter")] {
+        if read.canonicalize().is_ok_and(|read| read == place) {
+            return Err(Error::Needed { path: out.clone(), flag });
+        }
+    }
+    if out.join("config.json").exists() {
+        return if *force { Ok(()) } else { Err(Error::WouldReplace { path: out.clone() }) };
+    }
+    let mut entries = fs::read_dir(out).map_err(Error::file("read the folder", out))?;
+    let Some(entry) = entries.next() else { return Ok(()) };
+    let entry = entry.map_err(Error::file("read the folder", out))?;
+    let found = entry.file_name().to_string_lossy().into_owned();
+    let expected = "a new or empty folder, or with --force that of a model".to_owned();
+    Err(Error::RunFile { path: out.clone(), expected, found })
 }
 
 #[cfg(test)]
@@ -158,6 +173,11 @@ mod tests {
         merge(&request).unwrap();
         request.out.clone_from(&request.model);
         assert!(merge(&request).unwrap_err().to_string().contains("--model reads from it"));
+        request.out.clone_from(&request.adapter);
+        assert!(merge(&request).unwrap_err().to_string().contains("--adapter reads from it"));
+        request.out = folder.path().to_owned();
+        let said = merge(&request).unwrap_err().to_string();
+        assert!(said.contains("expected a new or empty folder"), "{said}");
         request.out = folder.path().join("other");
         request.adapter = folder.path().join("model");
         assert!(merge(&request).is_err() && !request.out.exists());

@@ -14,6 +14,7 @@ Examples:
   ternary lora --model runs/hybrid-0001 --data book.txt --steps 200
   ternary lora --model models/Qwen3.5-0.8B --data talks.jsonl --targets in_proj_qkv,out_proj --layers 0-11
   ternary lora --model models/Qwen3-0.6B --data talks.jsonl --rank 64 --rank-stabilised --plan
+  ternary lora --model models/Qwen3.5-0.8B --data talks.jsonl --base ternary --recompute
   ternary lora --resume runs/talks              go on where a run was interrupted or killed
 ";
 

@@ -5,6 +5,7 @@
 //! a few steps of the real run; of adapters, of a few steps beside some layers like those of their model.
 
 mod adapted;
+mod base;
 mod disk;
 mod machine;
 mod memory;

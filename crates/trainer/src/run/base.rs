@@ -40,7 +40,7 @@ pub(super) fn adapted(
     vocabulary: usize,
 ) -> Result<Decoder<f32>> {
     check_base(configuration, folder, &interop::shape(folder)?, vocabulary)?;
-    let mut model = interop::open(folder)?;
+    let mut model = interop::open_as(folder, configuration.lora.base)?;
     attach(configuration, &mut model)?;
     Ok(model)
 }

@@ -48,5 +48,6 @@ pub use resume::{Resumed, Unfinished};
 pub(crate) use step::Skipped;
 pub use summary::{Best, Summary};
 pub use train::train;
+pub(crate) use used::trained_beside;
 pub use used::{Used, adapter_folder, model_folder};
 pub use vitals::{Histogram, Layers, Matrix, MatrixScales, Spread, Vitals, Watch, WatchState};

@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use models::Base;
+
 use super::replace::{ADAPTER, LOCK, METRICS, MODEL, SETTINGS, names};
-use crate::config::Layers;
+use crate::config::{self, Configuration, Layers};
 use crate::error::{Error, Result};
 
 /// The folder of the model that `path` means: that of a run, or the path itself.
@@ -21,7 +23,13 @@ pub fn model_folder(path: &Path) -> Result<PathBuf> {
     if path.join(ADAPTER).is_dir() {
         return Err(Error::OnlyAdapters { path: path.to_owned() });
     }
-    Err(not_yet(path)?)
+    // Of settings that cannot be read, a model is as good a guess.
+    let what = if settings_of(path).is_ok_and(|settings| settings.lora.model.is_some()) {
+        ADAPTER
+    } else {
+        MODEL
+    };
+    Err(not_yet(path, what)?)
 }
 
 /// The folder of the adapters that `path` means: those of a run, or the path itself.
@@ -33,7 +41,7 @@ pub fn adapter_folder(path: &Path) -> Result<PathBuf> {
         return Ok(path.to_owned());
     }
     let adapter = path.join(ADAPTER);
-    if adapter.is_dir() { Ok(adapter) } else { Err(not_yet(path)?) }
+    if adapter.is_dir() { Ok(adapter) } else { Err(not_yet(path, ADAPTER)?) }
 }
 
 /// A model to be used.
@@ -62,6 +70,21 @@ impl Used {
     }
 }
 
+/// How the model was kept that adapters in a folder have trained beside: what they learnt makes up for what it lost, and
+/// for nothing else. Of adapters that no run has left that is not known, and the model is as it is.
+///
+/// # Errors
+/// Settings of a run that cannot be read.
+pub(crate) fn trained_beside(adapter: &Path) -> Result<Base> {
+    let adapter = adapter.canonicalize().map_err(Error::file("find", adapter))?;
+    let mut folders = [Some(&*adapter), adapter.parent()].into_iter().flatten();
+    // Many a folder has a config.toml.
+    let is_run =
+        |folder: &&Path| [SETTINGS, METRICS].iter().all(|name| folder.join(name).is_file());
+    let Some(run) = folders.find(is_run) else { return Ok(Base::F32) };
+    Ok(settings_of(run)?.lora.base)
+}
+
 fn is_run(path: &Path) -> bool {
     [SETTINGS, METRICS].iter().any(|name| path.join(name).exists())
 }
@@ -69,29 +92,29 @@ fn is_run(path: &Path) -> bool {
 /// The model that the adapters of a run are for.
 fn base_of(run: &Path) -> Result<PathBuf> {
     let path = run.join(SETTINGS);
-    let mut layers = Layers::default();
-    layers.add_file(&path)?;
     let unfit = |found: String| {
         let expected = "the model of the adapters as lora.model (where it is elsewhere by now, give it with --model, and \
                         this run with --adapter)";
         Error::RunFile { path: path.clone(), expected: expected.to_owned(), found }
     };
-    match layers.resolve()?.lora.model {
+    match settings_of(run)?.lora.model {
         Some(base) if base.exists() => model_folder(&base),
         Some(base) => Err(unfit(format!("{}, where there is nothing", base.display()))),
         None => Err(unfit("none".to_owned())),
     }
 }
 
-/// The error of a run that has not left yet what it trains.
-fn not_yet(run: &Path) -> Result<Error> {
+/// The settings of a run.
+fn settings_of(run: &Path) -> Result<Configuration, config::Error> {
     let mut layers = Layers::default();
-    let settings = layers.add_file(&run.join(SETTINGS)).and_then(|()| layers.merged());
-    // Of settings that cannot be read, a model is as good a guess.
-    let has_base = settings.is_ok_and(|settings| settings.lora.model.is_some());
+    layers.add_file(&run.join(SETTINGS))?;
+    layers.resolve()
+}
+
+/// The error of a run that has not left yet what it trains.
+fn not_yet(run: &Path, what: &'static str) -> Result<Error> {
     let mut found = names(run)?;
     found.retain(|name| name != LOCK);
-    let what = if has_base { ADAPTER } else { MODEL };
     Ok(Error::NoModel { path: run.to_owned(), what, found: found.join(", ") })
 }
 

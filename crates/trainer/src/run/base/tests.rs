@@ -1,5 +1,7 @@
 //! Runs of adapters. The command is tested from outside.
 
+mod kept;
+
 use std::fs;
 
 use models::{DecoderConfig, Initial, WeightKind};

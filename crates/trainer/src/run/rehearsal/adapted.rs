@@ -8,7 +8,9 @@ use std::time::Instant;
 
 use interop::Kind;
 use interop::lora_backward::Place;
-use models::{Batch, Decoder, DecoderConfig, DeltaNets, Initial, Mixture, Shadow, WeightKind};
+use models::{
+    Base, Batch, Decoder, DecoderConfig, DeltaNets, Initial, Mixture, Shadow, WeightKind,
+};
 use nn::{BitLinearOptions, ScaleSync, Tape};
 
 use super::{LARGEST, LARGEST_WINDOW, Rehearsal, fastest_step};
@@ -115,11 +117,13 @@ fn small(whole: &DecoderConfig) -> DecoderConfig {
     }
 }
 
-/// Trits where the files of the model are small enough for them, and otherwise real numbers.
-fn kind(folder: &Path, whole: &DecoderConfig) -> WeightKind {
+/// Trits where the run keeps the model so, or where its files are small enough for them; and otherwise real numbers, which
+/// those of two bytes take about as long as.
+fn kind(base: Base, folder: &Path, whole: &DecoderConfig) -> WeightKind {
     let numbers: usize = whole.places().iter().map(|place| place.inputs * place.outputs).sum();
-    let bytes = weights_of(folder).unwrap_or(u128::MAX);
-    if !matches!(Kind::of(folder), Ok(Kind::Packed)) || bytes > 2 * numbers as u128 {
+    let is_packed = || matches!(Kind::of(folder), Ok(Kind::Packed));
+    let is_small = || weights_of(folder).is_some_and(|bytes| bytes < numbers as u128);
+    if base != Base::Ternary && !(is_packed() && is_small()) {
         return WeightKind::Dense;
     }
     WeightKind::Ternary {
