@@ -42,25 +42,24 @@ pub(super) fn rehearse(
     corpus: &Corpus,
 ) -> Result<Rehearsal> {
     let whole = interop::shape(folder)?;
-    let chosen = targets(&configuration.lora, &whole.places())?;
-    let places: Vec<Place> = whole.places();
-    let place_of = |module: &str| places.iter().find(|place| place.name == module);
-    let learning: Vec<&Place> =
-        chosen.iter().filter_map(|target| place_of(&target.module)).collect();
+    let places = whole.places();
+    let chosen = targets(&configuration.lora, &places)?;
+    let learns = |place: &&Place| chosen.iter().any(|target| target.module == place.name);
+    let learning: Vec<&Place> = places.iter().filter(learns).collect();
 
     let small = small(&whole);
     let seed = configuration.run.seed;
-    let mut model =
-        Decoder::build(small.clone(), &mut Initial { seed, kind: kind(folder, &whole) })?;
+    let kind = kind(configuration.lora.base, folder, &whole);
+    let mut model = Decoder::build(small.clone(), &mut Initial { seed, kind })?;
     let mut shorter = configuration.clone();
     shorter.lora.targets = parts(&learning, &small);
     (shorter.lora.exclude, shorter.lora.layers) = (None, None);
     shorter.optimiser.groups.clear();
     attach(&shorter, &mut model)?;
-    let learning_here = model.adapters();
-    let here = small.places();
-    let learning_here: Vec<&Place> =
-        here.iter().filter(|place| learning_here.get(&place.name).is_some()).collect();
+    let adapters = model.adapters();
+    let small_places = small.places();
+    let learning_of_small: Vec<&Place> =
+        small_places.iter().filter(|place| adapters.get(&place.name).is_some()).collect();
 
     let weights = multiplied(&small, 0);
     let rows = rows_of_a_window(corpus)?;
@@ -82,8 +81,8 @@ pub(super) fn rehearse(
     let both = fastest_step(training, configuration.run.steps)? / trained as f64;
 
     let forward_ratio = multiplied(&whole, 0) / weights;
-    let backward_ratio = multiplied(&whole, first(&learning, &whole))
-        / multiplied(&small, first(&learning_here, &small));
+    let learns_of_small = multiplied(&small, first(&learning_of_small, &small));
+    let backward_ratio = multiplied(&whole, first(&learning, &whole)) / learns_of_small;
     let whole_forward = forward * forward_ratio;
     let row = whole_forward + (both - forward).max(0.0) * backward_ratio;
     let evaluated = corpus.held_out_windows() as f64;
