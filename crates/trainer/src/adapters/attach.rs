@@ -1,5 +1,6 @@
 //! [`attach`]: the adapters that a configuration asks for, put into a model; [`open`]: those of a folder.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use interop::adapters::{Ranks, Selection, Target, resolve};
@@ -43,10 +44,7 @@ pub(crate) fn attach(configuration: &Configuration, model: &mut Decoder<f32>) ->
     let mut adapters = Adapters::default();
     adapters.dropout = settings.dropout;
     let mut insert = || -> std::result::Result<(), AdapterError> {
-        for target in &targets {
-            let Some(place) = places.iter().find(|place| place.name == target.module) else {
-                continue;
-            };
+        for (target, place) in &targets {
             let shape = [place.outputs, place.inputs];
             let module = &target.module;
             let adapter = Adapter::kaiming(module, shape, target.rank, target.scaling, seed)?;
@@ -58,11 +56,14 @@ pub(crate) fn attach(configuration: &Configuration, model: &mut Decoder<f32>) ->
     Ok(model.attach(&adapters)?)
 }
 
-/// The adapters that settings ask for in a model of these places.
+/// The adapters that settings ask for in a model of these places, each with its place.
 ///
 /// # Errors
 /// [`config::Error::Adapters`].
-pub(crate) fn targets(settings: &Lora, places: &[Place]) -> Result<Vec<Target>, config::Error> {
+pub(crate) fn targets<'a>(
+    settings: &Lora,
+    places: &'a [Place],
+) -> Result<Vec<(Target, &'a Place)>, config::Error> {
     let selection = Selection {
         targets: settings.targets.modules(),
         exclude: settings.exclude.as_ref().map(Targets::modules),
@@ -70,6 +71,14 @@ pub(crate) fn targets(settings: &Lora, places: &[Place]) -> Result<Vec<Target>, 
         layers_pattern: Vec::new(),
     };
     let scaling = Scaling { alpha: settings.alpha, rank_stabilised: settings.rank_stabilised };
-    resolve(places, &selection, &Ranks::uniform(settings.rank, scaling))
-        .map_err(|problem| config::Error::Adapters { problem: problem.to_string() })
+    let targets = resolve(places, &selection, &Ranks::uniform(settings.rank, scaling))
+        .map_err(|problem| config::Error::Adapters { problem: problem.to_string() })?;
+    // A mixture of many experts has tens of thousands of them.
+    let named: HashMap<&str, &Place> =
+        places.iter().map(|place| (place.name.as_str(), place)).collect();
+    let with_place = |target: Target| {
+        let place = named.get(target.module.as_str()).copied()?;
+        Some((target, place))
+    };
+    Ok(targets.into_iter().filter_map(with_place).collect())
 }

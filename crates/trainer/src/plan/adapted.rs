@@ -28,9 +28,7 @@ pub(super) fn shape(
     let mut trained = 0_u128;
     let mut first = model.layers;
     let chosen = targets(settings, &places)?;
-    for target in &chosen {
-        let place = places.iter().find(|place| place.name == target.module);
-        let Some(place) = place else { continue };
+    for (target, place) in &chosen {
         trained += target.rank as u128 * (place.inputs as u128 + place.outputs as u128);
         first = first.min(place.layer.unwrap_or(model.layers));
     }
@@ -44,7 +42,7 @@ pub(super) fn shape(
         let layers = model.layers.max(1) as u128;
         numbers * (model.layers - first) as u128 / layers
     };
-    let ranks: u128 = chosen.iter().map(|target| target.rank as u128).sum();
+    let ranks: u128 = chosen.iter().map(|(target, _)| target.rank as u128).sum();
     let shape = Shape {
         projected: trained,
         matrices: 2 * chosen.len() as u128,

@@ -3,6 +3,7 @@
 //! A few layers of random weights, of the shape of the model's, take as long for each of their weights as the model
 //! does. What is measured of them is multiplied by how many more weights the model has.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Instant;
 
@@ -44,8 +45,7 @@ pub(super) fn rehearse(
     let whole = interop::shape(folder)?;
     let places = whole.places();
     let chosen = targets(&configuration.lora, &places)?;
-    let learns = |place: &&Place| chosen.iter().any(|target| target.module == place.name);
-    let learning: Vec<&Place> = places.iter().filter(learns).collect();
+    let learning: Vec<&Place> = chosen.into_iter().map(|(_, place)| place).collect();
 
     let small = small(&whole);
     let seed = configuration.run.seed;
@@ -137,14 +137,9 @@ fn kind(base: Base, folder: &Path, whole: &DecoderConfig) -> WeightKind {
 /// The parts of layers that learn, as targets in the small model; all, where it has none of them.
 fn parts(learning: &[&Place], small: &DecoderConfig) -> Targets {
     let places = small.places();
-    let is_there = |part: &str| places.iter().any(|place| place.part() == part);
-    let mut parts: Vec<String> = learning
-        .iter()
-        .map(|place| place.part().to_owned())
-        .filter(|part| is_there(part))
-        .collect();
-    parts.sort_unstable();
-    parts.dedup();
+    let there: BTreeSet<&str> = places.iter().map(Place::part).collect();
+    let learning: BTreeSet<&str> = learning.iter().map(|place| place.part()).collect();
+    let parts: Vec<String> = learning.intersection(&there).map(|&part| part.to_owned()).collect();
     if parts.is_empty() { Targets::AllLinear } else { Targets::Endings(parts) }
 }
 
