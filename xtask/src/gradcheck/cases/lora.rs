@@ -2,6 +2,7 @@
 
 mod adapted;
 mod alone;
+mod masks;
 
 use lora_backward::{Adapter, AdapterError, Lora, Scaling};
 use nn::{Compute, Nonlinearity, Parameters, Projection, Sequences};
@@ -18,6 +19,7 @@ use self::adapted::Adapted;
 /// The cases of adapters.
 pub(super) fn all() -> Vec<Box<dyn Case>> {
     let mut cases = alone::all();
+    cases.push(masks::case());
     cases.extend(delta_nets());
     let mixer = |options| Mixer { options };
     let qwen: Targets = &[("query", 3), ("key", 2), ("value", 1), ("output", 4)];

@@ -1,7 +1,7 @@
 //! Which inputs a forward keeps under dropout: a bit for each, rows of whole words.
 
-use nn::ternary_core::Real;
 use nn::ternary_core::noise::Noise;
+use nn::ternary_core::{Real, mutant};
 use nn::{Dropout, Tape};
 use rayon::prelude::*;
 
@@ -16,9 +16,14 @@ pub(super) fn draw<T: Real>(
     [rows, cols]: [usize; 2],
     tape: &mut Tape<T>,
 ) -> Vec<u32> {
+    let stream = mutant!("Lora/mask reused by another projection", stream, 0);
+    let dropout =
+        mutant!("Lora/mask reused in the next step", dropout, Dropout { step: 0, ..dropout });
     let noise = dropout.noise(stream);
     let words = cols.div_ceil(BITS);
-    let numbers: Vec<u64> = (0..rows).map(|row| tape.row_number(row)).collect();
+    let row_number =
+        |row: usize| tape.row_number(mutant!("Lora/mask of the first row reused", row, 0));
+    let numbers: Vec<u64> = (0..rows).map(row_number).collect();
     let mut mask = tape.take_tokens(rows * words);
     let first_kept = (share * (u64::from(u32::MAX) + 1) as f64) as u32;
     mask.par_chunks_mut(words.max(1)).zip(numbers).for_each_init(

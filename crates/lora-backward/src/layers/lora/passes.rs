@@ -98,7 +98,8 @@ impl<T: Compute> Lora<T> {
         });
         let mut inner = tape.take(rows * self.adapter.rank);
         let seen = self.seen(input, mask.as_deref(), tape)?;
-        self.product(self.rows(&seen, rows)?, self.a()?, &mut inner, Store::Set)?;
+        let store = mutant!("Lora/stale adapter of an earlier call", Store::Set, Store::Add);
+        self.product(self.rows(&seen, rows)?, self.a()?, &mut inner, store)?;
         give(seen, tape);
         let factor = self.factor();
         inner.iter_mut().for_each(|inner| *inner *= factor);
