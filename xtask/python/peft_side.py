@@ -9,7 +9,7 @@ A model of each kind has a folder of its name in FOLDER:
     adapter-NAME/    adapters, as PEFT writes them
     made.json        tokens; logits without and with each of the adapters; losses of training in f64
     ours/            adapters that the other side has written
-    tuned/adapter/   those that the other side has trained on a text, of which held_out.bin is held out
+    tuned/adapter/   those that the other side has trained on a text, of which held_out.txt is held out
     read.json        logits with the former, and the held-out loss with the latter
 
 A number in these files is a number of Python: nothing is rounded.
@@ -26,9 +26,10 @@ import transformers
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch.overrides import TorchFunctionMode
 
-STEPS = 20
-LEARNING_RATE = 1e-2
-WEIGHT_DECAY = 0.01
+ADAMW = dict(
+    lr=1e-2, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.01, steps=20, amsgrad=False, batch_of_step="in turn"
+)  # fmt: skip
+# Tokens that a window predicts in an evaluation.
 WINDOW = 64
 
 # Bytes are tokens of a model of 256 of them.
@@ -191,10 +192,11 @@ def losses_of_training(folder, adapters, batches):
     """The loss before each step of AdamW on the adapters alone, in f64."""
     model = with_adapters(opened_wide(folder), adapters, is_trainable=True).double()
     learning = [numbers for numbers in model.parameters() if numbers.requires_grad]
-    optimiser = torch.optim.AdamW(learning, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+    settings = {name: ADAMW[name] for name in ("lr", "betas", "eps", "weight_decay", "amsgrad")}
+    optimiser = torch.optim.AdamW(learning, **settings)
     losses = []
     with wide():
-        for step in range(STEPS):
+        for step in range(ADAMW["steps"]):
             batch = batches[step % len(batches)]
             loss = model(input_ids=batch, labels=batch, use_cache=False).loss
             optimiser.zero_grad(set_to_none=True)
@@ -224,12 +226,10 @@ def make(folder):
             adapters=found,
             training=dict(
                 adapter=learnt,
-                learning_rate=LEARNING_RATE,
-                weight_decay=WEIGHT_DECAY,
+                adamw=ADAMW,
                 batches=batches.tolist(),
                 losses=losses_of_training(place, place / f"adapter-{learnt}", batches),
             ),
-            window=WINDOW,
         )
         (place / "made.json").write_text(json.dumps(result))
         print(kind, flush=True)
@@ -247,18 +247,27 @@ def held_out_loss(model, text):
     return total / count
 
 
+def attempt(compute):
+    """What was computed, or why it was not."""
+    try:
+        return compute()
+    except Exception as problem:
+        return dict(error=f"{type(problem).__name__}: {problem}")
+
+
 def read(folder):
-    # Adapters that belong to nothing in the model, or are missing from the file, are told in warnings.
-    warnings.filterwarnings("error", message=".*(missing|unexpected) (adapter )?keys.*")
+    # Of adapters that are missing from a file there is only a warning.
+    warnings.filterwarnings("error", message=".*missing adapter keys.*")
+    text = (folder / "held_out.txt").read_bytes()
     for kind in KINDS:
         place = folder / kind
         tokens = torch.tensor(json.loads((place / "made.json").read_text())["tokens"])
-        result = dict(ours=logits(with_adapters(opened(place), place / "ours"), tokens))
-        text = (folder / "held_out.bin").read_bytes()
-        tuned = with_adapters(opened(place), place / "tuned" / "adapter")
-        result |= dict(tuned=held_out_loss(tuned, text), base=held_out_loss(opened(place), text))
-        (place / "read.json").write_text(json.dumps(result))
-        print(kind, flush=True)
+        found = dict(
+            ours=attempt(lambda: logits(with_adapters(opened(place), place / "ours"), tokens)),
+            base=attempt(lambda: held_out_loss(opened(place), text)),
+            tuned=attempt(lambda: held_out_loss(with_adapters(opened(place), place / "tuned" / "adapter"), text)),
+        )
+        (place / "read.json").write_text(json.dumps(found))
 
 
 if __name__ == "__main__":

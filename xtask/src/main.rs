@@ -10,6 +10,7 @@ mod evidence;
 mod fixtures;
 mod fuzz;
 mod gradcheck;
+mod interop;
 mod layers;
 mod lock;
 mod parity;
@@ -44,6 +45,8 @@ enum Command {
     Fuzz(fuzz::Args),
     /// Check every backward against the derivative of its forward
     Gradcheck(gradcheck::Args),
+    /// Hold adapters and their training to PEFT and transformers themselves; needs the network, or their Python
+    Interop(interop::Args),
     /// Check that crates depend downward only, stay light, and stand in ARCHITECTURE.md
     Layers(layers::Args),
     /// Hold layers and models to reference numbers, and their forms to each other
@@ -59,6 +62,7 @@ fn main() -> ExitCode {
         Command::Fixtures(args) => fixtures::run(args),
         Command::Fuzz(args) => fuzz::run(args),
         Command::Gradcheck(args) => gradcheck::run(args),
+        Command::Interop(args) => interop::run(args),
         Command::Layers(args) => layers::run(args),
         Command::Parity(args) => parity::run(args),
     };

@@ -72,13 +72,22 @@ fn curve(
 
 /// The loss before each step, and the model after the last.
 fn run<T: Compute>(files: &Files, start: Start) -> Outcome<(Vec<f64>, Decoder<T>)> {
-    let Settings { lr, betas: [beta1, beta2], eps, weight_decay, steps, amsgrad, .. } =
-        files.expected.adamw;
+    let batches: Vec<TokenRows> = files.batches.iter().map(token_rows).collect::<Outcome<_>>()?;
+    let mut model = adapted::<T>(files, &started(files, start)?)?;
+    let losses = descend(&mut model, &batches, &files.expected.adamw)?;
+    Ok((losses, model))
+}
+
+/// Trains the adapters of a model on batches that take turns; returns the loss before each step.
+pub(crate) fn descend<T: Compute>(
+    model: &mut Decoder<T>,
+    batches: &[TokenRows],
+    settings: &Settings,
+) -> Outcome<Vec<f64>> {
+    let Settings { lr, betas: [beta1, beta2], eps, weight_decay, steps, amsgrad, .. } = *settings;
     if amsgrad {
         return Err("expected AdamW without amsgrad, found one with it".into());
     }
-    let batches: Vec<TokenRows> = files.batches.iter().map(token_rows).collect::<Outcome<_>>()?;
-    let mut model = adapted::<T>(files, &started(files, start)?)?;
     let parameters = model.parameters();
     let tensors = parameters.ids().map(|id| {
         let shape = if id.is_frozen() { &[0][..] } else { parameters.shape(id) };
@@ -111,7 +120,7 @@ fn run<T: Compute>(files: &Files, start: Start) -> Outcome<(Vec<f64>, Decoder<T>
             tensor.apply(0, weights);
         });
     }
-    Ok((losses, model))
+    Ok(losses)
 }
 
 /// The adapters that training starts from.
