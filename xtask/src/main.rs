@@ -6,6 +6,7 @@
 mod bench;
 mod ci;
 mod compare_revisions;
+mod descent;
 mod evidence;
 mod fixtures;
 mod fuzz;

@@ -58,7 +58,7 @@ enum Told<V> {
 }
 
 impl Made {
-    pub(super) fn read(place: &Path) -> Outcome<Self> {
+    pub(super) fn read(place: &Path) -> Result<Self, String> {
         json(&place.join("made.json"))
     }
 }
@@ -75,7 +75,7 @@ impl Training {
 }
 
 impl Heard {
-    pub(super) fn read(place: &Path) -> Outcome<Self> {
+    pub(super) fn read(place: &Path) -> Result<Self, String> {
         json(&place.join("read.json"))
     }
 
@@ -99,10 +99,9 @@ impl<V> Told<V> {
     }
 }
 
-fn json<V: DeserializeOwned>(path: &Path) -> Outcome<V> {
-    let of_path = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
-    let text = fs::read(path).map_err(|error| of_path(&error))?;
-    Ok(serde_json::from_slice(&text).map_err(|error| of_path(&error))?)
+fn json<V: DeserializeOwned>(path: &Path) -> Result<V, String> {
+    let text = fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]

@@ -73,7 +73,7 @@ fn numbers<T: Real>(values: &[f64]) -> Vec<T> {
 }
 
 /// Numbers of a layer as `f64`.
-fn wide<T: Real>(values: &[T]) -> Vec<f64> {
+pub(crate) fn wide<T: Real>(values: &[T]) -> Vec<f64> {
     values.iter().map(|value| value.to_f64()).collect()
 }
 
