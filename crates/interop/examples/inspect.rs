@@ -48,6 +48,7 @@ fn list(directory: &Path) -> Result<(), Box<dyn Error>> {
     for (name, tensor) in Tensors::from_bytes(&file)?.iter() {
         match tensor {
             Tensor::Real { shape, .. } => println!("{name:48} {shape:?} real"),
+            Tensor::Bf16 { shape, .. } => println!("{name:48} {shape:?} bf16"),
             Tensor::Ternary(matrix) => {
                 let (rows, cols, packing) = (matrix.rows(), matrix.cols(), matrix.packing());
                 let granularity = matrix.scales().granularity();

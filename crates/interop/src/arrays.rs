@@ -15,6 +15,12 @@ pub(crate) fn real_part<'a>(name: String, shape: &[usize], values: &'a [f32]) ->
     Part { name, dtype: Dtype::F32, shape: shape.to_vec(), bytes: Box::new(bytes) }
 }
 
+/// The array of real numbers in `bf16`.
+pub(crate) fn bf16_part<'a>(name: String, shape: &[usize], values: &'a [bf16]) -> Part<'a> {
+    let bytes = || Cow::Owned(values.iter().flat_map(|value| value.to_le_bytes()).collect());
+    Part { name, dtype: Dtype::Bf16, shape: shape.to_vec(), bytes: Box::new(bytes) }
+}
+
 /// The arrays of a ternary matrix.
 pub(crate) fn matrix_parts<'a>(
     name: &str,
@@ -107,8 +113,36 @@ fn numbers<const N: usize, T>(bytes: &[u8], number: impl Fn([u8; N]) -> T) -> Ve
 
 /// Checks that all numbers of a tensor are finite.
 pub(crate) fn check_finite<T: Real>(name: &str, values: &[T]) -> Result<(), Problem> {
-    let Some(index) = values.iter().position(|value| !value.is_finite()) else { return Ok(()) };
-    let value = values[index].to_f64();
+    check_each(name, values, T::to_f64)
+}
+
+/// The numbers of an array in `bf16`, which must be finite.
+pub(crate) fn read_bf16(name: &str, bytes: &[u8]) -> Result<Vec<bf16>, Problem> {
+    let values = numbers(bytes, bf16::from_le_bytes);
+    check_finite_bf16(name, &values)?;
+    Ok(values)
+}
+
+/// The same in `f16`.
+pub(crate) fn read_f16(name: &str, bytes: &[u8]) -> Result<Vec<f16>, Problem> {
+    let values = numbers(bytes, f16::from_le_bytes);
+    check_each(name, &values, f16::to_f64)?;
+    Ok(values)
+}
+
+/// Checks that numbers in `bf16` are finite.
+pub(crate) fn check_finite_bf16(name: &str, values: &[bf16]) -> Result<(), Problem> {
+    check_each(name, values, bf16::to_f64)
+}
+
+fn check_each<T: Copy>(
+    name: &str,
+    values: &[T],
+    widen: impl Fn(T) -> f64,
+) -> Result<(), Problem> {
+    let index = values.iter().position(|&value| !widen(value).is_finite());
+    let Some(index) = index else { return Ok(()) };
+    let value = widen(values[index]);
     let source = ternary_core::Error::NonFinite { what: "numbers", index, value };
     Err(Problem::Tensor { tensor: name.to_owned(), source })
 }

@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use models::{Decoder, Numbers, Role, WeightSource};
-use nn::{Activations, Dense, Lookup, Module, Parameters, Projection, TernaryLinear, Values};
-use ternary_core::Real;
+use models::{Base, Decoder, Numbers, Role, WeightSource};
+use nn::{Activations, Lookup, Module, Parameters, Projection, TernaryLinear, Values};
 
 use crate::config::Config;
 use crate::directory::{Reader, Writer};
 use crate::error::{Error, Problem, Result};
-use crate::tensors::{Tensor, Tensors};
+use crate::frozen::Matrix;
+use crate::packed_file::PackedFile;
+use crate::safetensors::MappedFile;
+use crate::tensors::Tensors;
 use crate::tokenizer;
 
 pub(crate) const CONFIG: &str = "config.json";
@@ -95,16 +97,19 @@ type Merged = BTreeMap<String, ([usize; 2], Vec<f32>)>;
 /// # Errors
 /// [`Error::File`] with the first thing in a file that is wrong, [`Error::Io`].
 pub fn load(directory: &Path) -> Result<Decoder<f32>> {
+    load_as(directory, Base::F32)
+}
+
+/// The same with what is real in the files kept as `base` says; what is ternary there stays so.
+pub(crate) fn load_as(directory: &Path, base: Base) -> Result<Decoder<f32>> {
     let reader = Reader::open(directory)?;
     let in_config = |problem: Problem| problem.in_file(&reader.path(CONFIG));
     let in_weights = |problem: Problem| problem.in_file(&reader.path(WEIGHTS));
     let config = Config::from_json(&reader.read(CONFIG)?).map_err(in_config)?;
-    let file = reader.read(WEIGHTS)?;
-    let tensors = Tensors::from_bytes(&file).map_err(in_weights)?;
-    drop(file);
-    let mut source = Source { tensors, activations: config.activations };
+    let file = PackedFile::new(reader.map(WEIGHTS)?).map_err(in_weights)?;
+    let mut source = Source { file, activations: config.activations, base };
     let decoder = Decoder::build(config.decoder, &mut source).map_err(in_weights)?;
-    source.tensors.finish().map_err(in_weights)?;
+    source.file.finish().map_err(in_weights)?;
     Ok(decoder)
 }
 
@@ -129,15 +134,10 @@ fn collect(
             Values::Real(_) | Values::Single(_) if let Some((shape, weight)) = module => {
                 tensors.insert_real(tensor.name, shape, weight.clone())
             }
-            Values::Ternary { bias, .. } if let Some((shape, weight)) = module => {
-                if let Some(bias) = bias {
-                    let projection = tensor.name.strip_suffix(WEIGHT).unwrap_or(tensor.name);
-                    tensors.insert_real(
-                        &format!("{projection}{BIAS}"),
-                        &[shape[0]],
-                        bias.to_vec(),
-                    )?;
-                }
+            Values::Ternary { bias, .. } | Values::Bf16 { bias, .. }
+                if let Some((shape, weight)) = module =>
+            {
+                insert_bias(&mut tensors, tensor.name, bias)?;
                 tensors.insert_real(tensor.name, shape, weight.clone())
             }
             Values::Real(values) | Values::Single(values) => {
@@ -146,17 +146,17 @@ fn collect(
                 tensors.insert_real(tensor.name, shape, values.to_vec())
             }
             Values::Training(_) => Ok(()),
+            Values::Bf16 { values, shape, bias } => {
+                insert_bias(&mut tensors, tensor.name, bias)?;
+                tensors.insert_bf16(tensor.name, &shape, values.to_vec())
+            }
             Values::Ternary { matrix, activations, bias, .. } => {
                 let expected = *common.get_or_insert(activations);
                 if activations != expected {
                     let (expected, found) = (format!("{expected:?}"), format!("{activations:?}"));
                     return Err(Problem::of_tensor(tensor.name, "activations", expected, found));
                 }
-                if let Some(bias) = bias {
-                    let projection = tensor.name.strip_suffix(WEIGHT).unwrap_or(tensor.name);
-                    let name = format!("{projection}{BIAS}");
-                    tensors.insert_real(&name, &[matrix.rows()], bias.to_vec())?;
-                }
+                insert_bias(&mut tensors, tensor.name, bias)?;
                 tensors.insert_ternary(tensor.name, matrix.clone())
             }
         };
@@ -167,71 +167,49 @@ fn collect(
     result.map(|()| (tensors, common))
 }
 
-/// The tensors of a file as weights.
-struct Source {
-    tensors: Tensors,
-    activations: Option<Activations>,
+/// Adds the bias beside a weight, if there is one.
+fn insert_bias(tensors: &mut Tensors, weight: &str, bias: Option<&[f32]>) -> Result<(), Problem> {
+    let Some(bias) = bias else { return Ok(()) };
+    let projection = weight.strip_suffix(WEIGHT).unwrap_or(weight);
+    tensors.insert_real(&format!("{projection}{BIAS}"), &[bias.len()], bias.to_vec())
 }
 
-/// A projection of either kind.
-enum Weight {
-    Dense(Dense<f32>),
-    Ternary(TernaryLinear),
+/// The tensors of a file as weights, each read when a decoder asks for it.
+struct Source {
+    file: PackedFile<MappedFile>,
+    activations: Option<Activations>,
+    base: Base,
 }
 
 impl Source {
     /// The bias of a projection, where there is one. A table has none: one beside it belongs to nothing.
     fn bias(&mut self, name: &str, outputs: usize) -> Result<Option<Vec<f32>>, Problem> {
         let bias = format!("{name}{BIAS}");
-        let is_there = self.tensors.get(&bias).is_some();
-        is_there.then(|| self.tensors.take_real(&bias, &[outputs])).transpose()
+        self.file.has(&bias).then(|| self.file.take_real(&bias, &[outputs])).transpose()
     }
 
-    fn weight(
+    fn matrix(
         &mut self,
         name: &str,
         shape: [usize; 2],
+        role: Role,
         parameters: &mut Parameters,
-    ) -> Result<Weight, Problem> {
+    ) -> Result<Matrix<f32>, Problem> {
         let weight = format!("{name}{WEIGHT}");
-        match self.tensors.get(&weight) {
-            Some(Tensor::Ternary(_)) => {
-                let matrix = self.tensors.take_ternary(&weight, shape)?;
-                let missing = || {
-                    let found = "no quantization_config";
-                    Problem::of_tensor(&weight, "kind", "real", format!("ternary and {found}"))
-                };
-                let activations = self.activations.ok_or_else(missing)?;
-                let layer = TernaryLinear::new(name, matrix).with_activations(activations);
-                Ok(Weight::Ternary(layer))
-            }
-            _ => Ok(Weight::Dense(self.real(name, shape, parameters)?)),
+        if role == Role::Router || !self.file.is_ternary(&weight) {
+            let (base, activations) = (self.base.of(role), self.activations.unwrap_or_default());
+            return self.file.take_numbers(&weight, shape, |numbers| {
+                Matrix::read(name, shape, base, activations, numbers, parameters)
+            });
         }
+        let matrix = self.file.take_ternary(&weight, shape)?;
+        let missing = || {
+            let found = "no quantization_config";
+            Problem::of_tensor(&weight, "kind", "real", format!("ternary and {found}"))
+        };
+        let activations = self.activations.ok_or_else(missing)?;
+        Ok(Matrix::Ternary(TernaryLinear::new(name, matrix).with_activations(activations)))
     }
-
-    fn real(
-        &mut self,
-        name: &str,
-        shape: [usize; 2],
-        parameters: &mut Parameters,
-    ) -> Result<Dense<f32>, Problem> {
-        let values = self.tensors.take_real(&format!("{name}.weight"), &shape)?;
-        let layer = Dense::from_weight(name, shape[1], values, parameters);
-        Ok(layer.map_err(models::Error::from)?)
-    }
-}
-
-/// A dense layer with the bias of a file.
-pub(crate) fn with_bias<T: Real>(
-    layer: Dense<T>,
-    values: &[T],
-    parameters: &mut Parameters,
-) -> Result<Dense<T>, models::Error> {
-    let mut layer = layer.with_bias(parameters)?;
-    if let Some(bias) = layer.bias_mut() {
-        bias.copy_from_slice(values);
-    }
-    Ok(layer)
 }
 
 impl WeightSource<f32> for Source {
@@ -244,19 +222,12 @@ impl WeightSource<f32> for Source {
         role: Role,
         parameters: &mut Parameters,
     ) -> Result<Box<dyn Projection<f32>>, Problem> {
-        if role == Role::Router {
-            return Ok(Box::new(self.real(name, shape, parameters)?));
-        }
-        let bias = self.bias(name, shape[0])?;
-        Ok(match self.weight(name, shape, parameters)? {
-            Weight::Dense(layer) => Box::new(match bias {
-                Some(bias) => with_bias(layer, &bias, parameters)?,
-                None => layer,
-            }),
-            Weight::Ternary(layer) => Box::new(match bias {
-                Some(bias) => layer.with_bias(bias).map_err(models::Error::from)?,
-                None => layer,
-            }),
+        // A router has no bias: one beside it belongs to nothing.
+        let bias = if role == Role::Router { None } else { self.bias(name, shape[0])? };
+        let matrix = self.matrix(name, shape, role, parameters)?;
+        Ok(match bias {
+            Some(bias) => matrix.with_bias(&bias, parameters)?.projection(),
+            None => matrix.projection(),
         })
     }
 
@@ -266,10 +237,7 @@ impl WeightSource<f32> for Source {
         shape: [usize; 2],
         parameters: &mut Parameters,
     ) -> Result<Box<dyn Lookup<f32>>, Problem> {
-        Ok(match self.weight(name, shape, parameters)? {
-            Weight::Dense(layer) => Box::new(layer),
-            Weight::Ternary(layer) => Box::new(layer),
-        })
+        Ok(self.matrix(name, shape, Role::Head, parameters)?.table())
     }
 
     fn numbers(
@@ -279,6 +247,6 @@ impl WeightSource<f32> for Source {
         _: Numbers,
         _: &mut Parameters,
     ) -> Result<Vec<f32>, Problem> {
-        self.tensors.take_real(name, shape)
+        self.file.take_real(name, shape)
     }
 }

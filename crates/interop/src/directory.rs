@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use crate::durable;
 use crate::error::{Problem, Result, io_error};
 use crate::manifest::{Digest, Digester, MANIFEST, Manifest, NEW};
+use crate::safetensors::MappedFile;
 
 /// The version of model directories.
 const VERSION: u32 = 1;
@@ -129,20 +130,39 @@ impl Reader {
 
     /// The bytes of a file: those that the manifest describes, or without one those there are.
     pub(crate) fn read(&self, name: &str) -> Result<Vec<u8>> {
+        self.get(name, read_regular)
+    }
+
+    /// The same, mapped: nothing but what is looked at is in memory.
+    pub(crate) fn map(&self, name: &str) -> Result<MappedFile> {
+        self.get(name, MappedFile::open)
+    }
+
+    /// Gets a file that the manifest describes, or without one that which is there.
+    fn get<B: AsRef<[u8]>>(
+        &self,
+        name: &str,
+        get: impl Fn(&Path) -> io::Result<B>,
+    ) -> Result<B> {
         let path = self.path(name);
-        let Some(manifest) = &self.manifest else { return read(&path) };
+        let refused = |path: &Path, error| io_error(path, "read the file")(error);
+        let Some(manifest) = &self.manifest else {
+            return get(&path).map_err(|error| refused(&path, error));
+        };
         let Some(digest) = manifest.files.get(name) else {
             let problem = Problem::Missing { what: "file", name: name.to_owned() };
             return Err(problem.in_file(&self.path(MANIFEST)));
         };
-        let mut result = Err(io_error(&path, "read the file")(io::ErrorKind::NotFound.into()));
+        let mut result = Err(refused(&path, io::ErrorKind::NotFound.into()));
         // A writer that was killed may have left it under its temporary name.
         for path in [new_name(&self.directory, name), path] {
-            if let Some(bytes) = read_if_there(&path)? {
-                match digest.check(&bytes) {
+            match get(&path) {
+                Ok(bytes) => match digest.check(bytes.as_ref()) {
                     Ok(()) => return Ok(bytes),
                     Err(problem) => result = Err(problem.in_file(&path)),
-                }
+                },
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(refused(&path, error)),
             }
         }
         result
@@ -163,10 +183,6 @@ fn new_name(directory: &Path, name: &str) -> PathBuf {
 fn rename(directory: &Path, name: &str) -> Result<()> {
     let path = directory.join(name);
     fs::rename(new_name(directory, name), &path).map_err(io_error(&path, "move the file in place"))
-}
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    read_regular(path).map_err(io_error(path, "read the file"))
 }
 
 /// The bytes of a file. A pipe may be silent for ever, and a device speak.

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use models::{Decoder, DecoderConfig};
+use models::{Base, Decoder, DecoderConfig};
 
 use crate::config::{Config, MODEL_TYPE};
-use crate::decoder::{CONFIG, load};
+use crate::decoder::{CONFIG, load_as};
 use crate::directory::Reader;
 use crate::error::Result;
-use crate::hugging_face::{self, Weights};
+use crate::hugging_face;
 use crate::json::Json;
 use crate::text::read_text;
 
@@ -65,10 +65,20 @@ pub fn shape(directory: &Path) -> Result<DecoderConfig> {
 /// Reads a model of either kind, to be used as it is: none of its weights train.
 ///
 /// # Errors
-/// As [`Kind::of`], [`load`] and [`hugging_face::load`].
+/// As [`Kind::of`], [`load`](crate::load) and [`hugging_face::load`].
 pub fn open(directory: &Path) -> Result<Decoder<f32>> {
+    open_as(directory, Base::F32)
+}
+
+/// [`open`] with the real matrices of the files kept as `base` says: each is read, rounded or quantised and dropped
+/// before the next, so that never more than the largest of them is in memory beside what is kept. What is ternary in
+/// the files stays so.
+///
+/// # Errors
+/// As [`open`], and for numbers that are beyond those of `bf16` where they are to be kept as that.
+pub fn open_as(directory: &Path, base: Base) -> Result<Decoder<f32>> {
     match Kind::of(directory)? {
-        Kind::Packed => load(directory),
-        Kind::HuggingFace => hugging_face::load(directory, Weights::Frozen),
+        Kind::Packed => load_as(directory, base),
+        Kind::HuggingFace => hugging_face::load_frozen(directory, base),
     }
 }

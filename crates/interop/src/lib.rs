@@ -36,7 +36,7 @@
 //! |---|---|
 //! | [`save`], [`load`] | a decoder to a directory and back |
 //! | [`hugging_face`] | decoders out of directories that transformers wrote |
-//! | [`open`], [`Kind`] | a decoder out of a directory of either kind |
+//! | [`open`], [`open_as`], [`Kind`] | a decoder out of a directory of either kind, its matrices as they are or in less memory |
 //! | [`adapters`] | those of PEFT and MLX-LM, and which a model is to have |
 //! | [`tokenizer`] | texts to tokens and back |
 //! | [`safetensors`], [`manifest`] | named arrays one at a time, and the hashes of files, for directories of other kinds |
@@ -54,7 +54,8 @@
 //! | `ends` | the tokens that end a text |
 //! | `directory`, `manifest` | files replaced all at once, with their lengths and hashes |
 //! | `durable` | single files replaced, and names made to last |
-//! | `decoder` | all of it for a decoder |
+//! | `decoder`, `packed_file` | all of it for a decoder, whose tensors are read one by one |
+//! | `frozen` | matrices as they are, rounded or quantised |
 //! | `pairs` | JSON objects whose names must be there once |
 //! | `json`, `text` | JSON of which only a part is known, and files of text |
 
@@ -67,10 +68,12 @@ mod directory;
 mod durable;
 mod ends;
 mod error;
+mod frozen;
 pub mod hugging_face;
 mod json;
 mod kind;
 pub mod manifest;
+mod packed_file;
 mod pairs;
 pub mod safetensors;
 mod tensors;
@@ -81,7 +84,7 @@ pub use decoder::{load, save, save_merged, save_with};
 pub use durable::{Replacement, sync_directory};
 pub use ends::end_tokens;
 pub use error::{Error, Problem, Result};
-pub use kind::{Kind, open, shape};
+pub use kind::{Kind, open, open_as, shape};
 pub use safetensors::MappedFile;
 pub use tensors::{Tensor, Tensors};
 

@@ -3,12 +3,16 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 
+use half::bf16;
 use ternary_core::TernaryMatrix;
 
-use crate::arrays::{check_finite, matrix_parts, read_matrix, read_reals, real_part};
+use crate::arrays::{
+    bf16_part, check_finite, check_finite_bf16, matrix_parts, read_bf16, read_matrix, read_reals,
+    real_part,
+};
 use crate::description::{Description, SCALE_SUFFIXES};
 use crate::error::Problem;
-use crate::safetensors::{self, Container, Dtype, METADATA};
+use crate::safetensors::{self, Array, Container, Dtype, METADATA};
 
 /// The key of the metadata that says which layout this is; no tensor is described under it.
 const FORMAT_KEY: &str = "format";
@@ -24,6 +28,13 @@ pub enum Tensor {
         shape: Vec<usize>,
         /// As many as the shape says.
         values: Vec<f32>,
+    },
+    /// The same in `bf16`.
+    Bf16 {
+        /// Rows first; nothing for a single number.
+        shape: Vec<usize>,
+        /// As many as the shape says.
+        values: Vec<bf16>,
     },
     /// Trits and scales.
     Ternary(TernaryMatrix),
@@ -82,13 +93,24 @@ impl Tensors {
         shape: &[usize],
         values: Vec<f32>,
     ) -> Result<(), Problem> {
-        let count = shape.iter().try_fold(1_usize, |count, &n| count.checked_mul(n));
-        if count != Some(values.len()) {
-            let expected = format!("those of {shape:?}");
-            return Err(Problem::of_tensor(name, "numbers", expected, values.len()));
-        }
+        check_count(name, shape, values.len())?;
         check_finite(name, &values)?;
         self.insert(name, Tensor::Real { shape: shape.to_vec(), values })
+    }
+
+    /// Adds real numbers in `bf16`.
+    ///
+    /// # Errors
+    /// As [`Tensors::insert_real`].
+    pub fn insert_bf16(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        values: Vec<bf16>,
+    ) -> Result<(), Problem> {
+        check_count(name, shape, values.len())?;
+        check_finite_bf16(name, &values)?;
+        self.insert(name, Tensor::Bf16 { shape: shape.to_vec(), values })
     }
 
     /// Adds a ternary matrix.
@@ -117,13 +139,16 @@ impl Tensors {
         Ok(())
     }
 
-    /// Takes real numbers of a shape out.
+    /// Takes real numbers of a shape out; those in `bf16` are widened.
     ///
     /// # Errors
     /// [`Problem`] when there is none, or it is ternary or of another shape.
     pub fn take_real(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Problem> {
         match self.take(name)? {
             Tensor::Real { shape: found, values } if found == shape => Ok(values),
+            Tensor::Bf16 { shape: found, values } if found == shape => {
+                Ok(values.into_iter().map(bf16::to_f32).collect())
+            }
             other => Err(Problem::of_tensor(name, "shape", format!("{shape:?}"), describe(&other))),
         }
     }
@@ -178,6 +203,9 @@ impl Tensors {
                 Tensor::Real { shape, values } => {
                     parts.push(real_part(name.clone(), shape, values))
                 }
+                Tensor::Bf16 { shape, values } => {
+                    parts.push(bf16_part(name.clone(), shape, values));
+                }
                 Tensor::Ternary(matrix) => {
                     let description = Description::of(matrix);
                     metadata.insert(name.clone(), description.to_string());
@@ -195,28 +223,54 @@ impl Tensors {
     pub fn from_bytes(file: &[u8]) -> Result<Self, Problem> {
         let mut container = Container::new(file)?;
         let mut metadata = std::mem::take(&mut container.metadata);
-        match metadata.remove(FORMAT_KEY) {
-            Some(format) if format == FORMAT => {}
-            other => {
-                let found = other.map_or("nothing".into(), |format| format!("{format:?}"));
-                return Err(Problem::mismatch("format in the metadata", FORMAT, found));
-            }
-        }
+        check_format(&mut metadata)?;
         let mut tensors = Self::new();
         for (name, text) in metadata {
             let matrix = read_matrix(&name, &text, &mut container)?;
             tensors.by_name.insert(name, Tensor::Ternary(matrix));
         }
         for (name, array) in std::mem::take(&mut container.arrays) {
-            if !matches!(array.dtype, Dtype::F32 | Dtype::Bf16) {
-                let found = format!("{} without a description in the metadata", array.dtype);
-                return Err(Problem::of_tensor(&name, "type", "F32 or BF16", found));
-            }
-            let values = read_reals(&name, array.dtype, container.bytes(&array))?;
-            tensors.by_name.insert(name, Tensor::Real { shape: array.shape, values });
+            check_real(&name, &array)?;
+            let bytes = container.bytes(&array);
+            let tensor = if array.dtype == Dtype::Bf16 {
+                Tensor::Bf16 { values: read_bf16(&name, bytes)?, shape: array.shape }
+            } else {
+                let values = read_reals(&name, array.dtype, bytes)?;
+                Tensor::Real { shape: array.shape, values }
+            };
+            tensors.by_name.insert(name, tensor);
         }
         Ok(tensors)
     }
+}
+
+/// Checks that numbers are as many as a shape says.
+fn check_count(name: &str, shape: &[usize], found: usize) -> Result<(), Problem> {
+    let count = shape.iter().try_fold(1_usize, |count, &n| count.checked_mul(n));
+    if count == Some(found) {
+        return Ok(());
+    }
+    Err(Problem::of_tensor(name, "numbers", format!("those of {shape:?}"), found))
+}
+
+/// Takes the entry of the layout out of the metadata, and checks it.
+pub(crate) fn check_format(metadata: &mut BTreeMap<String, String>) -> Result<(), Problem> {
+    match metadata.remove(FORMAT_KEY) {
+        Some(format) if format == FORMAT => Ok(()),
+        other => {
+            let found = other.map_or("nothing".into(), |format| format!("{format:?}"));
+            Err(Problem::mismatch("format in the metadata", FORMAT, found))
+        }
+    }
+}
+
+/// Checks that an array without a description is of real numbers.
+pub(crate) fn check_real(name: &str, array: &Array) -> Result<(), Problem> {
+    if matches!(array.dtype, Dtype::F32 | Dtype::Bf16) {
+        return Ok(());
+    }
+    let found = format!("{} without a description in the metadata", array.dtype);
+    Err(Problem::of_tensor(name, "type", "F32 or BF16", found))
 }
 
 /// The arrays of a tensor in a file.
@@ -231,7 +285,7 @@ fn array_names(name: &str, tensor: &Tensor) -> Vec<String> {
 
 fn describe(tensor: &Tensor) -> String {
     match tensor {
-        Tensor::Real { shape, .. } => format!("{shape:?}"),
+        Tensor::Real { shape, .. } | Tensor::Bf16 { shape, .. } => format!("{shape:?}"),
         Tensor::Ternary(matrix) => format!("ternary [{}, {}]", matrix.rows(), matrix.cols()),
     }
 }

@@ -93,24 +93,25 @@ impl<T: Compute, S: WeightSource<T>> Builder<'_, T, S> {
         let DeltaNets { key_heads, value_heads, key_width, value_width, kernel, .. } = *delta;
         let (width, epsilon) = (self.config.width, self.config.norm_epsilon);
         let (channels, values) = (delta.channels(), value_heads * value_width);
-        let mut project = |part: &str, shape| {
+        let mut project = |part: &str, shape, role| {
             let name = format!("{name}.{part}");
-            self.source.projection(&name, shape, Role::Attention, self.parameters)
+            self.source.projection(&name, shape, role, self.parameters)
         };
+        let (mixing, gate) = (Role::Attention, Role::DeltaGate);
         let input = if delta.is_fused {
             DeltaNetInputs::Fused {
-                qkvz: project("in_proj_qkvz", [channels + values, width])?,
-                ba: project("in_proj_ba", [2 * value_heads, width])?,
+                qkvz: project("in_proj_qkvz", [channels + values, width], mixing)?,
+                ba: project("in_proj_ba", [2 * value_heads, width], gate)?,
             }
         } else {
             DeltaNetInputs::Separate {
-                qkv: project("in_proj_qkv", [channels, width])?,
-                z: project("in_proj_z", [values, width])?,
-                b: project("in_proj_b", [value_heads, width])?,
-                a: project("in_proj_a", [value_heads, width])?,
+                qkv: project("in_proj_qkv", [channels, width], mixing)?,
+                z: project("in_proj_z", [values, width], mixing)?,
+                b: project("in_proj_b", [value_heads, width], gate)?,
+                a: project("in_proj_a", [value_heads, width], gate)?,
             }
         };
-        let output = project("out_proj", [width, values])?;
+        let output = project("out_proj", [width, values], mixing)?;
         let projections = DeltaNetProjections { input, output };
         let mut numbers = |part: &str, shape: &[usize], kind| {
             self.source.numbers(&format!("{name}.{part}"), shape, kind, self.parameters)

@@ -1,5 +1,6 @@
 //! Where the weights of a model come from.
 
+mod base;
 mod start;
 
 use half::bf16;
@@ -11,6 +12,7 @@ use nn::{
 use crate::error::{Error, Result};
 use crate::numbers::Numbers;
 
+pub use self::base::Base;
 pub use self::start::{Given, Start};
 
 /// Gives a decoder its weights while it is built: random ones ([`Initial`]), or those of a file. Every
@@ -75,6 +77,8 @@ pub trait WeightSource<T> {
 pub enum Role {
     /// Attention and delta nets: between positions.
     Attention,
+    /// What a delta net forgets and writes by, a number or two for each head: as attention, where a model trains.
+    DeltaGate,
     /// Feed-forward nets and experts: within a position. Their levels may be those of an expert or of a block.
     Channels,
     /// Per-layer embeddings. Their levels may be those of a block.
@@ -218,7 +222,7 @@ impl Initial {
                 let is_shared = match role {
                     Role::Channels => *sync != ScaleSync::PerMatrix,
                     Role::PerLayer => *sync == ScaleSync::PerBlock,
-                    Role::Attention | Role::Router | Role::Head => false,
+                    Role::Attention | Role::DeltaGate | Role::Router | Role::Head => false,
                 };
                 Some((BitLinearOptions { is_shared, ..options.clone() }, *shadow))
             }

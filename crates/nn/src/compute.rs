@@ -1,5 +1,6 @@
 //! [`Compute`]: the products that layers are made of, in `f32` and in `f64`.
 
+use half::bf16;
 use ste::{AnyEstimator, Progress};
 use ternary_core::kernels::{DenseOperand, Kernels, QuantizedRows, Store};
 use ternary_core::profile::span;
@@ -20,6 +21,17 @@ pub trait Compute: Rowwise + AttentionKernel {
     fn product(
         a: DenseOperand<'_, Self>,
         b: DenseOperand<'_, Self>,
+        c: &mut [Self],
+        store: Store,
+    ) -> Result<()>;
+
+    /// The same for a second operand in `bf16`: what the product with its numbers in this type gives, in bits.
+    ///
+    /// # Errors
+    /// When shapes do not fit.
+    fn product_bf16(
+        a: DenseOperand<'_, Self>,
+        b: DenseOperand<'_, bf16>,
         c: &mut [Self],
         store: Store,
     ) -> Result<()>;
@@ -74,6 +86,15 @@ impl Compute for f32 {
         Kernels::detect()?.matmul_dense(a, b, c, store)
     }
 
+    fn product_bf16(
+        a: DenseOperand<'_>,
+        b: DenseOperand<'_, bf16>,
+        c: &mut [f32],
+        store: Store,
+    ) -> Result<()> {
+        Kernels::detect()?.matmul_bf16(a, b, c, store)
+    }
+
     fn quantize_rows(x: &[f32], rows: usize, out: &mut QuantizedRows) -> Result<()> {
         let _span = span("quantise activations");
         Kernels::detect()?.quantize_rows(x, rows, out)
@@ -117,15 +138,16 @@ impl Compute for f64 {
         c: &mut [f64],
         store: Store,
     ) -> Result<()> {
-        check("inner dimension", a.cols(), b.cols())?;
-        check("outputs", a.rows() * b.rows(), c.len())?;
-        for m in 0..a.rows() {
-            for n in 0..b.rows() {
-                let sum = (0..a.cols()).map(|k| a.at(m, k) * b.at(n, k)).sum();
-                put(&mut c[m * b.rows() + n], sum, store);
-            }
-        }
-        Ok(())
+        product_f64(a, [b.rows(), b.cols()], |n, k| b.at(n, k), c, store)
+    }
+
+    fn product_bf16(
+        a: DenseOperand<'_, f64>,
+        b: DenseOperand<'_, bf16>,
+        c: &mut [f64],
+        store: Store,
+    ) -> Result<()> {
+        product_f64(a, [b.rows(), b.cols()], |n, k| b.at(n, k).to_f64(), c, store)
     }
 
     fn quantize_rows(x: &[f64], rows: usize, out: &mut QuantizedRows) -> Result<()> {
@@ -184,6 +206,25 @@ pub(crate) fn dequantize_rows<T: Real>(rows: &QuantizedRows, out: &mut [T]) {
             *out = T::from_f32(f32::from(code)) * T::from_f32(scale);
         }
     }
+}
+
+/// The plain product; `b` gives the number of a row and a column.
+fn product_f64(
+    a: DenseOperand<'_, f64>,
+    [rows, cols]: [usize; 2],
+    b: impl Fn(usize, usize) -> f64,
+    c: &mut [f64],
+    store: Store,
+) -> Result<()> {
+    check("inner dimension", a.cols(), cols)?;
+    check("outputs", a.rows() * rows, c.len())?;
+    for m in 0..a.rows() {
+        for n in 0..rows {
+            let sum = (0..cols).map(|k| a.at(m, k) * b(n, k)).sum();
+            put(&mut c[m * rows + n], sum, store);
+        }
+    }
+    Ok(())
 }
 
 fn widen(w: &TernaryMatrix) -> Vec<f64> {

@@ -37,7 +37,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | here | [`Projection`]s: [`Dense`], [`TernaryLinear`], [`BitLinear`], [`GridLinear`]; [`Layer`]s: [`Attention`], [`FeedForward`], [`BitMoe`], [`TernaryMoe`], [`RmsNorm`], [`Block`], [`Embedding`], [`PerLayerEmbedding`] |
+//! | here | [`Projection`]s: [`Dense`], [`Bf16Linear`], [`TernaryLinear`], [`BitLinear`], [`GridLinear`]; [`Layer`]s: [`Attention`], [`FeedForward`], [`BitMoe`], [`TernaryMoe`], [`RmsNorm`], [`Block`], [`Embedding`], [`PerLayerEmbedding`] |
 //! | here | [`Tape`], [`Input`], [`Gradients`], [`Parameters`] and their identities, [`Module`], [`SharedLevels`], [`Dropout`] |
 //! | here | [`visit_state`] and [`restore`]: what training changes, as named arrays and back |
 //! | [`ops`] | the functions that layers are made of, each beside its backward |
@@ -76,7 +76,7 @@ pub use module::{Memory, Module, Tensor, Update, Values, ValuesMut};
 pub use noise::Draw;
 pub use parameters::{ParameterId, Parameters};
 pub use projection::{
-    Activations, BitLinear, BitLinearOptions, Dense, GridLinear, LearnedLevels, LearnedRule,
+    Activations, Bf16Linear, BitLinear, BitLinearOptions, Dense, GridLinear, LearnedLevels, LearnedRule,
     Lookup, Projection, ScaleSync, ShadowPrecision, SharedLevels, TernaryLinear,
 };
 pub use snapshot::{Numbers, NumbersMut, restore, visit_state};

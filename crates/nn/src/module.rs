@@ -138,6 +138,15 @@ pub enum Values<'a, T> {
     Single(&'a [f32]),
     /// Numbers in `f32` that only training needs: what they decide is in the weights or their bias.
     Training(&'a [f32]),
+    /// Frozen weights in `bf16`, row-major.
+    Bf16 {
+        /// The numbers.
+        values: &'a [bf16],
+        /// Outputs and inputs.
+        shape: [usize; 2],
+        /// What is added to each output, `{name}.bias`.
+        bias: Option<&'a [f32]>,
+    },
     /// A quantised weight: its codes and scales, and the latent weights while they are kept.
     Ternary {
         /// What the forward computes with.

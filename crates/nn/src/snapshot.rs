@@ -58,6 +58,8 @@ pub fn visit_state<T: Real>(
         match values {
             Values::Real(values) => visit(name, numbers(values)),
             Values::Single(values) | Values::Training(values) => visit(name, Numbers::F32(values)),
+            // Always frozen.
+            Values::Bf16 { .. } => {}
             Values::Ternary { latent: Some(Weights::F32(latent)), .. } => {
                 visit(name, Numbers::F32(latent));
             }

@@ -28,7 +28,7 @@ mod source;
 
 use std::path::Path;
 
-use models::{Decoder, DecoderConfig};
+use models::{Base, Decoder, DecoderConfig};
 use nn::Compute;
 
 use self::config::Config;
@@ -74,6 +74,15 @@ pub fn load<T: Compute>(directory: &Path, weights: Weights) -> Result<Decoder<T>
     load_changed(directory, weights, &mut |_, _, _| {})
 }
 
+/// Reads a decoder whose weights stay as they are, its matrices kept as `base` says: each is read, rounded or quantised
+/// and dropped before the next.
+///
+/// # Errors
+/// As [`load`], and for numbers that are beyond those of `bf16` where they are to be kept as that.
+pub fn load_frozen<T: Compute>(directory: &Path, base: Base) -> Result<Decoder<T>> {
+    load_with(directory, Weights::Frozen, base, &mut |_, _, _| {})
+}
+
 /// Reads a decoder, and changes the numbers of each tensor on the way, as when an adapter is merged: every
 /// tensor of the decoder is seen once.
 ///
@@ -84,9 +93,18 @@ pub fn load_changed<T: Compute>(
     weights: Weights,
     change: &mut Change<'_, T>,
 ) -> Result<Decoder<T>> {
+    load_with(directory, weights, Base::F32, change)
+}
+
+fn load_with<T: Compute>(
+    directory: &Path,
+    weights: Weights,
+    base: Base,
+    change: &mut Change<'_, T>,
+) -> Result<Decoder<T>> {
     let config = config(directory)?;
     let shards = Shards::open(directory)?;
-    let mut source = Source::new(&shards, &config, weights, change)?;
+    let mut source = Source::new(&shards, &config, (weights, base), change)?;
     let decoder = Decoder::build(config.decoder, &mut source);
     let decoder = decoder.map_err(|fault| source.locate(fault))?;
     source.finish()?;

@@ -3,16 +3,17 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use models::{Numbers, Role, WeightSource};
-use nn::{Compute, Dense, Lookup, Parameters, Projection};
+use models::{Base, Numbers, Role, WeightSource};
+use nn::{Activations, Compute, Lookup, Parameters, Projection};
 
 use super::config::{Biases, Config};
 use super::names::{ExpertMatrix, HEAD, Prefix, is_skipped};
 use super::shards::{Shards, View};
 use super::{Change, Weights};
 use crate::arrays::read_reals;
-use crate::decoder::{BIAS, WEIGHT, with_bias};
+use crate::decoder::{BIAS, WEIGHT};
 use crate::error::{Error, Problem};
+use crate::frozen::{Matrix, Numbers as FileNumbers};
 
 /// Names of tensors that a message about left ones holds.
 const NAMED: usize = 5;
@@ -25,9 +26,19 @@ pub(super) struct Source<'a, T> {
     experts: usize,
     is_tied: bool,
     weights: Weights,
+    base: Base,
     change: &'a mut Change<'a, T>,
     /// Names in files of what was asked for.
     taken: BTreeSet<String>,
+}
+
+/// Where the numbers of a tensor are.
+struct Found<'a> {
+    /// Its name in the files.
+    name: String,
+    view: View<'a>,
+    /// Its part of the view.
+    bytes: &'a [u8],
 }
 
 /// What is wrong, and in which file if not in that which lists the tensors.
@@ -55,17 +66,11 @@ impl From<models::Error> for Fault {
     }
 }
 
-impl From<nn::Error> for Fault {
-    fn from(error: nn::Error) -> Self {
-        models::Error::from(error).into()
-    }
-}
-
 impl<'a, T: Compute> Source<'a, T> {
     pub(super) fn new(
         shards: &'a Shards,
         config: &Config,
-        weights: Weights,
+        (weights, base): (Weights, Base),
         change: &'a mut Change<'a, T>,
     ) -> Result<Self, Error> {
         let prefix = Prefix::of(|name| shards.get(name).is_some());
@@ -76,6 +81,7 @@ impl<'a, T: Compute> Source<'a, T> {
             experts: config.decoder.mixture.as_ref().map_or(0, |mixture| mixture.experts),
             is_tied: config.decoder.tied_head,
             weights,
+            base,
             change,
             taken: BTreeSet::new(),
         })
@@ -130,35 +136,40 @@ impl<'a, T: Compute> Source<'a, T> {
 
     /// The numbers of a tensor, by its name here.
     fn read(&mut self, name: &str, shape: &[usize]) -> Result<Vec<T>, Fault> {
-        let in_files = self.prefix.in_files(name);
-        let mut values = match self.shards.get(&in_files) {
-            Some(view) => {
-                check_shape(&in_files, shape, view)?;
-                let values = numbers(&in_files, view, view.bytes)?;
-                self.taken.insert(in_files);
-                values
-            }
-            None => self.read_expert(&in_files, shape)?,
-        };
+        let found = self.find(name, shape)?;
+        let values = read_reals(&found.name, found.view.array.dtype, found.bytes);
+        let mut values = values.map_err(|problem| Fault::of(found.view, problem))?;
         (self.change)(name, shape, &mut values);
         Ok(values)
     }
 
-    /// The numbers of a matrix of an expert out of a tensor of all experts.
-    fn read_expert(&mut self, in_files: &str, shape: &[usize]) -> Result<Vec<T>, Fault> {
+    /// Where the numbers of a tensor are, by its name here: from now on it was asked for.
+    fn find(&mut self, name: &str, shape: &[usize]) -> Result<Found<'a>, Fault> {
+        let (shards, in_files) = (self.shards, self.prefix.in_files(name));
+        let found = match shards.get(&in_files) {
+            Some(view) => {
+                check_shape(&in_files, shape, view)?;
+                Found { name: in_files, view, bytes: view.bytes }
+            }
+            None => self.find_expert(&in_files, shape)?,
+        };
+        self.taken.insert(found.name.clone());
+        Ok(found)
+    }
+
+    /// The same of a matrix of an expert in a tensor of all experts.
+    fn find_expert(&self, in_files: &str, shape: &[usize]) -> Result<Found<'a>, Fault> {
         let missing = || Problem::Missing { what: "tensor", name: in_files.to_owned() };
         let matrix = ExpertMatrix::of(in_files).ok_or_else(missing)?;
-        let fused = matrix.fused();
-        let view = self.shards.get(&fused).ok_or_else(missing)?;
+        let (shards, name) = (self.shards, matrix.fused());
+        let view = shards.get(&name).ok_or_else(missing)?;
         let (matrices, place) = matrix.place();
         let &[rows, columns] = shape else { return Err(missing().into()) };
-        check_shape(&fused, &[self.experts, matrices * rows, columns], view)?;
+        check_shape(&name, &[self.experts, matrices * rows, columns], view)?;
         let bytes = rows * columns * view.array.dtype.bytes();
         let start = (matrix.index * matrices + place) * bytes;
-        let slice = view.bytes.get(start..start + bytes).ok_or_else(missing)?;
-        let values = numbers(&fused, view, slice)?;
-        self.taken.insert(fused);
-        Ok(values)
+        let bytes = view.bytes.get(start..start + bytes).ok_or_else(missing)?;
+        Ok(Found { name, view, bytes })
     }
 
     /// What is declared next can learn, or not.
@@ -169,15 +180,24 @@ impl<'a, T: Compute> Source<'a, T> {
         }
     }
 
-    fn dense(
+    fn matrix(
         &mut self,
         name: &str,
         shape: [usize; 2],
+        role: Role,
         parameters: &mut Parameters,
-    ) -> Result<Dense<T>, Fault> {
+    ) -> Result<Matrix<T>, Fault> {
         self.freeze(parameters);
-        let values = self.read(&format!("{name}{WEIGHT}"), &shape)?;
-        Ok(Dense::from_weight(name, shape[1], values, parameters)?)
+        let (weight, base) = (format!("{name}{WEIGHT}"), self.base.of(role));
+        if base == Base::F32 {
+            let values = self.read(&weight, &shape)?;
+            return Ok(Matrix::dense(name, shape[1], values, parameters)?);
+        }
+        let Found { name: tensor, view, bytes } = self.find(&weight, &shape)?;
+        let numbers = FileNumbers { tensor: &tensor, dtype: view.array.dtype, bytes };
+        let activations = Activations::default();
+        let matrix = Matrix::read(name, shape, base, activations, numbers, parameters);
+        matrix.map_err(|problem| Fault::of(view, problem))
     }
 
     /// The bias of a projection, which is there exactly where the configuration says so.
@@ -207,10 +227,6 @@ fn check_shape(name: &str, expected: &[usize], view: View<'_>) -> Result<(), Fau
     Err(Fault::of(view, Problem::of_tensor(name, "shape", expected, found)))
 }
 
-fn numbers<T: Compute>(name: &str, view: View<'_>, bytes: &[u8]) -> Result<Vec<T>, Fault> {
-    read_reals(name, view.array.dtype, bytes).map_err(|problem| Fault::of(view, problem))
-}
-
 impl<T: Compute> WeightSource<T> for Source<'_, T> {
     type Error = Fault;
 
@@ -218,14 +234,14 @@ impl<T: Compute> WeightSource<T> for Source<'_, T> {
         &mut self,
         name: &str,
         shape: [usize; 2],
-        _: Role,
+        role: Role,
         parameters: &mut Parameters,
     ) -> Result<Box<dyn Projection<T>>, Fault> {
-        let layer = self.dense(name, shape, parameters)?;
-        Ok(Box::new(match self.bias(name, shape[0])? {
-            Some(bias) => with_bias(layer, &bias, parameters)?,
-            None => layer,
-        }))
+        let matrix = self.matrix(name, shape, role, parameters)?;
+        Ok(match self.bias(name, shape[0])? {
+            Some(bias) => matrix.with_bias(&bias, parameters)?.projection(),
+            None => matrix.projection(),
+        })
     }
 
     fn table(
@@ -234,7 +250,7 @@ impl<T: Compute> WeightSource<T> for Source<'_, T> {
         shape: [usize; 2],
         parameters: &mut Parameters,
     ) -> Result<Box<dyn Lookup<T>>, Fault> {
-        Ok(Box::new(self.dense(name, shape, parameters)?))
+        Ok(self.matrix(name, shape, Role::Head, parameters)?.table())
     }
 
     fn numbers(

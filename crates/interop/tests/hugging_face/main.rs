@@ -2,6 +2,7 @@
 
 mod directory;
 mod hostile;
+mod kept;
 mod reading;
 #[path = "../watching/mod.rs"]
 mod watching;

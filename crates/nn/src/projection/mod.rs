@@ -3,11 +3,13 @@
 //! | type | weights | trains |
 //! |---|---|---|
 //! | [`Dense`] | real | yes |
+//! | [`Bf16Linear`] | real, in `bf16` | frozen |
 //! | [`TernaryLinear`] | packed trits | frozen |
 //! | [`BitLinear`] | packed trits and their latent weights | yes |
 //! | [`GridLinear`] | packed trits without latent weights | yes |
 
 mod activations;
+mod bf16_linear;
 mod bias;
 mod bit_linear;
 mod dense;
@@ -30,6 +32,7 @@ use crate::module::Module;
 use crate::tape::Tape;
 
 pub use activations::Activations;
+pub use bf16_linear::Bf16Linear;
 pub use bit_linear::{BitLinear, BitLinearOptions, ShadowPrecision};
 pub use dense::Dense;
 pub use grid_linear::GridLinear;

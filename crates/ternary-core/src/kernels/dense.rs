@@ -1,4 +1,4 @@
-//! f32 × f32: the product of a dense layer, forward and backward.
+//! f32 × f32 and f32 × bf16: the product of a dense layer, forward and backward.
 //!
 //! Both operands are rows of terms, each read as it lies or transposed, so one product serves
 //! y = x·Wᵀ, dX = dY·W and dW = dYᵀ·X. A sum runs over its terms in ascending order in one chain,
@@ -7,6 +7,7 @@
 mod operand;
 mod packing;
 mod single_row;
+mod stored;
 
 pub use operand::{DenseOperand, Store};
 pub(crate) use packing::{SQUARE, transpose_square, transpose_tile};
@@ -14,6 +15,9 @@ pub(crate) use single_row::add_rows;
 
 use std::ops::Range;
 
+use half::bf16;
+
+use self::stored::Stored;
 use super::arch::{Arch, Operands, Tile};
 use super::operand::TokenTile;
 use super::outputs::{Lanes, Outputs};
@@ -27,15 +31,15 @@ use crate::packing::LANES;
 const PART_TERMS: usize = 1024;
 
 /// c[m][n] = Σ over the terms of a part: a[m][k] · b[n][k].
-struct DenseProduct<'a> {
-    b: DenseOperand<'a>,
+struct DenseProduct<'a, S> {
+    b: DenseOperand<'a, S>,
     terms: Range<usize>,
     /// Whether the sums are carried on from the outputs.
     carry: bool,
     outputs: &'a Outputs<'a, f32>,
 }
 
-impl Walk for DenseProduct<'_> {
+impl<S: Stored> Walk for DenseProduct<'_, S> {
     fn blocks(&self) -> usize {
         self.b.rows().div_ceil(LANES)
     }
@@ -58,7 +62,7 @@ impl Walk for DenseProduct<'_> {
     }
 }
 
-impl Product for DenseProduct<'_> {
+impl<S: Stored> Product for DenseProduct<'_, S> {
     const OPERANDS: Operands = Operands::Floats;
 
     type Walk = Self;
@@ -71,7 +75,7 @@ impl Product for DenseProduct<'_> {
         let Lanes { first, count } = self.lanes(block);
         let panel = bytemuck::cast_slice_mut(panel);
         // SAFETY: passed on from the caller.
-        unsafe { self.b.pack::<A>(first..first + count, self.terms.clone(), LANES, panel) }
+        unsafe { S::pack::<A>(&self.b, first..first + count, self.terms.clone(), panel) }
     }
 
     unsafe fn load(&self, _part: usize, tokens: TokenTile, blocks: Span, tile: &mut Tile) {
@@ -103,9 +107,37 @@ pub(crate) unsafe fn matmul_dense<A: Arch>(
     c: &mut [f32],
     store: Store,
 ) {
+    // SAFETY: passed on from the caller.
+    unsafe { multiply::<A, _>(a, b, c, store) }
+}
+
+/// The operands have equally many columns.
+///
+/// # Safety
+/// The processor has `A`.
+pub(crate) unsafe fn matmul_bf16<A: Arch>(
+    a: DenseOperand<'_>,
+    b: DenseOperand<'_, bf16>,
+    c: &mut [f32],
+    store: Store,
+) {
+    // SAFETY: passed on from the caller.
+    unsafe { multiply::<A, _>(a, b, c, store) }
+}
+
+/// The operands have equally many columns.
+///
+/// # Safety
+/// The processor has `A`.
+unsafe fn multiply<A: Arch, S: Stored>(
+    a: DenseOperand<'_>,
+    b: DenseOperand<'_, S>,
+    c: &mut [f32],
+    store: Store,
+) {
     if a.rows() == 1 && !b.transposed {
         // SAFETY: passed on from the caller.
-        return unsafe { single_row::multiply::<A>(a.values, b.values, c, store) };
+        return unsafe { single_row::multiply::<A, _>(a.values, b.values, c, store) };
     }
     let outputs = Outputs::new(c, b.rows());
     // Parts of about the same length.

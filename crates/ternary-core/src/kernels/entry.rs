@@ -1,12 +1,14 @@
 //! The public calls: shapes are checked here, then the instruction set is chosen.
 
+use half::bf16;
+
 use super::activations::{QuantizedRows, elements, quantize_rows};
 use super::arch::Arch;
 #[cfg(target_arch = "x86_64")]
 use super::avx2::Avx2;
 #[cfg(target_arch = "x86_64")]
 use super::avx512::{Avx512, Avx512Vbmi};
-use super::dense::{DenseOperand, Store, matmul_dense};
+use super::dense::{DenseOperand, Store, matmul_bf16, matmul_dense};
 use super::dispatch::{dispatch, plain, select, traced};
 use super::floats::{matmul_f32, matmul_f32_transposed};
 use super::int8::{matmul_i8, sums_i8};
@@ -238,6 +240,28 @@ impl Kernels {
             return Ok(());
         }
         dispatch!(self, matmul_dense, a, b, c, store);
+        Ok(())
+    }
+
+    /// [`Kernels::matmul_dense`] with a second operand in `bf16`, which is widened panel by panel: the bits are those of
+    /// the product with the same numbers in `f32`, and the memory is half.
+    ///
+    /// # Errors
+    /// As [`Kernels::matmul_dense`].
+    pub fn matmul_bf16(
+        self,
+        a: DenseOperand<'_>,
+        b: DenseOperand<'_, bf16>,
+        c: &mut [f32],
+        store: Store,
+    ) -> Result<()> {
+        check_columns("columns of the second operand", a.cols(), b.cols())?;
+        check_length("outputs", elements(a.rows(), b.rows())?, c.len())?;
+        if a.cols() == 0 {
+            sums_of_nothing(c, store);
+            return Ok(());
+        }
+        dispatch!(self, matmul_bf16, a, b, c, store);
         Ok(())
     }
 

@@ -8,6 +8,7 @@
 //! | [`Kernels::sums_i16`], [`Kernels::sums_i16_transposed`] | the same for int16, and Σ_n x\[m\]\[n\] · t\[n\]\[k\] | integers |
 //! | [`Kernels::matmul_f32`], [`Kernels::matmul_f32_transposed`] | the same for f32 and scaled weights | one order of summation |
 //! | [`Kernels::matmul_dense`] | the same for f32 and f32, either of them transposed | one order of summation |
+//! | [`Kernels::matmul_bf16`] | the same for f32 and bf16 | the bits of the product with the widened matrix |
 //! | [`Kernels::requantize`] | latent weights → packed codes and scales | codes on every instruction set |
 //!
 //! A row's result depends on neither the number of rows nor on tiles or threads. Threads are those of

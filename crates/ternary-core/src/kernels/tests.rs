@@ -10,6 +10,7 @@ use crate::noise::Noise;
 use crate::packing::{Layout, PackedTrits, Packing};
 use crate::scales::{Granularity, Scales};
 
+mod bf16;
 mod dense;
 mod refusals;
 mod requantisation;

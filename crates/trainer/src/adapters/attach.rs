@@ -4,15 +4,16 @@ use std::path::Path;
 
 use interop::adapters::{Ranks, Selection, Target, resolve};
 use interop::lora_backward::{Adapter, AdapterError, Adapters, Place, Scaling};
-use models::Decoder;
+use models::{Base, Decoder};
 
 use super::{LayerList, Targets};
 use crate::config::{self, Configuration, Lora};
 use crate::error::Result;
 use crate::randomness::Purpose;
-use crate::run::adapter_folder;
+use crate::run::{adapter_folder, trained_beside};
 
-/// Reads a model to be used as it is, with the adapters of a folder beside it, if there is one.
+/// Reads a model to be used as it is, with the adapters of a folder beside it, if there is one. A run of adapters says how
+/// the model was kept.
 ///
 /// # Errors
 /// Folders that cannot be read, and adapters that are for another model.
@@ -20,7 +21,7 @@ pub(crate) fn open(model: &Path, adapter: Option<&Path>) -> Result<Decoder<f32>>
     // Adapters that are none are told before a large model is read.
     let adapters: Option<Adapters<f32>> =
         adapter.map(|path| interop::adapters::read(&adapter_folder(path))).transpose()?;
-    let mut decoder = interop::open(model)?;
+    let mut decoder = interop::open_as(model, adapter.map_or(Ok(Base::F32), trained_beside)?)?;
     if let Some(adapters) = adapters {
         decoder.attach(&adapters)?;
     }

@@ -3,7 +3,7 @@
 use std::ops::{Bound, RangeBounds};
 use std::path::PathBuf;
 
-use models::{DecoderConfig, Shadow};
+use models::{Base, DecoderConfig, Shadow};
 use nn::{Activations, Nonlinearity, ScaleSync};
 use ste::{Mode, Pull};
 use ternary_core::{Granularity, Packing, Rule};
@@ -254,6 +254,8 @@ settings! {
     lora: Lora "lora" {
         /// The model that they are for: a run, or the folder of a model as a run or Hugging Face's tools leave it
         model: Option<PathBuf> = None;
+        /// How its matrices are kept, rounded or quantised while they are read; what is ternary in its files stays so
+        base: Base = Base::F32;
         /// The projections that have one: all-linear, the ends of names such as q_proj,v_proj, or an expression for
         /// whole names
         targets: Targets = Targets::AllLinear;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::{Bound, RangeBounds};
 use std::path::PathBuf;
 
-use models::Shadow;
+use models::{Base, Shadow};
 use nn::{Activations, Nonlinearity, ScaleSync};
 use ste::Mode;
 use ternary_core::{Granularity, Packing, Rule};
@@ -346,6 +346,7 @@ macro_rules! listed {
 }
 
 listed! {
+    Base, "how a model is kept";
     Method, "an optimiser";
     Shape, "a schedule";
 }

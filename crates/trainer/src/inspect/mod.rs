@@ -141,6 +141,10 @@ impl Inspection {
                     let (shape, bytes) = (vec![matrix.rows(), matrix.cols()], matrix.size_bytes());
                     Inspected { name: name.to_owned(), shape, bytes, trits: Some(trits) }
                 }
+                Values::Bf16 { values, shape, .. } => {
+                    let (name, bytes) = (name.to_owned(), size_of_val(values));
+                    Inspected { name, shape: shape.to_vec(), bytes, trits: None }
+                }
                 Values::Real(numbers) | Values::Single(numbers) | Values::Training(numbers) => {
                     let shape = id.map(|id| decoder.parameters().shape(id).to_vec());
                     let shape = shape.unwrap_or_else(|| vec![numbers.len()]);

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use models::{DecoderConfig, DeltaNets, Mixture};
 
+use super::base::frozen;
 use super::shape::Shape;
-use super::teacher::weights;
 use crate::adapters::targets;
 use crate::config::{self, Configuration};
 use crate::error::Result;
@@ -45,7 +45,7 @@ pub(super) fn shape(configuration: &Configuration, folder: &Path) -> Result<(Sha
         real: 0,
         saved: share(whole.saved.saturating_sub(after)) + after + ranks,
         inputs: share(whole.inputs),
-        frozen: weights(folder).unwrap_or_default(),
+        frozen: frozen(folder, &model, settings.base),
         ..whole
     };
     Ok((shape, model.vocabulary))

@@ -5,6 +5,7 @@
 //! a few steps of the real run.
 
 mod adapted;
+mod base;
 mod disk;
 mod machine;
 mod memory;

@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use interop::adapters::{Options, peft};
-use models::Decoder;
+use models::{Base, Decoder};
 
 use super::folder::RunFolder;
-use super::replace::model_folder;
+use super::replace::{METRICS, SETTINGS, model_folder};
 use super::teacher::identity;
 use crate::adapters::attach;
-use crate::config::Configuration;
+use crate::config::{Configuration, Layers};
 use crate::data::VOCABULARY;
 use crate::error::{Error, Result};
 
@@ -40,7 +40,7 @@ pub(super) fn adapted(
     folder: &Path,
     vocabulary: usize,
 ) -> Result<Decoder<f32>> {
-    let mut model = interop::open(folder)?;
+    let mut model = interop::open_as(folder, configuration.lora.base)?;
     let (tokens, positions) = (model.config().vocabulary, model.config().positions);
     let length = configuration.batch.length;
     if length > positions {
@@ -59,6 +59,21 @@ pub(super) fn adapted(
     }
     attach(configuration, &mut model)?;
     Ok(model)
+}
+
+/// How the model was kept that adapters in a folder have trained beside: what they learnt makes up for what it lost, and
+/// for nothing else. Of adapters that no run has left that is not known, and the model is as it is.
+///
+/// # Errors
+/// Settings of a run that cannot be read.
+pub(crate) fn trained_beside(adapter: &Path) -> Result<Base> {
+    let mut folders = [Some(adapter), adapter.parent()].into_iter().flatten();
+    // Many a folder has a config.toml.
+    let is_run = |folder: &&Path| [SETTINGS, METRICS].iter().all(|name| folder.join(name).is_file());
+    let Some(run) = folders.find(is_run) else { return Ok(Base::F32) };
+    let mut layers = Layers::default();
+    layers.add_file(&run.join(SETTINGS))?;
+    Ok(layers.resolve()?.lora.base)
 }
 
 /// The tokenizer of a model.

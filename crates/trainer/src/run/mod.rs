@@ -31,7 +31,7 @@ mod vitals;
 mod watchers;
 
 pub use crate::measure::{HeldOutLoss, Measure, Measured, Unit};
-pub(crate) use base::{TOKENIZER, base_folder};
+pub(crate) use base::{TOKENIZER, base_folder, trained_beside};
 pub use evaluation::{Evaluation, EvaluationRequest, evaluate_file};
 pub use fogzo::Probed;
 pub use folder::RunFolder;

@@ -79,6 +79,7 @@ fn weights(model: &Decoder<f32>) -> u128 {
     model.visit(&mut |tensor| {
         numbers += match tensor.values {
             Values::Real(values) | Values::Single(values) => values.len() as u128,
+            Values::Bf16 { values, .. } => values.len() as u128,
             Values::Ternary { matrix, .. } => matrix.rows() as u128 * matrix.cols() as u128,
             Values::Training(_) => 0,
         };

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 /// The settings, which say that a folder is that of a run.
 pub(super) const SETTINGS: &str = "config.toml";
 /// The metrics, with which a run begins.
-const METRICS: &str = "metrics.jsonl";
+pub(super) const METRICS: &str = "metrics.jsonl";
 /// The file that a process locks while it trains.
 pub(super) const LOCK: &str = ".lock";
 const MODEL: &str = "model";

@@ -51,7 +51,7 @@ impl Saved {
             Values::Real(values) | Values::Single(values) => {
                 tensors.insert(tensor.name.to_owned(), values.to_vec());
             }
-            Values::Training(_) => {}
+            Values::Training(_) | Values::Bf16 { .. } => {}
             Values::Ternary { .. } => ternary = Some(tensor.name.to_owned()),
         });
         if let Some(name) = ternary {

@@ -79,6 +79,7 @@ fn weight_bytes(model: &Decoder<f32>) -> usize {
     model.visit(&mut |tensor| {
         bytes += match tensor.values {
             Values::Real(values) | Values::Single(values) => size_of_val(values),
+            Values::Bf16 { values, .. } => size_of_val(values),
             Values::Ternary { matrix, .. } => matrix.size_bytes(),
             Values::Training(_) => 0,
         };

@@ -60,6 +60,9 @@ fn base_weight<T: Compute>(base: &dyn Projection<T>) -> Result<Vec<T>> {
     let (name, mut weight) = (format!("{}.weight", base.name()), Vec::new());
     base.visit(&mut |tensor| match tensor.values {
         Values::Real(values) if tensor.name == name => weight = values.to_vec(),
+        Values::Bf16 { values, .. } if tensor.name == name => {
+            weight = values.iter().map(|value| T::from_f32(value.to_f32())).collect();
+        }
         Values::Ternary { matrix, .. } if tensor.name == name => {
             weight = matrix.to_f32().into_iter().map(T::from_f32).collect();
         }

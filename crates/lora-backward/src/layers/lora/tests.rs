@@ -2,8 +2,8 @@ use nn::ternary_core::noise::Noise;
 use nn::ternary_core::quantize::Absmean;
 use nn::ternary_core::{Granularity, Packing, Real};
 use nn::{
-    BitLinear, BitLinearOptions, Dense, Dropout, Gradients, GridLinear, Input, Tape, TernaryLinear,
-    Update,
+    Bf16Linear, BitLinear, BitLinearOptions, Dense, Dropout, Gradients, GridLinear, Input, Tape,
+    TernaryLinear, Update,
 };
 
 use super::*;
@@ -14,12 +14,14 @@ const OUTPUTS: usize = 12;
 const INPUTS: usize = 40;
 const ROWS: usize = 5;
 const SCALING: Scaling = Scaling { alpha: 6.0, rank_stabilised: false };
-const KINDS: [Kind; 4] = [Kind::Dense, Kind::Ternary, Kind::BitLinear, Kind::Grid];
+const KINDS: [Kind; 5] =
+    [Kind::Dense, Kind::Bf16, Kind::Ternary, Kind::BitLinear, Kind::Grid];
 const DROPOUT: Dropout = Dropout { seed: 7, step: 2, first_row: 0 };
 
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Kind {
     Dense,
+    Bf16,
     Ternary,
     BitLinear,
     Grid,
@@ -42,6 +44,10 @@ fn base<T: Compute>(kind: Kind, parameters: &mut Parameters) -> Box<dyn Projecti
             let mut dense = dense.with_bias(parameters).unwrap();
             dense.bias_mut().unwrap().copy_from_slice(&numbers(2, OUTPUTS));
             Box::new(dense)
+        }
+        Kind::Bf16 => {
+            let layer = Bf16Linear::round("up", INPUTS, &weight[..]).unwrap();
+            Box::new(layer.with_bias(numbers(2, OUTPUTS)).unwrap())
         }
         Kind::Ternary => {
             let rule = Absmean::new(Granularity::Row);
@@ -150,7 +156,7 @@ fn merging_gives_the_same_outputs_and_unmerging_the_same_bits() {
         let merged = step(&layer, &parameters, &mut tape);
         assert!(merged[3].iter().all(|&d| d == 0.0));
         // Int8 codes are off by half a step of 1/127 of the largest input.
-        let tolerance = if kind == Kind::Dense { 1e-4 } else { 0.6 };
+        let tolerance = if matches!(kind, Kind::Dense | Kind::Bf16) { 1e-4 } else { 0.6 };
         for part in 0..3 {
             let tolerance = if part == 0 { tolerance } else { 1e-4 };
             for (merged, apart) in merged[part].iter().zip(&apart[part]) {
@@ -162,7 +168,8 @@ fn merging_gives_the_same_outputs_and_unmerging_the_same_bits() {
         let mut y = [0.0; ROWS * OUTPUTS];
         layer.forward(&mut input, &mut y, &mut Tape::inference()).unwrap();
         let added = merged[0][0] - inner(&numbers(6, INPUTS), &weight[..INPUTS]);
-        let bias = if matches!(kind, Kind::Dense | Kind::Ternary) { numbers(2, 1)[0] } else { 0.0 };
+        let has_bias = matches!(kind, Kind::Dense | Kind::Bf16 | Kind::Ternary);
+        let bias = if has_bias { numbers(2, 1)[0] } else { 0.0 };
         assert!((added - bias).abs() < 1e-4, "{kind:?}: {added}");
         let mut handed = 0;
         layer.visit_mut(&mut |id, _| handed += usize::from(!id.is_frozen()));

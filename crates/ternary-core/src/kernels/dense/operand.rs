@@ -2,7 +2,6 @@
 
 use super::super::activations::elements;
 use crate::error::{Result, check_length};
-use crate::real::Real;
 
 /// A row-major matrix as an operand of a product, as it lies or transposed.
 ///
@@ -24,7 +23,7 @@ pub struct DenseOperand<'a, T = f32> {
     pub(super) transposed: bool,
 }
 
-impl<'a, T: Real> DenseOperand<'a, T> {
+impl<'a, T: Copy> DenseOperand<'a, T> {
     /// A matrix of `rows` rows, which lie one after the other.
     ///
     /// # Errors

@@ -154,7 +154,10 @@ fn copy_runs<const WIDTH: usize>(
 }
 
 /// The words of a row lie side by side, those of the next row `stride` further on.
-unsafe fn transpose_rows<A: Arch, const WIDTH: usize>(
+///
+/// # Safety
+/// The processor has `A`.
+pub(super) unsafe fn transpose_rows<A: Arch, const WIDTH: usize>(
     values: &[u32],
     stride: usize,
     rows: Range<usize>,

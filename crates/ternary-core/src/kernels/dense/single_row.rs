@@ -3,6 +3,7 @@
 use super::super::arch::Arch;
 use super::super::parallel::{self, SharedSlice};
 use super::Store;
+use super::stored::Stored;
 
 /// Outputs that are handed out together.
 const OUTPUTS: usize = 64;
@@ -11,7 +12,12 @@ const OUTPUTS: usize = 64;
 ///
 /// # Safety
 /// The processor has `A`.
-pub(super) unsafe fn multiply<A: Arch>(a: &[f32], b: &[f32], c: &mut [f32], store: Store) {
+pub(super) unsafe fn multiply<A: Arch, S: Stored>(
+    a: &[f32],
+    b: &[S],
+    c: &mut [f32],
+    store: Store,
+) {
     if store == Store::Set {
         c.fill(0.0);
     }
@@ -21,8 +27,9 @@ pub(super) unsafe fn multiply<A: Arch>(a: &[f32], b: &[f32], c: &mut [f32], stor
     parallel::for_each(outputs.div_ceil(OUTPUTS), cost, |group| {
         let first = group * OUTPUTS;
         let count = (outputs - first).min(OUTPUTS);
+        let rows = &b[first * terms..][..count * terms];
         // SAFETY: every group has outputs of its own; the caller has `A`.
-        unsafe { A::add_rows(a, &b[first * terms..][..count * terms], shared.range(first, count)) }
+        unsafe { S::add_rows::<A>(a, rows, shared.range(first, count)) }
     });
 }
 

@@ -50,6 +50,7 @@ fn run(settings: &[&str], threads: usize) -> (Vec<f64>, Vec<u32>) {
             Values::Real(values) | Values::Single(values) | Values::Training(values) => {
                 bits.extend(values.iter().map(|value| value.to_bits()));
             }
+            Values::Bf16 { .. } => panic!("what trains is not kept so"),
             Values::Ternary { matrix, .. } => {
                 let trits = matrix.to_trits();
                 assert!(trits.iter().any(|&trit| trit != 0), "{settings:?}: {}", tensor.name);

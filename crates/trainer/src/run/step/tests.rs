@@ -71,6 +71,7 @@ fn tensors(model: &Decoder<f32>) -> (Vec<f32>, Vec<TernaryMatrix>) {
     model.visit(&mut |tensor| match tensor.values {
         Values::Real(values) => real.extend_from_slice(values),
         Values::Single(values) | Values::Training(values) => real.extend_from_slice(values),
+        Values::Bf16 { .. } => panic!("what trains is not kept so"),
         Values::Ternary { matrix, .. } => ternary.push(matrix.clone()),
     });
     (real, ternary)

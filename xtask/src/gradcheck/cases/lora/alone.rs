@@ -4,8 +4,8 @@
 
 use lora_backward::{AdapterMode, Lora};
 use nn::{
-    Activations, BitLinear, BitLinearOptions, Compute, Dense, Gradients, GridLinear, Module,
-    Parameters, Projection, Tape, TernaryLinear,
+    Activations, Bf16Linear, BitLinear, BitLinearOptions, Compute, Dense, Gradients, GridLinear,
+    Module, Parameters, Projection, Tape, TernaryLinear,
 };
 use ternary_core::quantize::Absmean;
 use ternary_core::{Granularity, Packing};
@@ -32,6 +32,7 @@ pub(super) fn all() -> Vec<Box<dyn Case>> {
         ("Lora, dense", plain),
         ("Lora, dense under dropout", Alone { dropout: 0.5, ..plain }),
         ("Lora, disabled", Alone { mode: AdapterMode::Disabled, ..plain }),
+        ("Lora, bf16", Alone { kind: Kind::Bf16, ..plain }),
         ("Lora, ternary", Alone { kind: Kind::Ternary(real), ..plain }),
         ("Lora, ternary of codes", Alone { kind: Kind::Ternary(int8), is_still: true, ..plain }),
         ("Lora, BitLinear", Alone { kind: Kind::BitLinear(real), ..plain }),
@@ -50,6 +51,7 @@ pub(super) fn all() -> Vec<Box<dyn Case>> {
 #[derive(Clone, Copy)]
 enum Kind {
     Dense,
+    Bf16,
     Ternary(Activations),
     BitLinear(Activations),
     Grid(Activations),
@@ -75,6 +77,7 @@ impl Alone {
                 let weight = single.into_iter().map(T::from_f32).collect();
                 Box::new(Dense::from_weight("base", INPUTS, weight, parameters)?)
             }
+            Kind::Bf16 => Box::new(Bf16Linear::round("base", INPUTS, &single[..])?),
             Kind::Ternary(activations) => {
                 let (rule, packing) = (Absmean::new(Granularity::Row), Packing::TwoBit);
                 let base = TernaryLinear::quantize("base", shape, &single[..], &rule, packing)?;
