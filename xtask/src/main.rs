@@ -52,6 +52,8 @@ enum Command {
     Layers(layers::Args),
     /// Hold layers and models to reference numbers, and their forms to each other
     Parity(parity::Args),
+    /// Train adapters of each kind of layer beside frozen ternary models, and print the table of their losses
+    Quality(evidence::quality::Args),
 }
 
 fn main() -> ExitCode {
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
         Command::Interop(args) => interop::run(args),
         Command::Layers(args) => layers::run(args),
         Command::Parity(args) => parity::run(args),
+        Command::Quality(args) => evidence::quality::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

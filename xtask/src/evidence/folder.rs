@@ -61,7 +61,12 @@ impl Run {
         arguments.extend(["--steps".to_owned(), steps.to_string()]);
         arguments.extend(["--seed".to_owned(), seed.to_string()]);
         arguments.extend(["--set".to_owned(), format!("evaluation.every={steps}")]);
-        Self { row: row.name.clone(), seed, round: None, steps, arguments }
+        Self::of(&row.name, seed, steps, arguments)
+    }
+
+    /// Another run of `ternary`.
+    pub(super) fn of(row: &str, seed: u32, steps: u32, arguments: Vec<String>) -> Self {
+        Self { row: row.to_owned(), seed, round: None, steps, arguments }
     }
 
     /// The run of a row in a round of the timed pass. All have the seed 0.

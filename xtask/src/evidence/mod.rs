@@ -6,6 +6,7 @@
 mod document;
 mod folder;
 mod measured;
+pub(crate) mod quality;
 mod rows;
 mod running;
 mod table;
