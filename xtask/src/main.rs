@@ -16,6 +16,7 @@ mod layers;
 mod lock;
 mod parity;
 mod process;
+mod quality;
 mod workspace;
 
 use std::process::ExitCode;
@@ -53,7 +54,7 @@ enum Command {
     /// Hold layers and models to reference numbers, and their forms to each other
     Parity(parity::Args),
     /// Train adapters of each kind of layer beside frozen ternary models, and print the table of their losses
-    Quality(evidence::quality::Args),
+    Quality(quality::Args),
 }
 
 fn main() -> ExitCode {
@@ -68,7 +69,7 @@ fn main() -> ExitCode {
         Command::Interop(args) => interop::run(args),
         Command::Layers(args) => layers::run(args),
         Command::Parity(args) => parity::run(args),
-        Command::Quality(args) => evidence::quality::run(args),
+        Command::Quality(args) => quality::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -12,8 +12,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use self::table::{Found, Table};
-use super::folder::{Run, State};
-use super::{document, running};
+use crate::evidence::folder::{Run, State};
+use crate::evidence::{document, running};
 use crate::lock::lock;
 use crate::workspace::Workspace;
 

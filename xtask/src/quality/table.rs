@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::super::table::with_spread;
+use crate::evidence::table::with_spread;
 
 /// What came of the adapters of one run.
 #[derive(Debug, Clone, Copy, PartialEq)]

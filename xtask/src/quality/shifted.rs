@@ -75,10 +75,9 @@ pub(super) fn text(seed: u64, bytes: usize) -> String {
 fn translated(text: &str) -> String {
     let mut result = String::with_capacity(text.len() + text.len() / 4);
     for piece in text.split_inclusive(|letter: char| !letter.is_ascii_alphabetic()) {
-        let end = piece.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
-        let (word, rest) = match end.chars().next_back() {
-            Some(last) => piece.split_at(piece.len() - last.len_utf8()),
-            None => (piece, ""),
+        let (word, rest) = match piece.char_indices().next_back() {
+            Some((end, last)) if !last.is_ascii_alphabetic() => piece.split_at(end),
+            _ => (piece, ""),
         };
         let known = WORDS.iter().find(|(of, _)| *of == word);
         result.push_str(known.map_or(word, |(_, to)| to));
