@@ -99,8 +99,11 @@ ADAPTERS = {
 
 
 def adapters_for(kind):
-    """The adapters for a model. Of Qwen3-Next PEFT takes every name in a feed-forward part for that of an expert, the
-    shared one's too, and adapts all experts of a layer as one array, in a form of its own: those are left out."""
+    """The adapters for a model.
+
+    Of Qwen3-Next PEFT takes every name in a feed-forward part for that of an expert, the shared one's too, and adapts all
+    experts of a layer as one array, in a form of its own: those are left out. So is the part of a model that sees.
+    """
     for name, settings in ADAPTERS.items():
         targets = settings["target_modules"]
         if kind == "qwen3_next":
@@ -108,6 +111,8 @@ def adapters_for(kind):
                 targets = [end for end in targets if end not in ("up_proj", "down_proj")]
             elif targets == "all-linear":
                 targets = r".*\.(self_attn|linear_attn)\..*_(proj|proj_ba|proj_qkvz)"
+        if kind == "qwen3_5" and targets == "all-linear":
+            settings = dict(settings, exclude_modules=r".*\.visual\..*")
         yield name, dict(settings, target_modules=targets)
 
 
