@@ -56,6 +56,8 @@ pub(crate) fn run(args: Args) -> Result<(), Box<dyn Error>> {
         Some(name) => name,
         None => environment::python(&folder.join("environment"), &scripts)?,
     };
+    // What is missing is told before anything is built.
+    output(Command::new(&python).args(["-c", "import peft, safetensors, torch, transformers"]))?;
     let build = ["build", "--release", "--package", "trainer", "--bin", "ternary"];
     run_command(&mut cargo(&workspace.root, &build))?;
     let ternary = format!("ternary{}", std::env::consts::EXE_SUFFIX);
