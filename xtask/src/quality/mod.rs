@@ -11,6 +11,8 @@ use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use trainer::run::{EvaluationRequest, Summary, evaluate_file, model_folder};
+
 use self::table::{Found, Table};
 use crate::evidence::folder::{Run, State};
 use crate::evidence::{document, running};
@@ -124,8 +126,6 @@ fn runs(args: &Args) -> Vec<Run> {
 
 /// What came of adapters: the losses of what was saved.
 fn found(folder: &Path, run: &Run) -> Result<Found, Box<dyn Error>> {
-    use trainer::run::{EvaluationRequest, Summary, evaluate_file, model_folder};
-
     let path = run.path(folder);
     let summary = Summary::read(&path)?;
     let summary = summary.ok_or_else(|| format!("{} has no summary", path.display()))?;

@@ -96,11 +96,11 @@ impl Random {
         values.iter_mut().for_each(|value| *value *= deviation);
         Ok(match self.base.of(role) {
             Base::F32 => Matrix::Dense(Dense::from_weight(name, inputs, values, parameters)?),
-            Base::Bf16 => Matrix::Bf16(Bf16Linear::round(name, inputs, &values)?),
+            Base::Bf16 => Matrix::Bf16(Bf16Linear::round(name, inputs, &values[..])?),
             Base::Ternary => {
                 let rule = Absmean::new(Granularity::Tensor);
                 let packing = Packing::FiveTrits;
-                let layer = TernaryLinear::quantize(name, shape, &values, &rule, packing)?;
+                let layer = TernaryLinear::quantize(name, shape, &values[..], &rule, packing)?;
                 Matrix::Ternary(layer)
             }
         })
