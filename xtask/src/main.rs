@@ -6,14 +6,17 @@
 mod bench;
 mod ci;
 mod compare_revisions;
+mod descent;
 mod evidence;
 mod fixtures;
 mod fuzz;
 mod gradcheck;
+mod interop;
 mod layers;
 mod lock;
 mod parity;
 mod process;
+mod quality;
 mod workspace;
 
 use std::process::ExitCode;
@@ -44,10 +47,14 @@ enum Command {
     Fuzz(fuzz::Args),
     /// Check every backward against the derivative of its forward
     Gradcheck(gradcheck::Args),
+    /// Hold adapters and their training to PEFT and transformers themselves; needs the network, or their Python
+    Interop(interop::Args),
     /// Check that crates depend downward only, stay light, and stand in ARCHITECTURE.md
     Layers(layers::Args),
     /// Hold layers and models to reference numbers, and their forms to each other
     Parity(parity::Args),
+    /// Train adapters of each kind of layer beside frozen ternary models, and print the table of their losses
+    Quality(quality::Args),
 }
 
 fn main() -> ExitCode {
@@ -59,8 +66,10 @@ fn main() -> ExitCode {
         Command::Fixtures(args) => fixtures::run(args),
         Command::Fuzz(args) => fuzz::run(args),
         Command::Gradcheck(args) => gradcheck::run(args),
+        Command::Interop(args) => interop::run(args),
         Command::Layers(args) => layers::run(args),
         Command::Parity(args) => parity::run(args),
+        Command::Quality(args) => quality::run(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -33,7 +33,9 @@ fn help_lists_each_command_with_a_line_about_it() {
     let output = xtask(root(), &["--help"]);
     assert_eq!(output.status.code(), Some(0));
     let help = text(&output);
-    for command in ["bench", "ci", "compare-revisions", "evidence", "gradcheck", "layers"] {
+    for command in
+        ["bench", "ci", "compare-revisions", "evidence", "gradcheck", "interop", "layers", "quality"]
+    {
         let line = help.lines().find(|line| line.trim_start().starts_with(&format!("{command} ")));
         assert!(line.is_some_and(|line| line.split_whitespace().count() > 4), "{command}: {help}");
     }
@@ -48,6 +50,8 @@ fn wrong_usage_exits_with_2_and_says_what_was_wrong() {
         (&["compare-revisions", "--rounds", "0", "a", "b"], "--rounds"),
         (&["evidence", "--only", "absmean,no-such-row"], "no-such-row"),
         (&["evidence", "--seeds", "0"], "--seeds"),
+        (&["quality", "--steps", "0"], "--steps"),
+        (&["bench", "lora", "--base", "f8"], "f32, bf16, ternary"),
         (&["ci", "surplus"], "surplus"),
         (&["gradcheck", "--json"], "--json"),
         (&[], "Usage"),
@@ -56,6 +60,14 @@ fn wrong_usage_exits_with_2_and_says_what_was_wrong() {
         assert_eq!(output.status.code(), Some(2), "{args:?}");
         assert!(text(&output).contains(word), "{args:?}: {}", text(&output));
     }
+}
+
+#[test]
+fn interop_says_at_once_that_a_python_is_not_there() {
+    let out = empty_folder("interop");
+    let output = xtask(root(), &["interop", "--python", "no-such-python", "--out", out.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output).contains("`no-such-python -c import peft"), "{}", text(&output));
 }
 
 #[test]

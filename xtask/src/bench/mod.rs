@@ -1,11 +1,13 @@
 //! `cargo xtask bench`: measurements, each beside the limit of the machine that bounds it.
 
 mod arguments;
+mod child;
 mod clock;
 mod gdn;
 mod goal;
 mod kernels;
 mod layers;
+mod lora;
 mod machine;
 mod measuring;
 mod named;
@@ -15,6 +17,7 @@ mod roofs;
 mod rounds;
 mod shape;
 mod train;
+mod turns;
 
 use std::error::Error;
 
@@ -37,6 +40,8 @@ enum Bench {
     Layers(layers::Args),
     /// The gated delta net: speed, memory and decoding, beside the roofs.
     Gdn(gdn::Args),
+    /// Training steps of adapters beside a frozen hybrid model: speed and peak memory.
+    Lora(lora::Args),
     /// Training steps and decoding of a whole model, beside the roofs: speed and peak memory.
     Train(train::Args),
 }
@@ -47,6 +52,7 @@ pub(crate) fn run(args: Args) -> Result {
         Bench::Kernels(args) => kernels::run(args),
         Bench::Layers(args) => layers::run(args),
         Bench::Gdn(args) => gdn::run(args),
+        Bench::Lora(args) => lora::run(args),
         Bench::Train(args) => train::run(args),
     }
 }

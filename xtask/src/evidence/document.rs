@@ -11,7 +11,7 @@ const END: &str = "<!-- evidence: end -->\n";
 ///
 /// # Errors
 /// When it is not, or has not both of them once, in their order.
-pub(super) fn check(path: &Path) -> Result<(), Box<dyn Error>> {
+pub(crate) fn check(path: &Path) -> Result<(), Box<dyn Error>> {
     replaced(&read(path)?, "").map(|_| ()).map_err(|error| of(path, &error))
 }
 
@@ -19,7 +19,7 @@ pub(super) fn check(path: &Path) -> Result<(), Box<dyn Error>> {
 ///
 /// # Errors
 /// As [`check`], and when the file cannot be written.
-pub(super) fn replace(path: &Path, text: &str) -> Result<(), Box<dyn Error>> {
+pub(crate) fn replace(path: &Path, text: &str) -> Result<(), Box<dyn Error>> {
     let document = replaced(&read(path)?, text).map_err(|error| of(path, &error))?;
     fs::write(path, document).map_err(|error| of(path, &error.to_string()))
 }

@@ -11,38 +11,38 @@ use super::rows::Row;
 
 /// One run of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Run {
+pub(crate) struct Run {
     /// The name of its row.
-    pub(super) row: String,
+    pub(crate) row: String,
     /// Its seed.
-    pub(super) seed: u32,
+    pub(crate) seed: u32,
     /// The round of the timed pass that it is of, if it is of that.
     round: Option<u32>,
     /// Its steps.
     pub(super) steps: u32,
     /// What `ternary` is told, without the folder.
-    pub(super) arguments: Vec<String>,
+    pub(crate) arguments: Vec<String>,
 }
 
 /// What this command writes into the folder of a run that has ended.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Receipt {
+pub(crate) struct Receipt {
     /// What `ternary` was told.
-    pub(super) arguments: Vec<String>,
+    pub(crate) arguments: Vec<String>,
     /// How long it took.
     pub(super) seconds: f64,
     /// Which call of this command ran it: times are compared within one.
     pub(super) invocation: u64,
     /// The revision of the source.
-    pub(super) revision: String,
+    pub(crate) revision: String,
     /// What the run said, if it failed.
-    pub(super) failure: Option<String>,
+    pub(crate) failure: Option<String>,
 }
 
 /// How far a run is.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum State {
+pub(crate) enum State {
     /// There is no folder, or an empty one.
     New,
     /// This command began it and was stopped.
@@ -61,7 +61,12 @@ impl Run {
         arguments.extend(["--steps".to_owned(), steps.to_string()]);
         arguments.extend(["--seed".to_owned(), seed.to_string()]);
         arguments.extend(["--set".to_owned(), format!("evaluation.every={steps}")]);
-        Self { row: row.name.clone(), seed, round: None, steps, arguments }
+        Self::of(&row.name, seed, steps, arguments)
+    }
+
+    /// Another run of `ternary`.
+    pub(crate) fn of(row: &str, seed: u32, steps: u32, arguments: Vec<String>) -> Self {
+        Self { row: row.to_owned(), seed, round: None, steps, arguments }
     }
 
     /// The run of a row in a round of the timed pass. All have the seed 0.
@@ -76,7 +81,7 @@ impl Run {
     }
 
     /// Its folder, in that of all runs.
-    pub(super) fn path(&self, folder: &Path) -> PathBuf {
+    pub(crate) fn path(&self, folder: &Path) -> PathBuf {
         folder.join(self.name())
     }
 
@@ -89,7 +94,7 @@ impl Run {
     ///
     /// # Errors
     /// A folder that this command did not make, or of a run with other arguments.
-    pub(super) fn state(&self, folder: &Path) -> Result<State, Box<dyn Error>> {
+    pub(crate) fn state(&self, folder: &Path) -> Result<State, Box<dyn Error>> {
         let path = self.path(folder);
         if let Some(found) = self.receipt(folder)? {
             if found.arguments != self.arguments {

@@ -3,12 +3,12 @@
 //! Each way is run with several seeds, one run at a time. Each run leaves a folder; what is finished there is
 //! not run again. What a step costs is measured afterwards, in a short pass of its own (`timed`).
 
-mod document;
-mod folder;
+pub(crate) mod document;
+pub(crate) mod folder;
 mod measured;
 mod rows;
-mod running;
-mod table;
+pub(crate) mod running;
+pub(crate) mod table;
 #[cfg(test)]
 mod temporary;
 mod timed;

@@ -11,13 +11,13 @@ use crate::process::{self, cargo, git};
 use crate::workspace::Workspace;
 
 /// What a run said that did not begin, by the name of its row.
-pub(super) type Refused = BTreeMap<String, String>;
+pub(crate) type Refused = BTreeMap<String, String>;
 
 /// Runs those that are not finished. A row that `ternary` refuses is left out, and told.
 ///
 /// # Errors
 /// A folder that is not of this command, a build that fails, or a run that was killed.
-pub(super) fn run_the_unfinished(
+pub(crate) fn run_the_unfinished(
     workspace: &Workspace,
     folder: &Path,
     runs: &[Run],

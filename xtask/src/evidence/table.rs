@@ -116,7 +116,7 @@ impl fmt::Display for Table {
 /// ```text
 /// s = √(Σ(x − x̄)² / (n − 1))
 /// ```
-fn with_spread(numbers: &[f64]) -> String {
+pub(crate) fn with_spread(numbers: &[f64]) -> String {
     let Some(average) = mean(numbers) else { return "–".into() };
     if numbers.len() < 2 {
         return format!("{average:.4}");

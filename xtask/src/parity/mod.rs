@@ -27,11 +27,12 @@ use std::path::PathBuf;
 
 use nn::ternary_core::Real;
 
+pub(crate) use self::model::{TokenRows, descend, token_rows};
 use self::report::Report;
 use self::set::Set;
 
 /// What functions of the gate return: any error fails the case.
-type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+pub(crate) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 #[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
@@ -72,7 +73,7 @@ fn numbers<T: Real>(values: &[f64]) -> Vec<T> {
 }
 
 /// Numbers of a layer as `f64`.
-fn wide<T: Real>(values: &[T]) -> Vec<f64> {
+pub(crate) fn wide<T: Real>(values: &[T]) -> Vec<f64> {
     values.iter().map(|value| value.to_f64()).collect()
 }
 

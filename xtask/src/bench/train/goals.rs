@@ -77,8 +77,8 @@ mod tests {
     use serde_json::json;
 
     use super::super::Size;
-    use super::super::plan::Figures;
     use super::*;
+    use crate::bench::child::Figures;
     use crate::bench::report::tests::measured;
     use crate::bench::rounds::Work;
 

@@ -8,7 +8,6 @@ mod child;
 mod goals;
 mod plan;
 mod profile;
-mod turns;
 
 use clap::ValueEnum;
 use ternary_core::kernels::Kernels;
@@ -20,6 +19,7 @@ use super::arguments::{Running, or_default};
 use super::measuring::Measuring;
 use super::named::display_by_name;
 use super::shape::parse_positive;
+use super::turns;
 
 /// What `--help` says of peers.
 const PEERS: &str = "\
@@ -95,8 +95,10 @@ pub(crate) fn run(args: Args) -> Result {
     }
     let mut file = args.running.create_file()?;
     let mut bench = Measuring::start(isa, &threads)?;
-    let choice = turns::Choice { rounds: args.rounds, steps: args.steps, unit: args.unit };
-    turns::take(&mut bench, &tasks, isa, choice, &args.running.peers)?;
+    let mut arguments = vec![format!("--steps={}", args.steps)];
+    arguments.extend(args.unit.map(|unit| format!("--unit={unit}")));
+    let choice = turns::Choice { rounds: args.rounds, arguments };
+    turns::take(&mut bench, &tasks, isa, &choice, &args.running.peers)?;
     let goals = goals::goals(&bench.report);
     bench.conclude(&goals, true, file.as_mut())
 }

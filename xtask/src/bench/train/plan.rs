@@ -3,18 +3,18 @@
 use std::fmt;
 
 use clap::ValueEnum;
-use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use ternary_core::kernels::Isa;
 use trainer::config::Model;
 use trainer::data::VOCABULARY;
 
 use super::Size;
+use crate::bench::child::Figures;
 use crate::bench::named::display_by_name;
-use crate::bench::report;
 use crate::bench::roofs::Roof;
 use crate::bench::roofs::compute::Peak;
 use crate::bench::rounds::Work;
+use crate::bench::{report, turns};
 
 /// What is measured of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -35,26 +35,8 @@ pub(crate) struct Task {
     pub(crate) threads: usize,
 }
 
-/// What a process of ours tells, under the keys of a peer.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-pub(crate) struct Figures {
-    /// The median step or token.
-    pub(crate) ms: f64,
-    /// Processor time of a step or token, of all threads.
-    pub(crate) cpu_ms: f64,
-    pub(crate) tok_s: f64,
-    /// Peak memory of the process, in MiB; 0 where the system does not tell.
-    pub(crate) rss_mb: f64,
-    /// What decoding a token reads; 0 for a step.
-    pub(crate) bytes: u64,
-}
-
-/// A task with the medians of its figures.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Finding {
-    pub(crate) task: Task,
-    pub(crate) figures: Figures,
-}
+/// A task with what came of it.
+pub(crate) type Finding = turns::Finding<Task>;
 
 impl fmt::Display for Task {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -65,10 +47,6 @@ impl fmt::Display for Task {
 }
 
 impl Task {
-    pub(crate) fn is_decoding(self) -> bool {
-        self.part == Part::Decode
-    }
-
     /// Multiply-accumulates of a step that nothing spares: for ternary weights the two f32 products of the backward
     /// alone, as in `bench layers`; three for the head; and of attention visible pairs of positions once, in two
     /// products forward and four backward.
@@ -88,10 +66,18 @@ impl Task {
         let keys = width / heads * key_value_heads;
         layers * (2 * width * width + 2 * width * keys + 3 * width * feed_forward)
     }
+}
 
-    /// What a call has to do at least, and the limit that bounds it. A token that is decoded reads so many `bytes`
-    /// and takes a product of bytes with each ternary weight; the later of the two bounds it.
-    pub(crate) fn bound(self, isa: Isa, bytes: u64) -> (Work, Roof) {
+impl turns::Task for Task {
+    fn arguments(self) -> Vec<String> {
+        let Self { part, size, threads } = self;
+        let [part, size] = [format!("--part={part}"), format!("--preset={size}")];
+        vec!["train".into(), "--child".into(), part, size, format!("--threads={threads}")]
+    }
+
+    /// A token that is decoded reads so many bytes and takes a product of bytes with each ternary weight; the later of the
+    /// two bounds it.
+    fn bound(self, isa: Isa, bytes: u64) -> (Work, Roof) {
         let threads = self.threads;
         match self.part {
             Part::Step => {
@@ -105,6 +91,16 @@ impl Task {
             }
         }
     }
+
+    fn is_bound_by_bytes(self) -> bool {
+        self.part == Part::Decode
+    }
+
+    fn keys(self) -> Option<Vec<(&'static str, Value)>> {
+        let Self { part, size, threads } = self;
+        let keys = || vec![("cfg", size.to_string().into()), ("threads", threads.into())];
+        (part == Part::Step).then(keys)
+    }
 }
 
 impl report::Spec for Finding {
@@ -115,7 +111,7 @@ impl report::Spec for Finding {
 
     fn columns(&self) -> String {
         let Self { task: Task { part, size, threads }, figures } = self;
-        let Figures { tok_s, cpu_ms, rss_mb, .. } = figures;
+        let Figures { tok_s, cpu_ms, rss_mb, .. } = *figures;
         format!("{part:<8} {size:<7} {threads:>7} {tok_s:>9.0} {cpu_ms:>9.2} {rss_mb:>8.0}")
     }
 

@@ -17,6 +17,7 @@ use nn::{Compute, Gradients, Sequences, Tape};
 
 use self::files::Files;
 use self::passing::Passed;
+pub(crate) use self::training::descend;
 pub(super) use self::training::train;
 use super::measure::{Measurement, Tolerance};
 use super::{Outcome, wide};
@@ -51,9 +52,9 @@ pub(super) fn run(path: &Path) -> Outcome<Vec<Measurement>> {
 
 /// Tokens, and for each the token that should come next.
 #[derive(Debug)]
-struct TokenRows {
-    sequences: Sequences,
-    tokens: Vec<u32>,
+pub(crate) struct TokenRows {
+    pub(crate) sequences: Sequences,
+    pub(crate) tokens: Vec<u32>,
     targets: Vec<u32>,
 }
 
@@ -64,7 +65,7 @@ impl TokenRows {
 }
 
 /// Labels belong to the token itself, targets to the one before it.
-fn token_rows(batch: &Batch) -> Outcome<TokenRows> {
+pub(crate) fn token_rows(batch: &Batch) -> Outcome<TokenRows> {
     let length = batch.tokens[0].len();
     let number = |token: i64| if token == -100 { Ok(IGNORED) } else { u32::try_from(token) };
     let mut rows = TokenRows {

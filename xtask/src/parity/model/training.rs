@@ -4,11 +4,11 @@ use std::path::Path;
 
 use lora_backward::Adapters;
 use models::Decoder;
-use nn::{Compute, Gradients, Module, Tape, ValuesMut};
-use trainer::optimiser::{AdamW, AdamWOptions, Moment, Optimiser};
+use nn::Compute;
 
 use super::files::Files;
 use super::{TokenRows, adapted, token_rows};
+use crate::descent::Descent;
 use crate::fixtures::model::training::Start;
 use crate::fixtures::oracle::adamw::Settings;
 use crate::parity::Outcome;
@@ -72,46 +72,21 @@ fn curve(
 
 /// The loss before each step, and the model after the last.
 fn run<T: Compute>(files: &Files, start: Start) -> Outcome<(Vec<f64>, Decoder<T>)> {
-    let Settings { lr, betas: [beta1, beta2], eps, weight_decay, steps, amsgrad, .. } =
-        files.expected.adamw;
-    if amsgrad {
-        return Err("expected AdamW without amsgrad, found one with it".into());
-    }
     let batches: Vec<TokenRows> = files.batches.iter().map(token_rows).collect::<Outcome<_>>()?;
     let mut model = adapted::<T>(files, &started(files, start)?)?;
-    let parameters = model.parameters();
-    let tensors = parameters.ids().map(|id| {
-        let shape = if id.is_frozen() { &[0][..] } else { parameters.shape(id) };
-        (parameters.name(id), shape)
-    });
-    let options = AdamWOptions { beta1, beta2, epsilon: eps };
-    let mut optimiser = AdamW::<T>::new(options, tensors);
-
-    let mut gradients = Gradients::zeros(parameters);
-    let mut tape = Tape::recording();
-    let mut losses = Vec::new();
-    for step in 0..steps {
-        gradients.clear();
-        let batch = batches[step % batches.len()].batch();
-        losses.push(model.loss_and_gradients(batch, &mut tape, &mut gradients)?.mean);
-        model.visit_mut(&mut |id, values| {
-            // As in a run, what no row came to stays as it is.
-            let (true, ValuesMut::Real(weights)) = (gradients.is_touched(id), values) else {
-                return;
-            };
-            let moment = Moment {
-                tensor: id.index(),
-                learning_rate: lr,
-                weight_decay,
-                gradient: gradients.get(id),
-                gradient_factor: 1.0,
-                weights: &|see| see(&*weights),
-            };
-            let mut tensor = optimiser.begin(moment);
-            tensor.apply(0, weights);
-        });
-    }
+    let losses = descend(&mut model, &batches, &files.expected.adamw)?;
     Ok((losses, model))
+}
+
+/// Trains the adapters of a model on batches that take turns; returns the loss before each step.
+pub(crate) fn descend<T: Compute>(
+    model: &mut Decoder<T>,
+    batches: &[TokenRows],
+    settings: &Settings,
+) -> Outcome<Vec<f64>> {
+    let mut descent = Descent::new(model, settings)?;
+    let batches = batches.iter().cycle().take(settings.steps);
+    batches.map(|batch| descent.step(model, batch.batch())).collect()
 }
 
 /// The adapters that training starts from.

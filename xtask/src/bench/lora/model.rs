@@ -1,0 +1,150 @@
+//! The model: layers of the shape of Qwen3.5-0.8B, random weights, and adapters.
+
+use lora_backward::{Adapter, Adapters, Scaling};
+use models::{Base, Decoder, DecoderConfig, DeltaNets, Initial, Numbers, Role, WeightKind, WeightSource};
+use nn::{Bf16Linear, Dense, Lookup, Nonlinearity, Parameters, Projection, TernaryLinear};
+use ternary_core::noise::Noise;
+use ternary_core::quantize::Absmean;
+use ternary_core::{Granularity, Packing};
+
+/// The rank of every adapter.
+pub(super) const RANK: usize = 16;
+const ALPHA: f64 = 32.0;
+/// The seed of all numbers.
+const SEED: u64 = 1;
+
+/// The shape: of 24 layers four, the last of which has attention.
+pub(super) fn shape(vocabulary: usize) -> DecoderConfig {
+    DecoderConfig {
+        vocabulary,
+        width: 1024,
+        layers: 4,
+        heads: 8,
+        key_heads: 2,
+        head_width: 256,
+        rotary_width: 64,
+        gated_attention: true,
+        head_norms: true,
+        feed_forward: 3584,
+        nonlinearity: Nonlinearity::SwiGlu,
+        rotary_base: 1e7,
+        rotary_scaling: None,
+        positions: 1 << 15,
+        norm_epsilon: 1e-6,
+        shifted_norms: true,
+        sub_norms: false,
+        tied_head: true,
+        per_layer: 0,
+        mixture: None,
+        delta: Some(DeltaNets {
+            key_heads: 16,
+            value_heads: 16,
+            key_width: 128,
+            value_width: 128,
+            kernel: 4,
+            is_fused: false,
+            attention_layers: vec![3],
+        }),
+    }
+}
+
+/// A model of that shape, frozen but for adapters of all projections in its layers.
+pub(super) fn adapted(config: DecoderConfig, base: Base) -> models::Result<Decoder<f32>> {
+    let initial = Initial { seed: SEED, kind: WeightKind::Dense };
+    let mut model = Decoder::build(config, &mut Random { base, initial, matrices: 0 })?;
+    let scaling = Scaling { alpha: ALPHA, rank_stabilised: false };
+    let mut adapters = Adapters::default();
+    for place in model.places() {
+        let shape = [place.outputs, place.inputs];
+        let adapter = Adapter::kaiming(&place.name, shape, RANK, scaling, SEED)?;
+        adapters.insert(place.name, adapter)?;
+    }
+    model.attach(&adapters)?;
+    Ok(model)
+}
+
+/// Random weights that stay as they are.
+struct Random {
+    base: Base,
+    /// Of what is no matrix.
+    initial: Initial,
+    /// Those that were drawn.
+    matrices: u32,
+}
+
+/// A matrix of a kind that a frozen model has.
+enum Matrix {
+    Dense(Dense<f32>),
+    Bf16(Bf16Linear),
+    Ternary(TernaryLinear),
+}
+
+impl Random {
+    fn matrix(
+        &mut self,
+        name: &str,
+        shape: [usize; 2],
+        role: Role,
+        parameters: &mut Parameters,
+    ) -> nn::Result<Matrix> {
+        parameters.freeze();
+        let [outputs, inputs] = shape;
+        let mut values = vec![0.0; outputs * inputs];
+        self.matrices += 1;
+        Noise::new(SEED, self.matrices, 0).fill_normal(0, &mut values);
+        let deviation = 1.0 / (inputs as f32).sqrt();
+        values.iter_mut().for_each(|value| *value *= deviation);
+        Ok(match self.base.of(role) {
+            Base::F32 => Matrix::Dense(Dense::from_weight(name, inputs, values, parameters)?),
+            Base::Bf16 => Matrix::Bf16(Bf16Linear::round(name, inputs, &values[..])?),
+            Base::Ternary => {
+                let rule = Absmean::new(Granularity::Tensor);
+                let packing = Packing::FiveTrits;
+                let layer = TernaryLinear::quantize(name, shape, &values[..], &rule, packing)?;
+                Matrix::Ternary(layer)
+            }
+        })
+    }
+}
+
+impl WeightSource<f32> for Random {
+    type Error = models::Error;
+
+    fn projection(
+        &mut self,
+        name: &str,
+        shape: [usize; 2],
+        role: Role,
+        parameters: &mut Parameters,
+    ) -> models::Result<Box<dyn Projection<f32>>> {
+        Ok(match self.matrix(name, shape, role, parameters)? {
+            Matrix::Dense(layer) => Box::new(layer),
+            Matrix::Bf16(layer) => Box::new(layer),
+            Matrix::Ternary(layer) => Box::new(layer),
+        })
+    }
+
+    fn table(
+        &mut self,
+        name: &str,
+        shape: [usize; 2],
+        parameters: &mut Parameters,
+    ) -> models::Result<Box<dyn Lookup<f32>>> {
+        Ok(match self.matrix(name, shape, Role::Head, parameters)? {
+            Matrix::Dense(layer) => Box::new(layer),
+            Matrix::Bf16(layer) => Box::new(layer),
+            Matrix::Ternary(layer) => Box::new(layer),
+        })
+    }
+
+    fn numbers(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        kind: Numbers,
+        parameters: &mut Parameters,
+    ) -> models::Result<Vec<f32>> {
+        parameters.freeze();
+        self.initial.numbers(name, shape, kind, parameters)
+    }
+}
