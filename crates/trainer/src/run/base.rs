@@ -69,7 +69,8 @@ pub(super) fn adapted(
 pub(crate) fn trained_beside(adapter: &Path) -> Result<Base> {
     let mut folders = [Some(adapter), adapter.parent()].into_iter().flatten();
     // Many a folder has a config.toml.
-    let is_run = |folder: &&Path| [SETTINGS, METRICS].iter().all(|name| folder.join(name).is_file());
+    let is_run =
+        |folder: &&Path| [SETTINGS, METRICS].iter().all(|name| folder.join(name).is_file());
     let Some(run) = folders.find(is_run) else { return Ok(Base::F32) };
     let mut layers = Layers::default();
     layers.add_file(&run.join(SETTINGS))?;

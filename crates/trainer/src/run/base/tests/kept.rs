@@ -49,7 +49,8 @@ fn adapters_learn_beside_a_model_in_less_memory_and_find_it_so_again() {
 #[test]
 fn how_a_model_is_kept_is_one_of_three_names() {
     let mut layers = Layers::default();
-    let error = layers.add_assignments(["lora.base=int8"]).and_then(|()| layers.resolve().map(drop));
+    let error =
+        layers.add_assignments(["lora.base=int8"]).and_then(|()| layers.resolve().map(drop));
     let error = error.unwrap_err().to_string();
     assert!(error.contains("how a model is kept: f32, bf16, ternary"), "{error}");
 }
