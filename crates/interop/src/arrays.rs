@@ -135,11 +135,7 @@ pub(crate) fn check_finite_bf16(name: &str, values: &[bf16]) -> Result<(), Probl
     check_each(name, values, bf16::to_f64)
 }
 
-fn check_each<T: Copy>(
-    name: &str,
-    values: &[T],
-    widen: impl Fn(T) -> f64,
-) -> Result<(), Problem> {
+fn check_each<T: Copy>(name: &str, values: &[T], widen: impl Fn(T) -> f64) -> Result<(), Problem> {
     let index = values.iter().position(|&value| !widen(value).is_finite());
     let Some(index) = index else { return Ok(()) };
     let value = widen(values[index]);

@@ -139,11 +139,7 @@ impl Reader {
     }
 
     /// Gets a file that the manifest describes, or without one that which is there.
-    fn get<B: AsRef<[u8]>>(
-        &self,
-        name: &str,
-        get: impl Fn(&Path) -> io::Result<B>,
-    ) -> Result<B> {
+    fn get<B: AsRef<[u8]>>(&self, name: &str, get: impl Fn(&Path) -> io::Result<B>) -> Result<B> {
         let path = self.path(name);
         let refused = |path: &Path, error| io_error(path, "read the file")(error);
         let Some(manifest) = &self.manifest else {

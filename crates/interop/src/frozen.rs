@@ -65,8 +65,7 @@ impl<T: Compute> Matrix<T> {
             }),
             Base::Ternary => {
                 let (values, rule) = (Stored::read(numbers)?, Absmean::new(Granularity::Tensor));
-                let matrix =
-                    TernaryLinear::quantize(name, shape, values.weights(), &rule, PACKING);
+                let matrix = TernaryLinear::quantize(name, shape, values.weights(), &rule, PACKING);
                 Self::Ternary(matrix.map_err(layer)?.with_activations(activations))
             }
         })

@@ -76,8 +76,8 @@ pub use module::{Memory, Module, Tensor, Update, Values, ValuesMut};
 pub use noise::Draw;
 pub use parameters::{ParameterId, Parameters};
 pub use projection::{
-    Activations, Bf16Linear, BitLinear, BitLinearOptions, Dense, GridLinear, LearnedLevels, LearnedRule,
-    Lookup, Projection, ScaleSync, ShadowPrecision, SharedLevels, TernaryLinear,
+    Activations, Bf16Linear, BitLinear, BitLinearOptions, Dense, GridLinear, LearnedLevels,
+    LearnedRule, Lookup, Projection, ScaleSync, ShadowPrecision, SharedLevels, TernaryLinear,
 };
 pub use snapshot::{Numbers, NumbersMut, restore, visit_state};
 pub use tape::{Passing, Tape};

@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use ternary_core::quantize::Absmean;
 use ternary_core::{Granularity, Packing, TernaryMatrix};
 
-use crate::directory::{Model, Tensor, dense, experts, fuse_delta_net, fuse_experts, hybrid, numbers};
+use crate::directory::{
+    Model, Tensor, dense, experts, fuse_delta_net, fuse_experts, hybrid, numbers,
+};
 use crate::watching::watched;
 
 const SEQUENCES: Sequences = Sequences { count: 2, length: 5 };
@@ -169,7 +171,11 @@ fn adapters(model: &Decoder<f32>) -> Adapters<f32> {
     for place in model.places().iter().filter(|place| place.kind != "router") {
         let shape = [place.outputs, place.inputs];
         let mut adapter = Adapter::kaiming(&place.name, shape, 2, scaling, 1).unwrap();
-        adapter.b.iter_mut().enumerate().for_each(|(i, b)| *b = ((i * 37 % 19) as f32 - 9.0) * 1e-2);
+        adapter
+            .b
+            .iter_mut()
+            .enumerate()
+            .for_each(|(i, b)| *b = ((i * 37 % 19) as f32 - 9.0) * 1e-2);
         adapters.insert(&place.name, adapter).unwrap();
     }
     adapters
@@ -290,7 +296,9 @@ fn never_more_than_the_largest_tensor_is_held_beside_what_is_kept() {
                         assert!(8 * kept.packed <= 2 * NUMBERS, "{} of {NUMBERS}", kept.packed);
                         assert!(kept.total() < NUMBERS / 5 + other as usize);
                     }
-                    _ => assert!((2 * NUMBERS..2 * NUMBERS + other as usize).contains(&kept.total())),
+                    _ => {
+                        assert!((2 * NUMBERS..2 * NUMBERS + other as usize).contains(&kept.total()))
+                    }
                 }
             }
         }

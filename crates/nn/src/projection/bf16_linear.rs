@@ -61,11 +61,7 @@ impl Bf16Linear {
     ///
     /// # Errors
     /// [`Error::Shape`] for partial rows, [`Error::NonFinite`] for a weight that is not finite, or not once it is rounded.
-    pub fn round<'a>(
-        name: &str,
-        inputs: usize,
-        weights: impl Into<Weights<'a>>,
-    ) -> Result<Self> {
+    pub fn round<'a>(name: &str, inputs: usize, weights: impl Into<Weights<'a>>) -> Result<Self> {
         let weights = weights.into();
         let mut rounded = Vec::with_capacity(weights.len());
         weights.for_each_chunk(|chunk| {

@@ -14,8 +14,7 @@ const OUTPUTS: usize = 12;
 const INPUTS: usize = 40;
 const ROWS: usize = 5;
 const SCALING: Scaling = Scaling { alpha: 6.0, rank_stabilised: false };
-const KINDS: [Kind; 5] =
-    [Kind::Dense, Kind::Bf16, Kind::Ternary, Kind::BitLinear, Kind::Grid];
+const KINDS: [Kind; 5] = [Kind::Dense, Kind::Bf16, Kind::Ternary, Kind::BitLinear, Kind::Grid];
 const DROPOUT: Dropout = Dropout { seed: 7, step: 2, first_row: 0 };
 
 #[derive(Debug, Clone, Copy, PartialEq)]

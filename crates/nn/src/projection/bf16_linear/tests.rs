@@ -100,7 +100,10 @@ fn sizes_and_numbers_that_do_not_fit_are_refused_with_the_name_of_the_layer() {
     // The largest f32 is beyond the largest bf16 by less than it is rounded up.
     for bad in [f32::NAN, f32::INFINITY, f32::MAX] {
         let found = error(Bf16Linear::round("up", 2, &[1.0, bad][..]));
-        assert!(found.starts_with("up: weights in bf16: expected finite numbers, found "), "{found}");
+        assert!(
+            found.starts_with("up: weights in bf16: expected finite numbers, found "),
+            "{found}"
+        );
         assert!(found.ends_with("at index 1"), "{found}");
     }
     let found = layer().unwrap().look_up(&[3], &mut [0.0_f32; 2]).unwrap_err().to_string();

@@ -12,12 +12,7 @@ const OUTPUTS: usize = 64;
 ///
 /// # Safety
 /// The processor has `A`.
-pub(super) unsafe fn multiply<A: Arch, S: Stored>(
-    a: &[f32],
-    b: &[S],
-    c: &mut [f32],
-    store: Store,
-) {
+pub(super) unsafe fn multiply<A: Arch, S: Stored>(a: &[f32], b: &[S], c: &mut [f32], store: Store) {
     if store == Store::Set {
         c.fill(0.0);
     }
