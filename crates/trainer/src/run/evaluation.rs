@@ -153,12 +153,11 @@ impl Tokens {
             let ids = read_ids(&data.display().to_string(), &String::from_utf8_lossy(&list))?;
             return Ok((Self::Ids(ids), of_tokens(None)));
         }
-        let Some(tokenizer) = Tokenizer::open(model, vocabulary)? else {
-            return Err(Error::NoTokenizer { model: model.to_owned(), vocabulary });
-        };
-        let tokenizer = match tokenizer.path() {
-            Some(path) => Some(TokenizerFile::open(path)?),
-            None => None,
+        let tokenizer = match Tokenizer::find(model)? {
+            Some(path) => Some(TokenizerFile::open(&path)?),
+            // Bytes, or nothing that is known.
+            None if Tokenizer::open(model, vocabulary)?.is_some() => None,
+            None => return Err(Error::NoTokenizer { model: model.to_owned(), vocabulary }),
         };
         let tell = &mut |line: fmt::Arguments<'_>| drop(writeln!(stderr(), "{line}"));
         let text = FileText::open(data, tokenizer.as_ref(), cache.as_deref(), tell)?;
