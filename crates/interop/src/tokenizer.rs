@@ -155,15 +155,6 @@ impl Tokenizer {
         }
     }
 
-    /// Its file; none where every byte is the token of its number.
-    pub fn path(&self) -> Option<&Path> {
-        match &self.kind {
-            Kind::Bytes => None,
-            #[cfg(feature = "tokenizer")]
-            Kind::File { path, .. } => Some(path),
-        }
-    }
-
     /// Tokens of the model.
     pub fn vocabulary(&self) -> usize {
         self.vocabulary
