@@ -91,11 +91,12 @@ impl Teaching {
 }
 
 /// SHA-256 of the shape and the weights of a model: of its manifest, which has the hash of each file and was held
-/// to them when the model was read, or of the files themselves that it is read from.
+/// to them when the model was read, or of the files themselves.
 fn identity(folder: &Path) -> Result<String> {
     let mut names = vec![MANIFEST.to_owned()];
     let kind = Kind::of(folder)?;
     if kind != Kind::Packed || !folder.join(MANIFEST).is_file() {
+        // What else lies beside them says nothing of the model.
         names = kind.files(folder)?;
     }
     let mut hash = Sha256::new();
