@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::hugging_face;
 use crate::json::Json;
 use crate::text::read_text;
+use crate::tokenizer::{self, Tokenizer};
 
 /// Whose layout a model directory has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -44,6 +45,23 @@ impl Kind {
             Ok(if model_type == MODEL_TYPE { Self::Packed } else { Self::HuggingFace })
         };
         kind().map_err(|problem: crate::Problem| problem.in_file(&path))
+    }
+
+    /// The names of the files that a model of this kind is read from, and its tokenizer's: what else is in its directory
+    /// says nothing of it.
+    ///
+    /// # Errors
+    /// [`Error::File`](crate::Error::File) and [`Error::Io`](crate::Error::Io) for files of Hugging Face's that cannot be
+    /// opened, or that contradict their index.
+    pub fn files(self, directory: &Path) -> Result<Vec<String>> {
+        let mut files = match self {
+            Self::Packed => vec![crate::decoder::WEIGHTS.to_owned()],
+            Self::HuggingFace => hugging_face::weight_files(directory)?,
+        };
+        files.push(CONFIG.to_owned());
+        files.extend(Tokenizer::find(directory)?.map(|_| tokenizer::FILE.to_owned()));
+        files.sort_unstable();
+        Ok(files)
     }
 }
 

@@ -51,13 +51,22 @@ impl Tokenizer {
     /// [`Error::File`](crate::Error::File) for a `tokenizer.json` that is none, or one that this build cannot read because it was
     /// made without the feature `tokenizer`; [`Error::Io`](crate::Error::Io).
     pub fn open(directory: &Path, vocabulary: usize) -> Result<Option<Self>> {
+        match Self::find(directory)? {
+            Some(path) => Ok(Some(Self { kind: read(path)?, vocabulary })),
+            None => Ok((vocabulary == BYTES).then_some(Self { kind: Kind::Bytes, vocabulary })),
+        }
+    }
+
+    /// The `tokenizer.json` of a model directory, if there is one; it is not read.
+    ///
+    /// # Errors
+    /// [`Error::Io`](crate::Error::Io).
+    pub fn find(directory: &Path) -> Result<Option<PathBuf>> {
         let path = directory.join(FILE);
         // A link to nothing is there: what it led to is not the tokenizer of bytes.
         match std::fs::symlink_metadata(&path) {
-            Ok(_) => Ok(Some(Self { kind: read(path)?, vocabulary })),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Ok((vocabulary == BYTES).then_some(Self { kind: Kind::Bytes, vocabulary }))
-            }
+            Ok(_) => Ok(Some(path)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(io_error(&path, "find the file")(error)),
         }
     }
@@ -143,15 +152,6 @@ impl Tokenizer {
                 let text = guarded("tokens to text", || tokenizer.decode(tokens, true));
                 text.map(String::into_bytes).map_err(|problem| problem.in_file(path))
             }
-        }
-    }
-
-    /// Its file; none where every byte is the token of its number.
-    pub fn path(&self) -> Option<&Path> {
-        match &self.kind {
-            Kind::Bytes => None,
-            #[cfg(feature = "tokenizer")]
-            Kind::File { path, .. } => Some(path),
         }
     }
 

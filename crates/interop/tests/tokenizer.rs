@@ -95,7 +95,8 @@ fn texts_are_neither_cut_nor_filled_up_whatever_the_file_says() {
 fn a_link_to_nothing_is_no_tokenizer_of_bytes() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tokenizer.json");
-    std::os::unix::fs::symlink("blobs/none", path).unwrap();
+    std::os::unix::fs::symlink("blobs/none", &path).unwrap();
+    assert_eq!(Tokenizer::find(directory.path()).unwrap(), Some(path));
     let error = Tokenizer::open(directory.path(), 260).unwrap_err().to_string();
     assert!(error.contains("tokenizer.json: cannot read the file: "), "{error}");
 }
@@ -104,13 +105,14 @@ fn a_link_to_nothing_is_no_tokenizer_of_bytes() {
 fn without_a_file_only_as_many_tokens_as_there_are_bytes_are_bytes() {
     let directory = tempfile::tempdir().unwrap();
     let open = |vocabulary| Tokenizer::open(directory.path(), vocabulary).unwrap();
-    assert!(open(256).is_some_and(|bytes| bytes.path().is_none()));
+    assert_eq!(open(256).unwrap().encode(b"\xff\n").unwrap(), [255, 10]);
+    assert_eq!(Tokenizer::find(directory.path()).unwrap(), None);
     for vocabulary in [1, 255, 257, 32_000] {
         assert!(open(vocabulary).is_none(), "{vocabulary}");
     }
     let written = write(&description().to_string());
-    let tokenizer = Tokenizer::open(written.path(), 260).unwrap().unwrap();
-    assert_eq!(tokenizer.path(), Some(&*written.path().join("tokenizer.json")));
+    let found = Tokenizer::find(written.path()).unwrap();
+    assert_eq!(found, Some(written.path().join("tokenizer.json")));
 }
 
 #[test]

@@ -41,7 +41,9 @@ mod adapters;
 mod layers;
 pub mod ops;
 
-pub use adapters::{Adapter, AdapterError, Adapters, Place, Scaling, check_rank};
+pub use adapters::{
+    Adapter, AdapterError, Adapters, Place, Scaling, check_dropout, check_rank, layer_and_part,
+};
 pub use layers::{
     AdapterMode, DeltaNetInputs, DeltaNetOptions, DeltaNetProjections, DeltaNetState,
     DeltaNetWeights, GatedDeltaNet, Lora,

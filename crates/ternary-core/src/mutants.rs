@@ -51,15 +51,8 @@ mod active {
         ACTIVE.load(Ordering::Relaxed) == identity
     }
 
-    /// A number for a mutant's name (FNV-1a, 64 bits).
-    pub const fn identity(name: &str) -> u64 {
-        let (bytes, mut hash, mut index) = (name.as_bytes(), 0xcbf2_9ce4_8422_2325, 0);
-        while index < bytes.len() {
-            hash = (hash ^ bytes[index] as u64).wrapping_mul(0x0100_0000_01b3);
-            index += 1;
-        }
-        hash
-    }
+    /// A number for a mutant's name.
+    pub use crate::noise::name_hash as identity;
 }
 
 #[cfg(feature = "mutants")]

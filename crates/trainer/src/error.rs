@@ -45,7 +45,7 @@ pub enum Error {
     /// A file of a text that is not what it was when it was opened.
     #[error(
         "the text {} was changed while it was read: expected the {expected} bytes that were there at first, found \
-         {found}, written since; put it back as it was and begin again, a run with --resume",
+         {found}; put it back as it was and begin again, a run with --resume",
         path.display()
     )]
     TextChanged {
@@ -53,8 +53,8 @@ pub enum Error {
         path: PathBuf,
         /// Its bytes when it was opened.
         expected: u64,
-        /// Its bytes now.
-        found: u64,
+        /// What is there now, in words.
+        found: String,
     },
     /// A tokenizer that no model can be made for.
     #[error("the tokenizer {}: expected {expected}, found {found}", path.display())]

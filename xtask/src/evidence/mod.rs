@@ -28,7 +28,7 @@ use crate::workspace::Workspace;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Steps of each run
-    #[arg(long, value_name = "N", default_value = "150",
+    #[arg(long, value_name = "N", default_value = "400",
           value_parser = clap::value_parser!(u32).range(1..))]
     steps: u32,
     /// Runs of each row: with the seeds 0 to N − 1
@@ -103,6 +103,23 @@ fn runs(rows: &[Row], seeds: u32, steps: u32) -> Vec<Run> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[derive(clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        evidence: Args,
+    }
+
+    #[test]
+    fn the_page_says_what_a_run_without_arguments_does() {
+        let Command { evidence } = <Command as clap::Parser>::parse_from(["evidence"]);
+        let page = include_str!("../../../docs/science/evidence.md");
+        let page = page.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert_eq!(evidence.seeds, 3);
+        let long = format!("{} steps with each of three seeds", evidence.steps);
+        let timed = format!("each row once more for {} steps, in two rounds", evidence.timed_steps);
+        assert!(page.contains(&long) && page.contains(&timed) && evidence.timed_rounds == 2);
+    }
 
     #[test]
     fn seeds_are_the_outer_loop() {

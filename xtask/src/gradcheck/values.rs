@@ -1,13 +1,6 @@
 //! Numbers that cases are made of: random, the same in every run, and away from kinks.
 
-use ternary_core::noise::Noise;
-
-/// A number for a name, so that every array of every case has a stream of its own (FNV-1a, 64 bits).
-fn seed(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
-}
+use ternary_core::noise::{Noise, name_hash};
 
 /// `count` numbers of (−1, 1) whose magnitude is at least 1/16, a stream for each name.
 pub(crate) fn signed(name: &str, count: usize) -> Vec<f64> {
@@ -21,7 +14,7 @@ pub(crate) fn signed(name: &str, count: usize) -> Vec<f64> {
 /// `count` numbers of [low, high), a stream for each name.
 pub(crate) fn uniform(name: &str, count: usize, low: f64, high: f64) -> Vec<f64> {
     let mut values = vec![0.0; count];
-    Noise::new(seed(name), 0, 0).fill_uniform_f64(0, &mut values);
+    Noise::new(name_hash(name), 0, 0).fill_uniform_f64(0, &mut values);
     for value in &mut values {
         *value = low + (high - low) * *value;
     }

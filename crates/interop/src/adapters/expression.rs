@@ -9,12 +9,15 @@ use std::str::CharIndices;
 
 use regex::{Error, Regex, RegexBuilder};
 
+use super::work::Work;
 use crate::error::Problem;
 
 /// The longest expression: reading one takes hundreds of bytes for each of its own.
 const MAX_BYTES: usize = 1 << 14;
 /// The largest expression, in bytes as compiled.
 const MAX_COMPILED_BYTES: usize = 1 << 20;
+/// What is tried first, and doubled while it is too little: so much is known to be enough, and taken of the work.
+const MIN_COMPILED_BYTES: usize = 1 << 12;
 /// The group that holds the number of a layer.
 const LAYER: &str = "idx";
 
@@ -24,31 +27,24 @@ pub(super) struct Expression(Regex);
 
 impl Expression {
     /// One that a whole name must match, as in `re.fullmatch(text, name)`; `key` is what it stands under.
-    pub(super) fn whole(key: &str, text: &str) -> Result<Self, Problem> {
+    pub(super) fn whole(key: &str, text: &str, work: &mut Work) -> Result<Self, Problem> {
         check_syntax(key, text)?;
         // Alone first: a bracket that closes too much would be made good by the one that opens here.
-        compile(key, text, text)?;
-        compile(key, text, &format!(r"\A(?:{text})\z"))
-    }
-
-    /// One that a name must end in, after a point or at its beginning, as in PEFT's
-    /// `re.match(rf"(.*\.)?({text})$", name)`.
-    pub(super) fn ending(key: &str, text: &str) -> Result<Self, Problem> {
-        check_syntax(key, text)?;
-        compile(key, text, &format!(r"\A(?:(.*\.)?({text})\z)"))
+        compile(key, text, text, work)?;
+        compile(key, text, &format!(r"\A(?:{text})\z"), work)
     }
 
     /// One for what stands before the number of a layer, as in PEFT's
     /// `re.match(rf"(?:^|.*?\.){text}\.(?P<idx>\d+)\.", name)`.
-    pub(super) fn before_layer(key: &str, text: &str) -> Result<Self, Problem> {
+    pub(super) fn before_layer(key: &str, text: &str, work: &mut Work) -> Result<Self, Problem> {
         check_syntax(key, text)?;
-        compile(key, text, &format!(r"\A(?:(?:|.*?\.){text}\.(?P<{LAYER}>\d+)\.)"))
+        compile(key, text, &format!(r"\A(?:(?:|.*?\.){text}\.(?P<{LAYER}>\d+)\.)"), work)
     }
 
     /// The same where anything may stand there: the first number in a name is that of its layer.
-    pub(super) fn before_any_layer() -> Result<Self, Problem> {
+    pub(super) fn before_any_layer(work: &mut Work) -> Result<Self, Problem> {
         let text = format!(r"\A.*?\.[^.]*\.(?P<{LAYER}>\d+)\.");
-        compile("layers", &text, &text)
+        compile("layers", &text, &text, work)
     }
 
     /// Whether it matches a name.
@@ -63,9 +59,59 @@ impl Expression {
     }
 }
 
-fn compile(key: &str, text: &str, whole: &str) -> Result<Expression, Problem> {
-    let compiled = RegexBuilder::new(whole).size_limit(MAX_COMPILED_BYTES).build();
-    compiled.map(Expression).map_err(|error| {
+/// An expression that a name must end in, after a point or at its beginning, as in PEFT's
+/// `re.match(rf"(.*\.)?({text})$", name)`.
+#[derive(Debug)]
+pub(super) enum Ending<'a> {
+    /// Letters that stand for themselves and points, which stand for any: files name thousands of modules so.
+    Plain(&'a str),
+    Any(Expression),
+}
+
+impl<'a> Ending<'a> {
+    /// The expression of a text; `key` is what it stands under.
+    pub(super) fn new(key: &str, text: &'a str, work: &mut Work) -> Result<Self, Problem> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+        if text.bytes().all(is_plain) {
+            work.plain(key, text)?;
+            return Ok(Self::Plain(text));
+        }
+        check_syntax(key, text)?;
+        compile(key, text, &format!(r"\A(?:(.*\.)?({text})\z)"), work).map(Self::Any)
+    }
+
+    /// Whether it matches a name.
+    pub(super) fn matches(&self, name: &str) -> bool {
+        match self {
+            Self::Plain(ending) => ends_in(name, ending),
+            Self::Any(expression) => expression.matches(name),
+        }
+    }
+}
+
+/// Whether a name ends in a text of plain letters and points.
+fn ends_in(name: &str, ending: &str) -> bool {
+    let mut letters = name.chars();
+    for expected in ending.chars().rev() {
+        match letters.next_back() {
+            Some(found) if found == expected || (expected == '.' && found != '\n') => {}
+            _ => return false,
+        }
+    }
+    let before = letters.as_str();
+    before.is_empty() || (before.ends_with('.') && !before.contains('\n'))
+}
+
+/// Compiles what `whole` says, for the text that stands under a key.
+fn compile(key: &str, text: &str, whole: &str, work: &mut Work) -> Result<Expression, Problem> {
+    let mut limit = MIN_COMPILED_BYTES;
+    let compiled = loop {
+        match RegexBuilder::new(whole).size_limit(limit).build() {
+            Err(Error::CompiledTooBig(_)) if limit < MAX_COMPILED_BYTES => limit *= 2,
+            compiled => break compiled,
+        }
+    };
+    let expression = compiled.map(Expression).map_err(|error| {
         let (expected, found) = match error {
             Error::CompiledTooBig(limit) => {
                 (format!("one of at most {limit} bytes, compiled"), "a larger one".to_owned())
@@ -78,7 +124,9 @@ fn compile(key: &str, text: &str, whole: &str) -> Result<Expression, Problem> {
             }
         };
         Problem::mismatch(described(key, text), expected, found)
-    })
+    })?;
+    work.expression(key, limit)?;
+    Ok(expression)
 }
 
 fn described(key: &str, text: &str) -> String {
@@ -176,9 +224,13 @@ fn unsupported_in_class(letters: &mut Peekable<CharIndices<'_>>) -> Option<(usiz
 mod tests {
     use super::*;
 
+    fn whole(key: &str, text: &str) -> Result<Expression, Problem> {
+        Expression::whole(key, text, &mut Work::over([""]))
+    }
+
     #[test]
     fn a_whole_expression_matches_whole_names_only() {
-        let whole = |text: &str| Expression::whole("targets", text).unwrap();
+        let whole = |text: &str| whole("targets", text).unwrap();
         let expression = whole(r"model\.layers\.\d+\.(q_proj|v_proj)");
         assert!(expression.matches("model.layers.12.v_proj"));
         for other in
@@ -194,27 +246,64 @@ mod tests {
         assert!(whole("a+?b??c*").matches("aabcc"));
     }
 
+    fn ending(text: &str) -> Ending<'_> {
+        Ending::new("rank_pattern", text, &mut Work::over([""])).unwrap()
+    }
+
     #[test]
     fn an_ending_matches_after_a_point_or_at_the_beginning() {
-        let ending = |text: &str| Expression::ending("rank_pattern", text).unwrap();
-        let expression = ending("q_proj");
-        assert!(expression.matches("q_proj") && expression.matches("model.layers.0.q_proj"));
-        assert!(!expression.matches("model.layers.0.xq_proj"));
-        assert!(!expression.matches("model.q_proj.weight"));
+        for text in ["q_proj", "[q]_proj"] {
+            let expression = ending(text);
+            assert!(expression.matches("q_proj") && expression.matches("model.layers.0.q_proj"));
+            assert!(!expression.matches("model.layers.0.xq_proj"));
+            assert!(!expression.matches("model.q_proj.weight"));
+        }
         // What PEFT's own text makes of brackets that do not belong together.
         assert!(ending("a)|(b").matches("axyz") && ending("a)|(b").matches("b"));
     }
 
     #[test]
+    fn a_plain_ending_matches_what_its_expression_does() {
+        let names =
+            ["", ".", "a", "a.b", "axb", "x.a.b", "x.axb", "x\na.b", "x\n.a.b", "é.b", "a\nb"];
+        for text in ["", ".", "a", "b", "a.b", ".b", "..", "a-b", "a.b.c"] {
+            let plain = ending(text);
+            assert!(matches!(plain, Ending::Plain(_)));
+            // Brackets around it change nothing but that it is compiled.
+            let bracketed = format!("(?:{text})");
+            let compiled = ending(&bracketed);
+            assert!(matches!(compiled, Ending::Any(_)));
+            for name in names {
+                assert_eq!(plain.matches(name), compiled.matches(name), "{text:?}, {name:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_expression_takes_work_by_its_size() {
+        let taken = |text: &str| {
+            let mut count = 0;
+            let mut work = Work::over(["a".repeat(1 << 20)]);
+            while Ending::new("rank_pattern", text, &mut work).is_ok() {
+                count += 1;
+            }
+            count
+        };
+        let (small, large) = (taken("[q]_proj"), taken("[q]_proj(?:abcdefgh){200}"));
+        assert!((100..=128).contains(&small) && (1..=16).contains(&large), "{small}, {large}");
+    }
+
+    #[test]
     fn the_number_of_a_layer_is_the_first_after_what_stands_before_it() {
-        let any = Expression::before_any_layer().unwrap();
+        let work = &mut Work::over([""]);
+        let any = Expression::before_any_layer(work).unwrap();
         assert_eq!(any.layer("model.layers.3.mlp.experts.7.up_proj"), Some(Some(3)));
         assert_eq!(any.layer("lm_head"), None);
         assert_eq!(any.layer("layers.3.up_proj"), None);
-        let experts = Expression::before_layer("layers_pattern", "experts").unwrap();
+        let experts = Expression::before_layer("layers_pattern", "experts", work).unwrap();
         assert_eq!(experts.layer("model.layers.3.mlp.experts.7.up_proj"), Some(Some(7)));
         // Alternatives without brackets reach further than one thinks, in PEFT as here.
-        let either = Expression::before_layer("layers_pattern", "layers|h").unwrap();
+        let either = Expression::before_layer("layers_pattern", "layers|h", work).unwrap();
         assert_eq!(either.layer("model.layers.3.up_proj"), Some(None));
     }
 
@@ -235,19 +324,19 @@ mod tests {
             ("[a[b]", "a bracket within brackets at byte 2"),
             ("[a-z--b]", "an operator within brackets at byte 5"),
         ] {
-            let error = Expression::whole("target_modules", text).unwrap_err().to_string();
+            let error = whole("target_modules", text).unwrap_err().to_string();
             let start =
                 format!("target_modules: expression {text:?}: expected one without look-around");
             assert!(error.starts_with(&start) && error.ends_with(found), "{error}");
         }
         for text in [r"\(?=a", "[(?=]", r"(?:a)+?", "(?P<n>a)", r"\++", "[+*]+", "(?i)a"] {
-            assert!(Expression::whole("target_modules", text).is_ok(), "{text}");
+            assert!(whole("target_modules", text).is_ok(), "{text}");
         }
     }
 
     #[test]
     fn expressions_that_are_none_or_too_large_are_refused() {
-        let error = |text: &str| Expression::whole("k", text).unwrap_err().to_string();
+        let error = |text: &str| whole("k", text).unwrap_err().to_string();
         let expected =
             "k: expression \"a)(b\": expected one that can be read, found unopened group";
         assert_eq!(error("a)(b"), expected);

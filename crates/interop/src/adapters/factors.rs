@@ -64,8 +64,8 @@ impl Pairs {
     }
 
     /// What the file calls the modules.
-    pub(super) fn paths(&self) -> Vec<&str> {
-        self.0.values().map(|pair| pair.path.as_str()).collect()
+    pub(super) fn paths(&self) -> impl Iterator<Item = &str> {
+        self.0.values().map(|pair| pair.path.as_str())
     }
 }
 

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use lora_backward::Adapters;
+use lora_backward::{Adapters, check_dropout};
 use ternary_core::Real;
 
 use super::prefix::Prefix;
 use crate::directory::{Reader, Writer};
-use crate::error::{Error, Problem, Result};
+use crate::error::{Problem, Result};
 use crate::json::{Json, Object};
 
 /// The configuration, which has the same name in both formats.
@@ -46,28 +46,6 @@ pub struct Files {
     pub weights: Vec<u8>,
 }
 
-/// What is wrong in one of the files.
-#[derive(Debug)]
-pub(super) enum Fault {
-    Config(Problem),
-    Weights(Problem),
-}
-
-impl Fault {
-    pub(super) fn problem(self) -> Problem {
-        match self {
-            Self::Config(problem) | Self::Weights(problem) => problem,
-        }
-    }
-
-    fn in_directory(self, directory: &Path, weights: &str) -> Error {
-        match self {
-            Self::Config(problem) => problem.in_file(&directory.join(CONFIG)),
-            Self::Weights(problem) => problem.in_file(&directory.join(weights)),
-        }
-    }
-}
-
 impl Files {
     /// Reads both files of a directory, the second of which is called `weights`.
     pub(super) fn read(reader: &Reader, weights: &str) -> Result<Self> {
@@ -81,14 +59,6 @@ impl Files {
         writer.file(weights, |out| out.write_all(&self.weights))?;
         writer.commit()
     }
-}
-
-/// Says in which file of a directory something is wrong.
-pub(super) fn locate<'a, V>(
-    directory: &'a Path,
-    weights: &'a str,
-) -> impl FnOnce(Result<V, Fault>) -> Result<V> + 'a {
-    move |result| result.map_err(|fault| fault.in_directory(directory, weights))
 }
 
 /// The configuration as a document.
@@ -113,10 +83,10 @@ pub(super) fn texts(object: &Object<'_>, key: &str) -> Result<Option<Vec<String>
 /// The share of inputs that adapters drop.
 pub(super) fn dropout(object: &Object<'_>, key: &str) -> Result<f64, Problem> {
     let dropout = object.real(key)?.unwrap_or(0.0);
-    if (0.0..1.0).contains(&dropout) {
-        return Ok(dropout);
+    match check_dropout(dropout) {
+        Ok(()) => Ok(dropout),
+        Err(_) => Err(object.refuse(key, "a share from 0 to below 1", dropout)),
     }
-    Err(object.refuse(key, "a share from 0 to below 1", dropout))
 }
 
 /// Checks that adapters can be written at all.
@@ -124,9 +94,6 @@ pub(super) fn check<T: Real>(adapters: &Adapters<T>) -> Result<(), Problem> {
     if adapters.is_empty() {
         return Err(Problem::mismatch("adapters", "one at least", "none"));
     }
-    if !(0.0..1.0).contains(&adapters.dropout) {
-        let expected = "a share from 0 to below 1";
-        return Err(Problem::mismatch("dropout", expected, adapters.dropout));
-    }
+    check_dropout(adapters.dropout)?;
     adapters.iter().try_for_each(|(module, adapter)| Ok(adapter.check(module)?))
 }

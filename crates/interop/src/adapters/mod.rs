@@ -34,12 +34,14 @@ use ternary_core::Real;
 mod expression;
 mod factors;
 mod files;
+mod format;
 pub mod mlx;
 pub mod peft;
 mod prefix;
 mod ranks;
 mod resolve;
 mod selection;
+mod work;
 
 pub use files::{Files, Options};
 pub use prefix::Prefix;

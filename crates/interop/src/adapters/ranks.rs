@@ -2,7 +2,8 @@
 
 use lora_backward::Scaling;
 
-use super::expression::Expression;
+use super::expression::Ending;
+use super::work::Work;
 use crate::error::Problem;
 
 /// The rank and α of each module: `r`, `lora_alpha`, `use_rslora`, `rank_pattern` and `alpha_pattern` of a PEFT
@@ -30,10 +31,14 @@ impl Ranks {
         Self { rank, alpha, rank_stabilised, rank_pattern, alpha_pattern }
     }
 
-    /// Those of modules, by their names.
-    pub(super) fn of(&self, names: &[&str]) -> Result<Found, Problem> {
-        let ranks = first_matches("rank_pattern", &self.rank_pattern, names)?;
-        let alphas = first_matches("alpha_pattern", &self.alpha_pattern, names)?;
+    /// Those of modules, each by any of its names, all of which the work is for.
+    pub(super) fn of<'a, N: AsRef<[&'a str]>>(
+        &self,
+        modules: &[N],
+        work: &mut Work,
+    ) -> Result<Found, Problem> {
+        let ranks = first_matches("rank_pattern", &self.rank_pattern, modules, work)?;
+        let alphas = first_matches("alpha_pattern", &self.alpha_pattern, modules, work)?;
         let modules = ranks.values.into_iter().zip(alphas.values).map(|(rank, alpha)| {
             let alpha = alpha.unwrap_or(self.alpha);
             let scaling = Scaling { alpha, rank_stabilised: self.rank_stabilised };
@@ -58,18 +63,19 @@ struct Matches<V> {
     unused: Option<(&'static str, String)>,
 }
 
-/// The value of the first pattern that matches each name. One pattern at a time is compiled: a file may have many.
-fn first_matches<V: Copy>(
+/// The value of the first pattern that matches each module. One pattern at a time is compiled: a file may have many.
+fn first_matches<'a, V: Copy, N: AsRef<[&'a str]>>(
     key: &'static str,
     patterns: &[(String, V)],
-    names: &[&str],
+    modules: &[N],
+    work: &mut Work,
 ) -> Result<Matches<V>, Problem> {
-    let mut found = Matches { values: vec![None; names.len()], unused: None };
+    let mut found = Matches { values: vec![None; modules.len()], unused: None };
     for (pattern, value) in patterns {
-        let expression = Expression::ending(key, pattern)?;
+        let ending = Ending::new(key, pattern, work)?;
         let mut is_used = false;
-        for (name, found) in names.iter().zip(&mut found.values) {
-            if expression.matches(name) {
+        for (names, found) in modules.iter().zip(&mut found.values) {
+            if names.as_ref().iter().any(|name| ending.matches(name)) {
                 is_used = true;
                 found.get_or_insert(*value);
             }
@@ -92,13 +98,49 @@ mod tests {
         ranks.rank_pattern = vec![of(r"layers\.0\..*", 4), of("q_proj", 2)];
         ranks.alpha_pattern = vec![("q_proj".into(), 1.5), ("down_proj".into(), 9.0)];
         let names = ["model.layers.0.q_proj", "model.layers.1.q_proj", "model.layers.10.up_proj"];
-        let found = ranks.of(&names).unwrap();
+        let (modules, work) = (names.map(|name| [name]), &mut Work::over(names));
+        let found = ranks.of(&modules, work).unwrap();
         let pairs: Vec<_> = found.modules.iter().map(|(rank, s)| (*rank, s.alpha)).collect();
         assert_eq!(pairs, [(4, 1.5), (2, 1.5), (8, 16.0)]);
         assert!(found.modules.iter().all(|(_, scaling)| scaling.rank_stabilised));
         assert_eq!(found.unused, Some(("alpha_pattern", "down_proj".into())));
         ranks.rank_pattern.push(of("(?=q)", 1));
-        let error = ranks.of(&names).unwrap_err().to_string();
+        let error = ranks.of(&modules, work).unwrap_err().to_string();
         assert!(error.starts_with("rank_pattern: expression \"(?=q)\": "), "{error}");
+    }
+
+    #[test]
+    fn a_pattern_matches_a_module_by_any_of_its_names_and_the_first_pattern_counts() {
+        let mut ranks = Ranks::uniform(8, Scaling { alpha: 16.0, rank_stabilised: false });
+        ranks.rank_pattern = vec![("c.d".into(), 2), ("b".into(), 4), ("a.*".into(), 5)];
+        let modules = [["a.b", "c.d"], ["x", "y.b"], ["z", "a"]];
+        let found = ranks.of(&modules, &mut Work::over(modules.concat())).unwrap();
+        let found: Vec<_> = found.modules.into_iter().map(|(rank, _)| rank).collect();
+        assert_eq!(found, [2, 4, 5]);
+    }
+
+    #[test]
+    fn more_patterns_than_can_be_worked_through_are_refused_by_their_key() {
+        let mut ranks = Ranks::uniform(8, Scaling { alpha: 16.0, rank_stabilised: false });
+        // Some of them may take their time with so long a name, but not all.
+        ranks.alpha_pattern = vec![("[q]_proj".into(), 1.0); 100_000];
+        let name = "a".repeat(1 << 22);
+        let of = |ranks: &Ranks| ranks.of(&[[&*name]], &mut Work::over([&name]));
+        let error = of(&ranks).unwrap_err().to_string();
+        let start = "alpha_pattern: expected expressions that take at most";
+        assert!(error.starts_with(start), "{error}");
+        ranks.alpha_pattern.truncate(10);
+        assert!(of(&ranks).is_ok());
+    }
+
+    #[test]
+    fn hundreds_of_modules_may_each_have_a_pattern() {
+        let names: Vec<_> = (0..500).map(|at| format!("model.layers.{at}.mlp.up_proj")).collect();
+        let mut ranks = Ranks::uniform(8, Scaling { alpha: 16.0, rank_stabilised: false });
+        ranks.rank_pattern = names.iter().cloned().zip(1..).collect();
+        let modules: Vec<[&str; 1]> = names.iter().map(|name| [name.as_str()]).collect();
+        let found = ranks.of(&modules, &mut Work::over(&names)).unwrap();
+        let found: Vec<_> = found.modules.into_iter().map(|(rank, _)| rank).collect();
+        assert_eq!(found, (1..=500).collect::<Vec<_>>());
     }
 }

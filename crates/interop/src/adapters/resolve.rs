@@ -7,6 +7,7 @@ use lora_backward::{Place, Scaling, check_rank};
 use super::prefix::Prefix;
 use super::ranks::Ranks;
 use super::selection::{Modules, Selection, Verdict, endings};
+use super::work::Work;
 use crate::error::Problem;
 
 /// Names that a message about an unknown one holds.
@@ -58,12 +59,13 @@ pub fn resolve(
     ranks: &Ranks,
 ) -> Result<Vec<Target>, Problem> {
     let names: Vec<Names<'_>> = places.iter().map(Names::of).collect();
+    let work = &mut Work::over(names.iter().flat_map(Names::both));
     check_layers(places, selection)?;
-    check_known("target", &selection.targets, &names)?;
+    check_known("target", &selection.targets, &names, work)?;
     if let Some(exclude) = &selection.exclude {
-        check_known("exclusion", exclude, &names)?;
+        check_known("exclusion", exclude, &names, work)?;
     }
-    let matcher = selection.matcher()?;
+    let matcher = selection.matcher(work)?;
     // The strongest of both names counts: what is left out under one is left out.
     let verdict =
         |names: &Names<'_>| names.both().map(|name| matcher.verdict(name)).into_iter().max();
@@ -75,8 +77,8 @@ pub fn resolve(
         .filter(|(_, verdict)| **verdict == Verdict::Chosen)
         .map(|(names, _)| names)
         .collect();
-    let found =
-        ranks.of(&chosen.iter().map(|names| names.place.name.as_str()).collect::<Vec<_>>())?;
+    let both: Vec<[&str; 2]> = chosen.iter().map(|names| names.both()).collect();
+    let found = ranks.of(&both, work)?;
     if let Some((key, pattern)) = found.unused {
         let what = format!("{key}: {pattern:?}");
         let expected = format!("the ending of a chosen module: {}", known_endings(&chosen));
@@ -122,7 +124,12 @@ fn check_layers(places: &[Place], selection: &Selection) -> Result<(), Problem> 
 }
 
 /// Refuses names that no module ends in.
-fn check_known(what: &str, modules: &Modules, names: &[Names<'_>]) -> Result<(), Problem> {
+fn check_known(
+    what: &str,
+    modules: &Modules,
+    names: &[Names<'_>],
+    work: &mut Work,
+) -> Result<(), Problem> {
     match modules {
         Modules::Endings(wanted) => {
             if let Some(ending) =
@@ -136,7 +143,7 @@ fn check_known(what: &str, modules: &Modules, names: &[Names<'_>]) -> Result<(),
         }
         Modules::Expression(text) => {
             let selection = Selection::from(modules.clone());
-            let matcher = selection.matcher()?;
+            let matcher = selection.matcher(work)?;
             let is_match = |name: &str| matcher.verdict(name) == Verdict::Chosen;
             if names.iter().any(|names| names.both().into_iter().any(is_match)) {
                 return Ok(());

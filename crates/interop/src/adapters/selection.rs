@@ -3,12 +3,16 @@
 use std::collections::BTreeSet;
 
 use super::expression::Expression;
+use super::work::Work;
 use crate::error::Problem;
 
 /// The output head: a linear module that "all linear modules" leave out.
 const HEAD: &str = "lm_head";
 /// The end of the name of a router, which is no linear module in transformers: PEFT's "all linear modules" leave it out.
 const ROUTER: &str = ".mlp.gate";
+
+/// Expressions in `layers_pattern` at most: models have one or two names for their layers, and all of them are held.
+const MOST_LAYERS_PATTERNS: usize = 16;
 
 /// Modules of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,21 +80,32 @@ struct Layers {
 }
 
 impl Selection {
-    pub(super) fn matcher(&self) -> Result<Matcher<'_>, Problem> {
-        let exclude = self.exclude.as_ref();
-        Ok(Matcher {
-            targets: compile(&self.targets, "target_modules")?,
-            exclude: exclude.map(|modules| compile(modules, "exclude_modules")).transpose()?,
-            layers: self.layers.as_ref().map(|layers| self.layers(layers)).transpose()?,
-        })
+    /// It ready to be asked, once of each name that the work is for.
+    pub(super) fn matcher(&self, work: &mut Work) -> Result<Matcher<'_>, Problem> {
+        let targets = compile(&self.targets, "target_modules", work)?;
+        let exclude = match &self.exclude {
+            Some(modules) => Some(compile(modules, "exclude_modules", work)?),
+            None => None,
+        };
+        let layers = match &self.layers {
+            Some(layers) => Some(self.layers(layers, work)?),
+            None => None,
+        };
+        Ok(Matcher { targets, exclude, layers })
     }
 
-    fn layers(&self, layers: &[usize]) -> Result<Layers, Problem> {
-        let before_layer = |text: &String| Expression::before_layer("layers_pattern", text);
-        let before = if self.layers_pattern.is_empty() {
-            vec![Expression::before_any_layer()?]
+    fn layers(&self, layers: &[usize], work: &mut Work) -> Result<Layers, Problem> {
+        const KEY: &str = "layers_pattern";
+        let patterns = &self.layers_pattern;
+        if patterns.len() > MOST_LAYERS_PATTERNS {
+            let expected = format!("at most {MOST_LAYERS_PATTERNS} expressions");
+            return Err(Problem::mismatch(KEY, expected, patterns.len()));
+        }
+        let before = if patterns.is_empty() {
+            vec![Expression::before_any_layer(work)?]
         } else {
-            self.layers_pattern.iter().map(before_layer).collect::<Result<_, _>>()?
+            let before = patterns.iter().map(|text| Expression::before_layer(KEY, text, work));
+            before.collect::<Result<_, _>>()?
         };
         Ok(Layers { chosen: layers.iter().copied().collect(), before })
     }
@@ -112,12 +127,12 @@ impl Matcher<'_> {
     }
 }
 
-fn compile<'a>(modules: &'a Modules, key: &str) -> Result<Compiled<'a>, Problem> {
+fn compile<'a>(modules: &'a Modules, key: &str, work: &mut Work) -> Result<Compiled<'a>, Problem> {
     Ok(match modules {
         Modules::Endings(endings) => {
             Compiled::Endings(endings.iter().map(String::as_str).collect())
         }
-        Modules::Expression(text) => Compiled::Expression(Expression::whole(key, text)?),
+        Modules::Expression(text) => Compiled::Expression(Expression::whole(key, text, work)?),
         Modules::AllLinear => Compiled::AllLinear,
     })
 }
@@ -160,7 +175,7 @@ mod tests {
     }
 
     fn verdict(selection: &Selection, name: &str) -> Verdict {
-        selection.matcher().unwrap().verdict(name)
+        selection.matcher(&mut Work::over([name])).unwrap().verdict(name)
     }
 
     #[test]
@@ -208,5 +223,17 @@ mod tests {
         assert_eq!(verdict(&experts, "model.layers.9.mlp.experts.2.up_proj"), Verdict::Chosen);
         assert_eq!(verdict(&experts, "model.layers.2.mlp.experts.9.up_proj"), Verdict::OtherLayer);
         assert_eq!(verdict(&experts, "model.layers.2.mlp.up_proj"), Verdict::OtherLayer);
+    }
+
+    #[test]
+    fn more_names_for_layers_than_models_have_are_refused() {
+        let before = |count| Selection {
+            layers: Some(vec![0]),
+            layers_pattern: vec!["layers".to_owned(); count],
+            ..of(&["q_proj"]).into()
+        };
+        assert_eq!(verdict(&before(16), "model.layers.0.q_proj"), Verdict::Chosen);
+        let error = before(17).matcher(&mut Work::over([Q3])).unwrap_err().to_string();
+        assert_eq!(error, "layers_pattern: expected at most 16 expressions, found 17");
     }
 }

@@ -110,3 +110,8 @@ fn load_with<T: Compute>(
     source.finish()?;
     Ok(decoder)
 }
+
+/// The names of the files that the tensors of a directory are in.
+pub(crate) fn weight_files(directory: &Path) -> Result<Vec<String>> {
+    Ok(Shards::open(directory)?.files())
+}

@@ -100,6 +100,12 @@ impl Shards {
         &self.path
     }
 
+    /// The names of the files.
+    pub(super) fn files(&self) -> Vec<String> {
+        let names = self.shards.iter().filter_map(|shard| shard.path.file_name());
+        names.map(|name| name.to_string_lossy().into_owned()).collect()
+    }
+
     /// The tensor of a name.
     pub(super) fn get(&self, name: &str) -> Option<View<'_>> {
         self.shards.iter().find_map(|Shard { path, container }| {

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use nn::ternary_core::Real;
-use nn::ternary_core::noise::Noise;
+use nn::ternary_core::noise::{Noise, name_hash};
 
 use super::{AdapterError, Scaling};
 
@@ -136,6 +136,17 @@ pub fn check_rank(
     Err(AdapterError::Rank { module: module.to_owned(), most, inputs, outputs, found: rank })
 }
 
+/// Checks the share of the inputs that adapters drop while they train: from 0 to below 1.
+///
+/// # Errors
+/// [`AdapterError::Dropout`].
+pub fn check_dropout(dropout: f64) -> Result<(), AdapterError> {
+    if (0.0..1.0).contains(&dropout) {
+        return Ok(());
+    }
+    Err(AdapterError::Dropout { found: dropout })
+}
+
 fn check_finite<T: Real>(
     module: &str,
     what: &'static str,
@@ -144,13 +155,6 @@ fn check_finite<T: Real>(
     let Some(index) = values.iter().position(|value| !value.is_finite()) else { return Ok(()) };
     let (module, value) = (module.to_owned(), values[index].to_f64());
     Err(AdapterError::NonFinite { module, what, index, value })
-}
-
-/// A number for the name of a projection, so that none has the random numbers of another (FNV-1a, 64 bits).
-pub(crate) fn name_hash(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    })
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ pub enum AdapterError {
         found: usize,
     },
     /// A share of dropped inputs that is none.
-    #[error("dropout: expected a number from 0 to below 1, found {found}")]
+    #[error("dropout: expected a share from 0 to below 1, found {found}")]
     Dropout {
         /// The share found.
         found: f64,

@@ -14,9 +14,8 @@ mod place;
 mod scaling;
 mod set;
 
-pub(crate) use adapter::name_hash;
-pub use adapter::{Adapter, check_rank};
+pub use adapter::{Adapter, check_dropout, check_rank};
 pub use error::AdapterError;
-pub use place::Place;
+pub use place::{Place, layer_and_part};
 pub use scaling::Scaling;
 pub use set::Adapters;

@@ -23,8 +23,14 @@ impl Place {
 }
 
 /// The number of the layer in a name such as `model.layers.3.mlp.up_proj`, and what follows it.
-pub(super) fn layer_and_part(name: &str) -> Option<(usize, &str)> {
-    let (_, rest) = name.split_once(".layers.")?;
-    let (layer, part) = rest.split_once('.')?;
+///
+/// ```
+/// use lora_backward::layer_and_part;
+///
+/// assert_eq!(layer_and_part("model.layers.3.mlp.up_proj"), Some((3, "mlp.up_proj")));
+/// assert_eq!(layer_and_part("lm_head"), None);
+/// ```
+pub fn layer_and_part(name: &str) -> Option<(usize, &str)> {
+    let (layer, part) = name.strip_prefix("model.layers.")?.split_once('.')?;
     Some((layer.parse().ok()?, part))
 }

@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nn::ternary_core::Real;
 
-use super::place::layer_and_part;
-use super::{Adapter, AdapterError, Place};
+use super::{Adapter, AdapterError, Place, check_dropout, layer_and_part};
 
 /// The adapters of a model. Each has the name of its projection, which is the name of a parameter of ours without
 /// `.weight`: `model.layers.0.linear_attn.in_proj_qkv`.
@@ -80,9 +79,7 @@ impl<T: Real> Adapters<T> {
     /// # Errors
     /// The first of them in the order of the names that does not fit.
     pub fn validate_against(&self, places: &[Place]) -> Result<(), AdapterError> {
-        if !(0.0..1.0).contains(&self.dropout) {
-            return Err(AdapterError::Dropout { found: self.dropout });
-        }
+        check_dropout(self.dropout)?;
         let by_name: BTreeMap<&str, &Place> =
             places.iter().map(|place| (place.name.as_str(), place)).collect();
         for (module, adapter) in self.iter() {
@@ -217,6 +214,8 @@ mod tests {
                 "model.language_model.layers.0.mlp.gate_proj",
                 "model.layers.0.linear_attn.in_proj_qkv",
             ),
+            // What the same projection is called in a model that sees as well.
+            ("model.language_model.layers.0.mlp.up_proj", "model.layers.0.mlp.up_proj"),
             ("up_proj", "model.layers.0.mlp.up_proj"),
             ("model.layers.x.mlp.up_proj", "model.layers.0.mlp.up_proj"),
         ] {

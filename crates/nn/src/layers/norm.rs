@@ -69,7 +69,7 @@ impl<T: Compute> RmsNorm<T> {
         let inverse = tape.restore(&self.name)?;
         let x = tape.restore(&self.name)?;
         check_size(&self.name, "gradients of outputs", x.len(), dy.len())?;
-        let mut dx = tape.zeros(x.len());
+        let mut dx = tape.take(x.len());
         let inverse = mutant!("RmsNorm/stale root", inverse, vec![T::ONE; inverse.len()]);
         let gain =
             mutant!("RmsNorm/plain for shifted gain", self.factor(), Gain::Plain(&self.gain));

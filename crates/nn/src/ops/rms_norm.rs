@@ -10,6 +10,9 @@ use ternary_core::profile::span;
 
 const OP: &str = "rms_norm";
 
+/// Blocks of rows whose gradients are in the second cache.
+const BLOCKS: usize = 4;
+
 /// The gain of a norm: what the normed entries are multiplied by.
 #[derive(Debug, Clone, Copy)]
 pub enum Gain<'a, T> {
@@ -63,8 +66,9 @@ pub fn rms_norm<T: Rowwise>(
     Ok(())
 }
 
-/// Adds the gradients of [`rms_norm`]: with x̂ = x · r,
-/// dxᵢ += r · (wᵢ dyᵢ − x̂ᵢ · mean(w dy x̂)) and, where it is asked for, dgᵢ += Σ over rows of dyᵢ x̂ᵢ.
+/// The gradients of [`rms_norm`]: with x̂ = x · r,
+/// dxᵢ = r · (wᵢ dyᵢ − x̂ᵢ · mean(w dy x̂)), which is written, and, where it is asked for,
+/// dgᵢ += Σ over rows of dyᵢ x̂ᵢ.
 ///
 /// # Errors
 /// [`Error::Shape`](crate::Error::Shape) where the sizes do not fit.
@@ -85,16 +89,21 @@ pub fn rms_norm_backward<T: Rowwise>(
     if let Some(d_gain) = &d_gain {
         check_size(OP, "gradient of the gain", width, d_gain.len())?;
     }
-    let block = rows_per_block(rows, width);
-    let numbers = (block * width).max(1);
-    (dx.par_chunks_mut(numbers), x.par_chunks(numbers), dy.par_chunks(numbers))
-        .into_par_iter()
-        .zip(inverse_rms.par_chunks(block))
-        .for_each(|((dx, x, dy), r)| T::rms_norm_input_gradient(x, gain, r, dy, dx));
-    let columns = columns_per_block(rows, width);
-    d_gain.unwrap_or_default().par_chunks_mut(columns).enumerate().for_each(|(index, d_gain)| {
-        T::rms_norm_gain_gradient(x, inverse_rms, dy, width, index * columns, d_gain);
-    });
+    let (block, columns) = (rows_per_block(rows, width), columns_per_block(rows, width));
+    let d_gain = d_gain.unwrap_or_default();
+    // Both gradients read x and dy: the second one a part at a time, while it is in the second cache.
+    let part = block * BLOCKS * width.max(1);
+    let parts = dx.chunks_mut(part).zip(x.chunks(part)).zip(dy.chunks(part));
+    for (((dx, x), dy), r) in parts.zip(inverse_rms.chunks(block * BLOCKS)) {
+        let numbers = block * width;
+        (dx.par_chunks_mut(numbers), x.par_chunks(numbers), dy.par_chunks(numbers))
+            .into_par_iter()
+            .zip(r.par_chunks(block))
+            .for_each(|((dx, x, dy), r)| T::rms_norm_input_gradient(x, gain, r, dy, dx));
+        d_gain.par_chunks_mut(columns).enumerate().for_each(|(index, d_gain)| {
+            T::rms_norm_gain_gradient(x, r, dy, width, index * columns, d_gain);
+        });
+    }
     Ok(())
 }
 
@@ -133,9 +142,7 @@ pub(super) fn input_gradient<T: Real>(
         let sum: T = (0..x.len()).map(|index| weighted(index) * (x[index] * r)).sum();
         let mean = mutant!("rms_norm/mean term missing", sum / T::from_usize(width), T::ZERO);
         for index in 0..x.len() {
-            let gradient = r * (weighted(index) - x[index] * r * mean);
-            dx[index] =
-                mutant!("rms_norm/input gradient overwritten", dx[index] + gradient, gradient);
+            dx[index] = r * (weighted(index) - x[index] * r * mean);
         }
     }
 }
@@ -156,7 +163,8 @@ pub(super) fn gain_gradient<T: Real>(
                 x[first + index] * r,
                 x[first + index]
             );
-            *d_gain += dy[first + index] * normed;
+            let product = dy[first + index] * normed;
+            *d_gain = mutant!("rms_norm/gain gradient of the last row", *d_gain + product, product);
         }
     }
 }
@@ -169,7 +177,7 @@ mod tests {
 
     const EPSILON: f64 = 0.25;
 
-    /// Outputs of the forward, and the gradients added to what they held, for inputs from `seed`.
+    /// Outputs of the forward, the gradient written over and the one added to what they held, for inputs from `seed`.
     fn run<T: Rowwise>(rows: usize, width: usize, seed: u64) -> [Vec<T>; 4] {
         let (x, dy) = (numbers::<T>(seed, rows * width), numbers::<T>(seed + 1, rows * width));
         let gain = numbers::<T>(seed + 2, width);
@@ -221,7 +229,7 @@ mod tests {
                 Some(&mut d_gain),
             )
             .unwrap();
-            assert_slopes("x", &dx, &numbers(4, x.len()), &by_x);
+            assert_slopes("x", &dx, &vec![0.0; x.len()], &by_x);
             assert_slopes("gain", &d_gain, &numbers(5, width), &by_gain);
         }
     }
@@ -240,7 +248,7 @@ mod tests {
                 assert_within("r", &inverse, &inverse64, |i| relative * inverse64[i]);
                 assert_within("y", &y, &y64, |i| relative * y64[i].abs());
                 // |x̂| and |w dy| are at most √K and 12 for numbers below 2, and r at most 1/√ε = 2;
-                // what the gradients held before is below 2.
+                // what the gradient of the gain held before is below 2.
                 let terms = 2.0 * (12.0 + (width as f64).sqrt() * 12.0 * (width as f64).sqrt());
                 assert_within("dx", &dx, &dx64, |_| relative * terms);
                 let terms = (rows as f64 + 8.0) * ulp * rows as f64 * 2.0 * (width as f64).sqrt();

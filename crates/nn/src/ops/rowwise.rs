@@ -10,8 +10,8 @@ use ternary_core::Real;
 /// The loops of the ops over whole rows. The defaults are the plain formulas, which `f64` uses; `f32`
 /// runs the same formulas in vectors of sixteen numbers.
 ///
-/// The ops call these once sizes are checked; see there for what each computes. A forward overwrites
-/// its outputs, a backward adds to them.
+/// The ops call these once sizes are checked; see there for what each computes, and
+/// whether it writes its outputs or adds to them.
 ///
 /// # Panics
 /// Each may panic where its slices do not fit each other.
@@ -27,7 +27,7 @@ pub trait Rowwise: Real {
         rms_norm::rows(x, gain, epsilon, y, inverse_rms);
     }
 
-    /// The gradient of [`rms_norm`](super::rms_norm()) by its input.
+    /// Writes the gradient of [`rms_norm`](super::rms_norm()) by its input.
     fn rms_norm_input_gradient(
         x: &[Self],
         gain: Gain<'_, Self>,
@@ -38,7 +38,7 @@ pub trait Rowwise: Real {
         rms_norm::input_gradient(x, gain, inverse_rms, dy, dx);
     }
 
-    /// The gradient of [`rms_norm`](super::rms_norm()) by its gain, in the columns from `first` on.
+    /// Adds the gradient of [`rms_norm`](super::rms_norm()) by its gain, in the columns from `first` on.
     fn rms_norm_gain_gradient(
         x: &[Self],
         inverse_rms: &[Self],

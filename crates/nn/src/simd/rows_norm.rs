@@ -66,8 +66,8 @@ unsafe fn rms_norm_backward_lanes<L: Lanes>(
             let along = L::splat(mutant!("rms_norm/f32 sign of the mean term", -along, along));
             let r = L::splat(r);
             each_vector!(
-                L, width, (a = x, d = dy, g = gain, old = dx), (),
-                old.add(d.mul(g.add(shift)).mul_add(r, a.mul(along))) => dx
+                L, width, (a = x, d = dy, g = gain), (),
+                d.mul(g.add(shift)).mul_add(r, a.mul(along)) => dx
             );
         }
     }

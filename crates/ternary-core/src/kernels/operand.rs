@@ -30,6 +30,15 @@ impl<T: bytemuck::Pod> Rows<'_, T> {
         self.segments * self.segment_words
     }
 
+    /// The words from the first row of a tile on, where rows need no padding, lie as words do, and are as many as a
+    /// square has.
+    fn as_words(&self, tile: TokenTile) -> Option<&[u32]> {
+        let is_whole = self.cols * size_of::<T>() == self.words() * size_of::<u32>();
+        let last = tile.first + tile.width.max(SQUARE);
+        let values = self.values.get(tile.first * self.cols..last * self.cols)?;
+        if is_whole { bytemuck::try_cast_slice(values).ok() } else { None }
+    }
+
     /// Writes row `row` with every segment padded by zeros.
     pub(crate) fn pad(&self, row: usize, out: &mut [u32]) {
         let row = &self.values[row * self.cols..(row + 1) * self.cols];
@@ -150,6 +159,10 @@ unsafe fn pack_tile<A: Arch, T: bytemuck::Pod>(
     out: &mut [u32],
 ) {
     let steps = rows.words();
+    if let Some(words) = rows.as_words(tile) {
+        // SAFETY: passed on from the caller.
+        return unsafe { transpose_tile::<A>(words, steps, tile.width, steps, out) };
+    }
     let stride = steps.next_multiple_of(LANES);
     // Squares reach beyond the rows of a narrow tile.
     scratch::with(Purpose::Rows, tile.width.max(SQUARE) * stride, |padded: &mut [Words]| {
@@ -188,6 +201,33 @@ mod tests {
                     let expected =
                         if token < 7 { [first, first + 1, first + 2, 0] } else { [0; 4] };
                     assert_eq!(word, expected, "token {token}, step {step}");
+                }
+            }
+        };
+        // SAFETY: the portable code needs no processor feature.
+        unsafe { with_tiles::<Portable, _, _>(&rows, see) }
+    }
+
+    #[test]
+    fn rows_without_padding_are_packed_from_where_they_lie_and_the_last_ones_are_not_read_beyond() {
+        let (count, cols) = (18, 16);
+        let values: Vec<f32> = (0..count * cols).map(|index| index as f32).collect();
+        let rows = Rows {
+            values: &values,
+            rows: count,
+            cols,
+            segment: cols,
+            segment_words: cols,
+            segments: 1,
+        };
+        let direct = |index| rows.as_words(TokenTile::nth::<Portable>(index, count)).is_some();
+        assert_eq!([0, 1, 2, 3, 4].map(direct), [true, true, true, false, false]);
+        let see = |packed: &[u32]| {
+            for (token, row) in values.chunks(cols).enumerate() {
+                let TokenTile { first, width, .. } = TokenTile::nth::<Portable>(token / 4, count);
+                for (step, value) in row.iter().enumerate() {
+                    let word = packed[first * cols + step * width + token - first];
+                    assert_eq!(word, value.to_bits(), "token {token}, step {step}");
                 }
             }
         };

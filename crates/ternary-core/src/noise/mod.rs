@@ -240,5 +240,21 @@ fn normals_f64(block: [u32; 4]) -> [f64; 2] {
     box_muller(1.0 - u, v)
 }
 
+/// A number for a name, so that what is called otherwise has other random numbers (FNV-1a, 64 bits).
+///
+/// ```
+/// use ternary_core::noise::name_hash;
+///
+/// assert_ne!(name_hash("up_proj"), name_hash("down_proj"));
+/// ```
+pub const fn name_hash(name: &str) -> u64 {
+    let (bytes, mut hash, mut index) = (name.as_bytes(), 0xcbf2_9ce4_8422_2325, 0);
+    while index < bytes.len() {
+        hash = (hash ^ bytes[index] as u64).wrapping_mul(0x0100_0000_01b3);
+        index += 1;
+    }
+    hash
+}
+
 #[cfg(test)]
 mod tests;

@@ -172,3 +172,14 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_name_has_the_number_that_fnv_1a_gives_it() {
+    for (name, expected) in [
+        ("", 0xcbf2_9ce4_8422_2325),
+        ("a", 0xaf63_dc4c_8601_ec8c),
+        ("foobar", 0x8594_4171_f739_67e8),
+    ] {
+        assert_eq!(name_hash(name), expected, "{name:?}");
+    }
+}

@@ -112,10 +112,16 @@ impl Content {
 
     fn check(&self, found: &Metadata, modified: Option<SystemTime>) -> Result<()> {
         let expected = self.length as u64;
-        if found.is_file() && found.len() == expected && found.modified().ok() == modified {
+        let found = if !found.is_file() {
+            "no file any more".to_owned()
+        } else if found.len() != expected {
+            format!("{} bytes", found.len())
+        } else if found.modified().ok() != modified {
+            "as many, written at another time".to_owned()
+        } else {
             return Ok(());
-        }
-        Err(Error::TextChanged { path: self.path.clone(), expected, found: found.len() })
+        };
+        Err(Error::TextChanged { path: self.path.clone(), expected, found })
     }
 }
 
@@ -188,6 +194,28 @@ mod tests {
                 assert!(said.contains("found 70000"), "{said}");
             }
         }
+    }
+
+    #[test]
+    fn a_file_that_is_as_long_as_before_is_told_by_its_time_and_a_folder_as_none() {
+        let folder = TemporaryFolder::new();
+        let path = folder.file("book.txt", vec![b'a'; LENGTH]);
+        let mut content = Content::open(&path).unwrap();
+        let file = File::options().write(true).open(&path).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        let said = |content: &Content| content.read_at(0, &mut [0; 4]).unwrap_err().to_string();
+        let expected = "expected the 66536 bytes that were there at first, found";
+        for _ in 0..2 {
+            let said = said(&content);
+            let found = format!("{expected} as many, written at another time; put it back");
+            assert!(said.contains(&found), "{said}");
+            content.close();
+        }
+        drop(file);
+        fs::remove_file(&path).unwrap();
+        fs::create_dir(&path).unwrap();
+        let said = said(&content);
+        assert!(said.contains(&format!("{expected} no file any more")), "{said}");
     }
 
     #[test]

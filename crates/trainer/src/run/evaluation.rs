@@ -180,8 +180,10 @@ impl Tokens {
 /// # Errors
 /// [`Error::NoTokenizer`] for a model of other tokens without one.
 fn tokenizer_of(model: &Path, vocabulary: usize) -> Result<Option<TokenizerFile>> {
-    match Tokenizer::open(model, vocabulary)? {
-        Some(tokenizer) => tokenizer.path().map(TokenizerFile::open).transpose(),
+    match Tokenizer::find(model)? {
+        Some(path) => Ok(Some(TokenizerFile::open(&path)?)),
+        // Bytes, or nothing that is known.
+        None if Tokenizer::open(model, vocabulary)?.is_some() => Ok(None),
         None => Err(Error::NoTokenizer { model: model.to_owned(), vocabulary }),
     }
 }

@@ -1,6 +1,6 @@
 //! A finished run that another learns from.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::path::Path;
 
@@ -94,16 +94,10 @@ impl Teaching {
 /// to them when the model was read, or of the files themselves.
 pub(super) fn identity(folder: &Path) -> Result<String> {
     let mut names = vec![MANIFEST.to_owned()];
-    if Kind::of(folder)? != Kind::Packed || !folder.join(MANIFEST).is_file() {
-        let problem = || Error::file("read the folder", folder);
-        names = Vec::new();
-        for entry in fs::read_dir(folder).map_err(problem())? {
-            let name = entry.map_err(problem())?.file_name().into_string().unwrap_or_default();
-            if name == "config.json" || name.ends_with(".safetensors") {
-                names.push(name);
-            }
-        }
-        names.sort();
+    let kind = Kind::of(folder)?;
+    if kind != Kind::Packed || !folder.join(MANIFEST).is_file() {
+        // What else lies beside them says nothing of the model.
+        names = kind.files(folder)?;
     }
     let mut hash = Sha256::new();
     for name in names {
@@ -116,4 +110,46 @@ pub(super) fn identity(folder: &Path) -> Result<String> {
         hash.update(digest.map_err(|source| Error::State { part: name, source })?);
     }
     Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use interop::safetensors::{Dtype, write_header};
+
+    use super::*;
+    use crate::temporary::TemporaryFolder;
+
+    /// A file of one array of a number.
+    fn shard(name: &str, number: f32) -> Vec<u8> {
+        let mut file = Vec::new();
+        write_header(&mut file, &BTreeMap::new(), [(name, Dtype::F32, &[1][..])]).unwrap();
+        file.extend(number.to_le_bytes());
+        file
+    }
+
+    #[test]
+    fn a_folder_of_hugging_face_is_known_by_the_files_that_are_read_and_by_no_others() {
+        let folder = TemporaryFolder::new();
+        folder.file("config.json", r#"{"model_type": "qwen3"}"#);
+        let map = r#"{"weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}}"#;
+        folder.file("model.safetensors.index.json", map);
+        folder.file("model-1.safetensors", shard("a", 1.0));
+        folder.file("model-2.safetensors", shard("b", 2.0));
+        let identity = || identity(folder.path()).unwrap();
+        let first = identity();
+        folder.file("consolidated.safetensors", shard("a", 7.0));
+        folder.file("optimizer.bin", "x");
+        folder.file("generation_config.json", "{}");
+        assert_eq!(identity(), first);
+        folder.file("model-2.safetensors", shard("b", 3.0));
+        let second = identity();
+        assert_ne!(second, first);
+        folder.file("tokenizer.json", "{}");
+        let third = identity();
+        assert_ne!(third, second);
+        folder.file("config.json", r#"{"model_type": "qwen2"}"#);
+        assert_ne!(identity(), third);
+    }
 }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use lora_backward::Adapters;
+use lora_backward::{Adapters, layer_and_part};
 use serde::Serialize;
 use ternary_core::Real;
 
-use super::names::{layer, path};
+use super::names::path;
 use super::{KIND, PARAMETERS};
 use crate::adapters::factors::Pairs;
 use crate::adapters::files::{Options, WHAT, document, dropout, texts};
@@ -76,7 +76,7 @@ impl Config {
     pub(super) fn check_covers(&self, pairs: &Pairs) -> Result<(), Problem> {
         let what = format!("{PARAMETERS}.keys");
         for (module, pair) in &pairs.0 {
-            let part = layer(module).map(|(_, part)| part);
+            let part = layer_and_part(module).map(|(_, part)| part);
             let has = |keys: &BTreeSet<String>| {
                 keys.contains(&pair.path) || part.is_some_and(|part| keys.contains(part))
             };
@@ -85,7 +85,8 @@ impl Config {
                 return Err(Problem::mismatch(what, expected, format!("none for {:?}", pair.path)));
             }
         }
-        let numbers = || pairs.0.keys().filter_map(|module| layer(module)).map(|(layer, _)| layer);
+        let numbers =
+            || pairs.0.keys().filter_map(|module| layer_and_part(module)).map(|(layer, _)| layer);
         let (Some(last), Some(first), Some(layers)) =
             (numbers().max(), numbers().min(), self.layers)
         else {
@@ -113,7 +114,7 @@ impl Config {
                 return Err(Problem::mismatch("adapters", expected, found));
             }
         }
-        let key = |(module, _)| match layer(module) {
+        let key = |(module, _)| match layer_and_part(module) {
             Some((_, part)) => part.to_owned(),
             None => path(options.prefix, module),
         };

@@ -8,33 +8,34 @@
 mod config;
 mod names;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use lora_backward::{Adapter, Adapters, Scaling};
+use lora_backward::{Adapters, Scaling};
 use ternary_core::Real;
 
 use self::config::Config;
-use super::factors::{Factor, Layout, Pairs, part};
-use super::files::{CONFIG, Fault, Files, Options, check, locate};
-use crate::directory::Reader;
-use crate::error::{Error, Problem, Result};
-use crate::safetensors::{Container, Dtype, write as write_arrays};
+use super::factors::{Factor, Layout, Pairs};
+use super::files::{Files, Options};
+use super::format::{self, Format};
+use super::prefix::Prefix;
+use crate::error::{Problem, Result};
+use crate::safetensors::Dtype;
 
 /// The keys that tell such a configuration.
 pub(super) const PARAMETERS: &str = "lora_parameters";
 pub(super) const KIND: &str = "fine_tune_type";
-const WEIGHTS: &str = "adapters.safetensors";
+
+/// The format.
+struct Mlx;
 
 /// Reads adapters. Numbers are F32, F16 or BF16 in the file, or F64.
 ///
 /// # Errors
-/// [`Error::File`] with the first thing that is wrong in a file: a configuration that asks for what is not known
-/// here or does not fit the tensors; tensors that belong to nothing, lack their partner, are of another shape than the
-/// rank says, or not finite. [`Error::Io`].
+/// [`Error::File`](crate::Error::File) with the first thing that is wrong in a file: a configuration that asks for what
+/// is not known here or does not fit the tensors; tensors that belong to nothing, lack their partner, are of another
+/// shape than the rank says, or not finite. [`Error::Io`](crate::Error::Io).
 pub fn read<T: Real>(directory: &Path) -> Result<Adapters<T>> {
-    let files = Files::read(&Reader::open(directory)?, WEIGHTS)?;
-    locate(directory, WEIGHTS)(parse(&files))
+    format::read::<Mlx, T>(directory)
 }
 
 /// Writes adapters to a directory, over those that may be there, in F32.
@@ -42,11 +43,10 @@ pub fn read<T: Real>(directory: &Path) -> Result<Adapters<T>> {
 /// Whenever this fails or is killed, the directory holds the old adapters or the new ones.
 ///
 /// # Errors
-/// [`Error::Unwritable`] for adapters that are none or not finite, that differ in rank or factor, or whose numbers F32
-/// does not hold; [`Error::Io`].
+/// [`Error::Unwritable`](crate::Error::Unwritable) for adapters that are none or not finite, that differ in rank or
+/// factor, or whose numbers F32 does not hold; [`Error::Io`](crate::Error::Io).
 pub fn write<T: Real>(directory: &Path, adapters: &Adapters<T>, options: &Options) -> Result<()> {
-    let files = to_bytes(adapters, options).map_err(Error::Unwritable)?;
-    files.write(directory, WEIGHTS)
+    format::write::<Mlx, T>(directory, adapters, options)
 }
 
 /// [`read`] of files in memory.
@@ -54,7 +54,7 @@ pub fn write<T: Real>(directory: &Path, adapters: &Adapters<T>, options: &Option
 /// # Errors
 /// The first thing that is wrong.
 pub fn from_bytes<T: Real>(files: &Files) -> Result<Adapters<T>, Problem> {
-    parse(files).map_err(Fault::problem)
+    format::from_bytes::<Mlx, T>(files)
 }
 
 /// [`write()`] into memory.
@@ -62,62 +62,62 @@ pub fn from_bytes<T: Real>(files: &Files) -> Result<Adapters<T>, Problem> {
 /// # Errors
 /// As [`write()`].
 pub fn to_bytes<T: Real>(adapters: &Adapters<T>, options: &Options) -> Result<Files, Problem> {
-    check(adapters)?;
-    let config = Config::of(adapters, options)?;
-    let mut parts = Vec::new();
-    for (module, adapter) in adapters.iter() {
-        let Adapter { a, b, rank, inputs, outputs, .. } = adapter;
-        for (factor, shape, values) in
-            [(Factor::A, [*rank, *inputs], a), (Factor::B, [*outputs, *rank], b)]
-        {
-            let name = names::name(options.prefix, module, factor);
-            parts.push(part(name, shape, values, Layout::Transposed, Dtype::F32));
-        }
-    }
-    let metadata = BTreeMap::from([("format".to_owned(), "mlx".to_owned())]);
-    let mut weights = Vec::new();
-    write_arrays(&mut weights, &metadata, parts)
-        .map_err(|error| Problem::mismatch("tensors", "names that differ", error))?;
-    let files = Files { config: config.to_json(options)?, weights };
-    check_same(adapters, &from_bytes(&files)?)?;
-    Ok(files)
+    format::to_bytes::<Mlx, T>(adapters, options)
 }
 
-/// Checks that what was written is what was to be written. The factor may be another by its last bit: α/√r has no
-/// place in the file.
-fn check_same<T: Real>(adapters: &Adapters<T>, read: &Adapters<T>) -> Result<(), Problem> {
-    for ((module, adapter), (other, read)) in adapters.iter().zip(read.iter()) {
-        let what = format!("adapter of {module}");
-        let same_factor =
-            (adapter.factor() - read.factor()).abs() <= 2.0 * f64::EPSILON * adapter.factor().abs();
-        if module != other || !same_factor {
-            let expected = "a name and a factor that MLX-LM can hold";
-            return Err(Problem::mismatch(what, expected, format!("{other}, {}", read.factor())));
-        }
-        if adapter.a != read.a || adapter.b != read.b {
-            let expected = "numbers that F32 holds, as MLX-LM reads no F64";
-            return Err(Problem::mismatch(what, expected, "others"));
-        }
-    }
-    Ok(())
-}
+impl Format for Mlx {
+    type Config = Config;
+    const WEIGHTS: &'static str = "adapters.safetensors";
+    const FRAMEWORK: &'static str = "mlx";
+    const LAYOUT: Layout = Layout::Transposed;
 
-fn parse<T: Real>(files: &Files) -> Result<Adapters<T>, Fault> {
-    let config = Config::from_json(&files.config).map_err(Fault::Config)?;
-    let container = Container::new(&files.weights).map_err(Fault::Weights)?;
-    let names = container.arrays.keys().map(String::as_str);
-    let pairs: Pairs = names::pairs(names).map_err(Fault::Weights)?;
-    config.check_covers(&pairs).map_err(Fault::Config)?;
-    let said = (config.rank, Scaling::multiplier(config.scale, config.rank));
-    let mut adapters = Adapters::default();
-    adapters.dropout = config.dropout;
-    for (module, pair) in pairs.0 {
-        let adapter = pair
-            .read(&module, &container, Layout::Transposed, said, CONFIG)
-            .map_err(Fault::Weights)?;
-        adapters.insert(module, adapter).map_err(|error| Fault::Weights(error.into()))?;
+    fn config(bytes: &[u8]) -> Result<Config, Problem> {
+        Config::from_json(bytes)
     }
-    Ok(adapters)
+
+    fn dropout(config: &Config) -> f64 {
+        config.dropout
+    }
+
+    fn pairs<'a>(names: impl Iterator<Item = &'a str>) -> Result<Pairs, Problem> {
+        names::pairs(names)
+    }
+
+    fn said(config: &Config, pairs: &Pairs) -> Result<Vec<(usize, Scaling)>, Problem> {
+        config.check_covers(pairs)?;
+        let said = (config.rank, Scaling::multiplier(config.scale, config.rank));
+        Ok(vec![said; pairs.0.len()])
+    }
+
+    fn name(prefix: Prefix, module: &str, factor: Factor) -> String {
+        names::name(prefix, module, factor)
+    }
+
+    fn dtype<T: Real>() -> Dtype {
+        Dtype::F32
+    }
+
+    fn written<T: Real>(adapters: &Adapters<T>, options: &Options) -> Result<Vec<u8>, Problem> {
+        Config::of(adapters, options)?.to_json(options)
+    }
+
+    /// The factor may be another by its last bit: α/√r has no place in the file.
+    fn check_same<T: Real>(written: &Adapters<T>, read: &Adapters<T>) -> Result<(), Problem> {
+        for ((module, adapter), (other, read)) in written.iter().zip(read.iter()) {
+            let what = format!("adapter of {module}");
+            let (factor, of_read) = (adapter.factor(), read.factor());
+            let is_same_factor = (factor - of_read).abs() <= 2.0 * f64::EPSILON * factor.abs();
+            if module != other || !is_same_factor {
+                let expected = "a name and a factor that MLX-LM can hold";
+                return Err(Problem::mismatch(what, expected, format!("{other}, {of_read}")));
+            }
+            if adapter.a != read.a || adapter.b != read.b {
+                let expected = "numbers that F32 holds, as MLX-LM reads no F64";
+                return Err(Problem::mismatch(what, expected, "others"));
+            }
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]

@@ -29,12 +29,6 @@ fn ending(factor: Factor) -> &'static str {
     }
 }
 
-/// The number of the layer of a module, and the name within the layer.
-pub(super) fn layer(module: &str) -> Option<(usize, &str)> {
-    let (layer, part) = module.strip_prefix("model.layers.")?.split_once('.')?;
-    Some((layer.parse().ok()?, part))
-}
-
 /// Sorts names by modules.
 ///
 /// # Errors
@@ -87,8 +81,6 @@ mod tests {
                 assert_eq!(found.0.keys().collect::<Vec<_>>(), [module]);
             }
         }
-        assert_eq!(layer("model.layers.11.self_attn.q_proj"), Some((11, "self_attn.q_proj")));
-        assert_eq!(layer("lm_head"), None);
     }
 
     #[test]

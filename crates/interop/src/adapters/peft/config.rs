@@ -3,6 +3,7 @@
 //! Read is what changes numbers. What would change them in a way that is not known here is refused; everything else,
 //! and there is more with each release of PEFT, is ignored.
 
+use lora_backward::Scaling;
 use serde::Deserialize;
 
 use crate::adapters::factors::Pairs;
@@ -10,6 +11,7 @@ use crate::adapters::files::{WHAT, document, dropout, texts};
 use crate::adapters::prefix::Prefix;
 use crate::adapters::ranks::Ranks;
 use crate::adapters::selection::{Modules, Selection, Verdict};
+use crate::adapters::work::Work;
 use crate::error::Problem;
 use crate::json::{Json, Object};
 use crate::pairs;
@@ -70,14 +72,17 @@ impl Config {
         })
     }
 
-    /// Checks that PEFT would put an adapter into every module that the file has one of: it passes over the others
-    /// without a word. A module may be a target under either of its names.
-    pub(super) fn check_targets(&self, pairs: &Pairs) -> Result<(), Problem> {
-        let matcher = self.selection.matcher()?;
+    /// The rank and the scaling of each module that the file has tensors of.
+    ///
+    /// PEFT would have to put an adapter into every one of them: it passes over the others without a word. A module may
+    /// be a target under either of its names.
+    pub(super) fn said(&self, pairs: &Pairs) -> Result<Vec<(usize, Scaling)>, Problem> {
+        let both = |module: &String| [Prefix::Plain, Prefix::Nested].map(|at| at.in_model(module));
+        let work = &mut Work::over(pairs.0.keys().flat_map(both));
+        let matcher = self.selection.matcher(work)?;
         for (module, pair) in &pairs.0 {
-            let nested = Prefix::Nested.in_model(module);
-            let names = [&pair.path, module, &nested].map(|name| matcher.verdict(name));
-            let found = match names.into_iter().max() {
+            let verdicts = both(module).map(|name| matcher.verdict(&name));
+            let found = match verdicts.into_iter().max() {
                 Some(Verdict::Chosen) => continue,
                 Some(Verdict::Excluded) => "one that exclude_modules leaves out",
                 Some(Verdict::OtherLayer) => "one of another layer than layers_to_transform",
@@ -87,7 +92,8 @@ impl Config {
             let found = format!("{:?}, {found}", pair.path);
             return Err(Problem::mismatch("target_modules", expected, found));
         }
-        Ok(())
+        let paths: Vec<[&str; 1]> = pairs.paths().map(|path| [path]).collect();
+        Ok(self.ranks.of(&paths, work)?.modules)
     }
 }
 

@@ -122,7 +122,7 @@ mod tests {
             let names = [Factor::A, Factor::B].map(|factor| name(prefix, module, factor));
             let found = pairs(names.iter().map(String::as_str)).unwrap();
             assert_eq!(found.0.keys().collect::<Vec<_>>(), [module]);
-            assert_eq!(found.paths(), [prefix.in_model(module)]);
+            assert_eq!(found.paths().collect::<Vec<_>>(), [prefix.in_model(module)]);
         }
     }
 
@@ -130,7 +130,7 @@ mod tests {
     fn an_adapters_name_is_passed_over_where_there_is_one() {
         let named = ["A", "B"].map(|factor| format!("{Q}.lora_{factor}.default.weight"));
         let found = pairs(named.iter().map(String::as_str)).unwrap();
-        assert_eq!(found.paths(), ["model.layers.0.self_attn.q_proj"]);
+        assert_eq!(found.paths().collect::<Vec<_>>(), ["model.layers.0.self_attn.q_proj"]);
         let plain = format!("{Q}.lora_B.weight");
         let error = error(&[&named[0], &plain]);
         assert!(error.starts_with("tensors: expected one adapter in a file"), "{error}");

@@ -1,4 +1,4 @@
-//! Both files of PEFT's as they are written.
+//! PEFT's configuration as it is written.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,8 @@ use serde_json::Value;
 use ternary_core::Real;
 
 use super::config::LORA;
-use super::names::name;
-use crate::adapters::factors::{Factor, Layout, part};
-use crate::adapters::files::{Files, Options, check};
+use crate::adapters::files::{Options, WHAT};
 use crate::error::Problem;
-use crate::safetensors::{Dtype, write};
 
 /// The configuration, its keys in the order that PEFT sorts them into.
 #[derive(Serialize)]
@@ -33,12 +30,10 @@ struct Written<'a> {
     use_rslora: bool,
 }
 
-pub(super) fn files<T: Real>(adapters: &Adapters<T>, options: &Options) -> Result<Files, Problem> {
-    check(adapters)?;
-    Ok(Files { config: config(adapters, options)?, weights: weights(adapters, options)? })
-}
-
-fn config<T: Real>(adapters: &Adapters<T>, options: &Options) -> Result<Vec<u8>, Problem> {
+pub(super) fn config<T: Real>(
+    adapters: &Adapters<T>,
+    options: &Options,
+) -> Result<Vec<u8>, Problem> {
     let path = |module| options.prefix.in_model(module);
     let modules: Vec<(String, &Adapter<T>)> =
         adapters.iter().map(|(module, adapter)| (path(module), adapter)).collect();
@@ -76,7 +71,7 @@ fn config<T: Real>(adapters: &Adapters<T>, options: &Options) -> Result<Vec<u8>,
         use_rslora,
     };
     let mut json = serde_json::to_vec_pretty(&written)
-        .map_err(|source| Problem::Json { what: "configuration", source })?;
+        .map_err(|source| Problem::Json { what: WHAT, source })?;
     json.push(b'\n');
     Ok(json)
 }
@@ -113,23 +108,4 @@ fn number(value: f64) -> Value {
     } else {
         Value::from(value)
     }
-}
-
-fn weights<T: Real>(adapters: &Adapters<T>, options: &Options) -> Result<Vec<u8>, Problem> {
-    let dtype = if size_of::<T>() == Dtype::F64.bytes() { Dtype::F64 } else { Dtype::F32 };
-    let mut parts = Vec::new();
-    for (module, adapter) in adapters.iter() {
-        let Adapter { a, b, rank, inputs, outputs, .. } = adapter;
-        for (factor, shape, values) in
-            [(Factor::A, [*rank, *inputs], a), (Factor::B, [*outputs, *rank], b)]
-        {
-            let name = name(options.prefix, module, factor);
-            parts.push(part(name, shape, values, Layout::Same, dtype));
-        }
-    }
-    let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
-    let mut file = Vec::new();
-    write(&mut file, &metadata, parts)
-        .map_err(|error| Problem::mismatch("tensors", "names that differ", error))?;
-    Ok(file)
 }

@@ -114,6 +114,17 @@ fn patterns_say_another_rank_and_alpha() {
 }
 
 #[test]
+fn a_pattern_may_call_a_module_as_in_a_model_that_sees_as_well() {
+    let mut ranks = ranks();
+    ranks.rank_pattern = vec![("model.language_model.layers.2.self_attn.q_proj".into(), 3)];
+    ranks.alpha_pattern = vec![(r"model\.language_model\.layers\.[01]\.mlp\..*".into(), 9.0)];
+    let targets = resolve(&places(), &endings(&["q_proj", "up_proj"]), &ranks).unwrap();
+    let said: Vec<_> = targets.iter().map(|target| (target.rank, target.scaling.alpha)).collect();
+    assert_eq!(said, [(2, 9.0), (2, 9.0), (3, 4.0), (2, 4.0)]);
+    assert_eq!(targets[2].module, Q);
+}
+
+#[test]
 fn what_fits_no_module_is_told_with_what_there_is() {
     let known = "in_proj_qkv, in_proj_a, up_proj, q_proj, lm_head";
     assert_eq!(

@@ -7,14 +7,14 @@ mod place;
 #[cfg(test)]
 mod tests;
 
+use nn::ternary_core::noise::name_hash;
 use nn::{
     Compute, Memory, Module, ParameterId, Parameters, Projection, Tensor, Values, ValuesMut,
     check_size,
 };
 
 use self::merged::Merged;
-use crate::adapters::name_hash;
-use crate::{Adapter, AdapterError};
+use crate::{Adapter, AdapterError, check_dropout};
 
 /// A projection with a low-rank change of its weights (LoRA, Hu et al., arXiv 2106.09685), of any kind: dense, frozen
 /// ternary, ternary with latent weights.
@@ -175,9 +175,7 @@ fn declare<T: Compute>(
     check_size(name, "inputs of the adapter", base.inputs(), adapter.inputs)?;
     check_size(name, "outputs of the adapter", base.outputs(), adapter.outputs)?;
     adapter.check(name)?;
-    if !(0.0..1.0).contains(&dropout) {
-        return Err(AdapterError::Dropout { found: dropout });
-    }
+    check_dropout(dropout)?;
     let names = ["lora_A", "lora_B"].map(|factor| format!("{name}.{factor}.weight"));
     if let Some(taken) = names.iter().find(|name| parameters.find(name).is_some()) {
         let (name, problem) = (taken.clone(), "is declared twice");

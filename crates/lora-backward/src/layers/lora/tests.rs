@@ -319,7 +319,7 @@ fn what_does_not_fit_is_refused_before_anything_is_declared() {
     let error = attach(other([OUTPUTS + 1, INPUTS]), 0.0, &mut parameters);
     assert_eq!(error, "up: outputs of the adapter: expected 12, found 13");
     let error = attach(other(SHAPE), 1.0, &mut parameters);
-    assert_eq!(error, "dropout: expected a number from 0 to below 1, found 1");
+    assert_eq!(error, "dropout: expected a share from 0 to below 1, found 1");
     assert_eq!(parameters, before);
     parameters.declare("up.lora_B.weight", &[1]).unwrap();
     let error = attach(other(SHAPE), 0.0, &mut parameters);

@@ -194,8 +194,10 @@ fn a_text_that_cannot_be_read_ends_a_step_before_it_changes_anything() {
     let text = stories(0, 5000);
     let (mut training, _) = run(&[], &text, 1);
     let before = (tensors(&training.model), kept(&training));
-    training.read_example =
-        Box::new(|_, _| Err(Error::TextChanged { path: "book.txt".into(), expected: 5, found: 4 }));
+    training.read_example = Box::new(|_, _| {
+        let (path, found) = ("book.txt".into(), "4 bytes".into());
+        Err(Error::TextChanged { path, expected: 5, found })
+    });
     assert!(matches!(training.step(1), Err(Error::TextChanged { .. })));
     assert!((tensors(&training.model), kept(&training)) == before);
 }

@@ -101,7 +101,10 @@ impl Op<2> for RmsNorm {
         upstream: &[T],
         [dx, d_gain]: [&mut [T]; 2],
     ) -> Outcome {
-        Ok(rms_norm_backward(x, self.gain(gain), &forward.saved, upstream, dx, Some(d_gain))?)
+        add_written([dx], |[dx]| {
+            let gain = self.gain(gain);
+            Ok(rms_norm_backward(x, gain, &forward.saved, upstream, dx, Some(d_gain))?)
+        })
     }
 }
 

@@ -2,42 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use models::{Batch, Decoder, DecoderConfig, Error, Initial, Mixture, Shadow, Start, WeightKind};
+use models::{Decoder, DecoderConfig, Error, Initial, Mixture, Shadow, Start, WeightKind};
 use nn::ternary_core::Granularity;
 use nn::{
-    BitLinearOptions, Gradients, LearnedLevels, LearnedRule, Module, Rounding, ScaleSync,
-    Sequences, Tape, Update, Values,
+    BitLinearOptions, Gradients, LearnedLevels, LearnedRule, Module, Rounding, ScaleSync, Tape,
+    Update, Values,
 };
 
-const BATCH: Batch<'_> = Batch {
-    sequences: Sequences { count: 2, length: 5 },
-    tokens: &[3, 1, 4, 1, 5, 9, 2, 6, 5, 3],
-    targets: &[1, 4, 1, 5, 9, 2, 6, 5, 3, 5],
-};
+use crate::shapes::{FULL_BATCH, mixture, small};
 
 fn shape(has_experts: bool) -> DecoderConfig {
-    let mixture = Mixture {
-        experts: 3,
-        used: 2,
-        width: 24,
-        shared: Some(24),
-        dense_layers: vec![],
-        balance: 0.01,
-        z: 0.0,
-    };
-    DecoderConfig {
-        vocabulary: 11,
-        width: 12,
-        layers: 2,
-        heads: 2,
-        key_heads: 1,
-        head_width: 6,
-        rotary_width: 6,
-        feed_forward: 14,
-        per_layer: 6,
-        mixture: has_experts.then_some(mixture),
-        ..DecoderConfig::tiny()
-    }
+    let mixture = has_experts.then(|| Mixture { balance: 0.01, ..mixture(24, 24) });
+    DecoderConfig { per_layer: 6, mixture, ..small() }
 }
 
 fn build(has_experts: bool, sync: ScaleSync, learned: Option<LearnedRule>) -> Decoder<f32> {
@@ -55,7 +31,7 @@ fn train(model: &mut Decoder<f32>) -> [f64; 2] {
     for step in 0..40 {
         model.requantize(Update::hard(1, step)).unwrap();
         gradients.clear();
-        losses.push(model.loss_and_gradients(BATCH, &mut tape, &mut gradients).unwrap().mean);
+        losses.push(model.loss_and_gradients(FULL_BATCH, &mut tape, &mut gradients).unwrap().mean);
         model.finish_gradients(&mut gradients).unwrap();
         model.visit_mut(&mut |id, mut values| {
             let gradient = gradients.get(id);
@@ -115,7 +91,7 @@ fn matrices_have_the_scales_of_their_group_and_of_no_other_and_train() {
                 assert_eq!(firsts.len(), groups, "{name}");
 
                 let loss = |model: &Decoder<f32>| {
-                    model.loss(BATCH, &mut Tape::inference()).unwrap().mean.to_bits()
+                    model.loss(FULL_BATCH, &mut Tape::inference()).unwrap().mean.to_bits()
                 };
                 let before = loss(&model);
                 model.drop_latent();

@@ -1,56 +1,27 @@
 //! The gradient of a whole decoder is the slope of its loss.
 
-use models::{Batch, Decoder, DecoderConfig, DeltaNets, Initial, Mixture, Shadow, WeightKind};
+use models::{Batch, Decoder, DecoderConfig, Initial, Mixture, Shadow, WeightKind};
 use nn::ops::IGNORED;
-use nn::{
-    BitLinearOptions, Gradients, Module, Nonlinearity, ScaleSync, Sequences, Tape, Update,
-    ValuesMut,
-};
+use nn::{Gradients, Module, Nonlinearity, Sequences, Tape, Update, ValuesMut};
+
+use crate::shapes::{self, BATCH, TARGETS, TOKENS, small, ternary};
 
 fn config(tied_head: bool, nonlinearity: Nonlinearity) -> DecoderConfig {
-    DecoderConfig {
-        vocabulary: 11,
-        width: 12,
-        layers: 2,
-        heads: 4,
-        key_heads: 2,
-        head_width: 4,
-        rotary_width: 4,
-        feed_forward: 14,
-        nonlinearity,
-        tied_head,
-        ..DecoderConfig::tiny()
-    }
+    let (heads, key_heads, head_width, rotary_width) = (4, 2, 4, 4);
+    DecoderConfig { heads, key_heads, head_width, rotary_width, nonlinearity, tied_head, ..small() }
 }
 
 /// A delta net in the first layer, and in the second the attention of Qwen3.5.
 fn hybrid(is_fused: bool, mixture: Mixture) -> DecoderConfig {
-    let delta = DeltaNets {
-        key_heads: 2,
-        value_heads: 4,
-        key_width: 3,
-        value_width: 5,
-        kernel: 3,
-        is_fused,
-        attention_layers: vec![1],
-    };
-    DecoderConfig {
+    let shape = DecoderConfig {
         head_width: 6,
         rotary_width: 2,
-        gated_attention: true,
-        head_norms: true,
-        shifted_norms: true,
         sub_norms: false,
-        delta: Some(delta),
         mixture: Some(mixture),
         ..config(is_fused, Nonlinearity::SwiGlu)
-    }
+    };
+    shapes::hybrid([3, 5], is_fused, shape)
 }
-
-const TOKENS: [u32; 10] = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3];
-const TARGETS: [u32; 10] = [1, 4, 1, 5, 9, 2, 6, 5, 3, IGNORED];
-const BATCH: Batch<'_> =
-    Batch { sequences: Sequences { count: 2, length: 5 }, tokens: &TOKENS, targets: &TARGETS };
 
 fn loss(model: &Decoder<f64>) -> f64 {
     model.loss(BATCH, &mut Tape::inference()).unwrap().mean
@@ -75,15 +46,7 @@ fn nudge(model: &mut Decoder<f64>, index: usize, change: f64) {
 
 #[test]
 fn every_gradient_of_a_dense_decoder_is_the_slope_of_its_loss() {
-    let mixture = Mixture {
-        experts: 3,
-        used: 2,
-        width: 24,
-        shared: Some(20),
-        dense_layers: vec![],
-        balance: 0.5,
-        z: 0.25,
-    };
+    let mixture = Mixture { balance: 0.5, z: 0.25, ..shapes::mixture(24, 20) };
     let shapes = [
         config(true, Nonlinearity::SwiGlu),
         config(false, Nonlinearity::Gelu),
@@ -116,16 +79,6 @@ fn every_gradient_of_a_dense_decoder_is_the_slope_of_its_loss() {
             let (slope, found) = ((above - below) / (2.0 * step), gradients.values()[index]);
             assert!((slope - found).abs() < 1e-7 * largest.max(1.0), "{index}: {slope}, {found}");
         }
-    }
-}
-
-fn ternary(embedding: bool, head: bool, shadow: Shadow) -> WeightKind {
-    WeightKind::Ternary {
-        options: BitLinearOptions::default(),
-        shadow,
-        embedding,
-        head,
-        sync: ScaleSync::PerMatrix,
     }
 }
 

@@ -2,62 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use models::{Batch, Decoder, DecoderConfig, DeltaNets, Initial, Mixture, Shadow, WeightKind};
+use models::{Decoder, DecoderConfig, Initial, Mixture, Shadow, WeightKind};
 use nn::ternary_core::Granularity;
 use nn::{
     BitLinearOptions, Draw, Gradients, LearnedLevels, LearnedRule, Module, Numbers, NumbersMut,
-    Rounding, ScaleSync, Sequences, Tape, Update, restore, visit_state,
+    Rounding, ScaleSync, Tape, Update, restore, visit_state,
 };
 
-const BATCH: Batch<'_> = Batch {
-    sequences: Sequences { count: 2, length: 5 },
-    tokens: &[3, 1, 4, 1, 5, 9, 2, 6, 5, 3],
-    targets: &[1, 4, 1, 5, 9, 2, 6, 5, 3, 5],
-};
+use crate::shapes::{FULL_BATCH, hybrid, mixture, small};
+
 const TOTAL: u32 = 6;
-
-fn plain() -> DecoderConfig {
-    DecoderConfig {
-        vocabulary: 11,
-        width: 12,
-        layers: 2,
-        heads: 2,
-        key_heads: 1,
-        head_width: 6,
-        rotary_width: 6,
-        feed_forward: 16,
-        ..DecoderConfig::tiny()
-    }
-}
 
 /// Experts, per-layer embeddings, and a head of its own.
 fn mixed() -> DecoderConfig {
-    let mixture = Mixture {
-        experts: 3,
-        used: 2,
-        width: 16,
-        shared: Some(16),
-        dense_layers: vec![0],
-        balance: 0.01,
-        z: 0.001,
-    };
-    DecoderConfig { per_layer: 8, mixture: Some(mixture), tied_head: false, ..plain() }
-}
-
-/// A delta net, and attention with all that it can have.
-fn hybrid(is_fused: bool) -> DecoderConfig {
-    let delta = DeltaNets {
-        key_heads: 2,
-        value_heads: 4,
-        key_width: 4,
-        value_width: 4,
-        kernel: 3,
-        is_fused,
-        attention_layers: vec![1],
-    };
-    let (gated_attention, head_norms, shifted_norms) = (true, true, true);
-    let delta = Some(delta);
-    DecoderConfig { gated_attention, head_norms, shifted_norms, delta, ..plain() }
+    let mut mixture = Mixture { balance: 0.01, z: 0.001, ..mixture(16, 16) };
+    mixture.dense_layers = vec![0];
+    DecoderConfig { per_layer: 8, mixture: Some(mixture), tied_head: false, ..small() }
 }
 
 fn ternary(shadow: Shadow, sync: ScaleSync, options: BitLinearOptions) -> WeightKind {
@@ -78,7 +38,7 @@ fn update(step: u32) -> Update {
 /// A step of gradient descent; the bits of its loss.
 fn step(model: &mut Decoder<f32>, step: u32) -> u64 {
     let (mut tape, mut gradients) = (Tape::recording(), Gradients::zeros(model.parameters()));
-    let loss = model.loss_and_gradients(BATCH, &mut tape, &mut gradients).unwrap();
+    let loss = model.loss_and_gradients(FULL_BATCH, &mut tape, &mut gradients).unwrap();
     model.finish_gradients(&mut gradients).unwrap();
     model.visit_mut(&mut |id, mut values| {
         let (gradient, noise) = (gradients.get(id), Draw::Rounding.noise(5, id, step));
@@ -140,7 +100,8 @@ fn decoders_of_every_shape_and_kind_go_on_with_the_same_bits() {
         ternary(Shadow::F32, ScaleSync::PerMatrix, learned()),
         ternary(Shadow::None, ScaleSync::PerMatrix, plain_options()),
     ];
-    for shape in [plain(), mixed(), hybrid(false), hybrid(true)] {
+    let hybrid = |is_fused| hybrid([4, 4], is_fused, small());
+    for shape in [small(), mixed(), hybrid(false), hybrid(true)] {
         for kind in &kinds {
             let build = |seed| {
                 let mut source = Initial { seed, kind: kind.clone() };

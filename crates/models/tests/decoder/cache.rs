@@ -2,10 +2,9 @@
 
 use models::{Batch, Decoder, DecoderConfig, DeltaNets, Initial, Mixture, Shadow, WeightKind};
 use nn::ops::IGNORED;
-use nn::{
-    BitLinearOptions, Context, Gradients, Module, Passing, Recurrence, ScaleSync, Sequences, Tape,
-    Values,
-};
+use nn::{Context, Gradients, Module, Passing, Recurrence, Sequences, Tape, Values};
+
+use crate::shapes::{mixture, ternary};
 
 const LENGTH: usize = 75;
 
@@ -13,15 +12,7 @@ const LENGTH: usize = 75;
 fn shapes() -> [DecoderConfig; 4] {
     let small =
         DecoderConfig { layers: 2, width: 48, heads: 4, positions: 90, ..DecoderConfig::tiny() };
-    let mixture = Mixture {
-        experts: 3,
-        used: 2,
-        width: 40,
-        shared: Some(24),
-        dense_layers: vec![1],
-        balance: 0.1,
-        z: 0.1,
-    };
+    let mixture = Mixture { dense_layers: vec![1], balance: 0.1, z: 0.1, ..mixture(40, 24) };
     let hybrid = DecoderConfig { delta: None, layers: 2, positions: 90, ..DecoderConfig::hybrid() };
     [
         DecoderConfig { mixture: Some(mixture), per_layer: 6, ..small.clone() },
@@ -41,14 +32,7 @@ fn hybrids() -> [DecoderConfig; 2] {
 }
 
 fn kinds() -> [WeightKind; 2] {
-    let ternary = WeightKind::Ternary {
-        options: BitLinearOptions::default(),
-        shadow: Shadow::F32,
-        embedding: false,
-        head: false,
-        sync: ScaleSync::PerMatrix,
-    };
-    [WeightKind::Dense, ternary]
+    [WeightKind::Dense, ternary(false, false, Shadow::F32)]
 }
 
 fn models(shapes: impl IntoIterator<Item = DecoderConfig>) -> impl Iterator<Item = Decoder<f32>> {

@@ -4,20 +4,20 @@ use models::{Batch, Decoder, DecoderConfig, Initial, Learnt, Objective, Teacher,
 use nn::ops::{IGNORED, distillation};
 use nn::{Gradients, Module, ParameterId, Sequences, Tape, ValuesMut};
 
+use crate::shapes::small;
+
 const TOKENS: [u32; 12] = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5, 8];
 const TARGETS: [u32; 12] = [1, 4, 1, 5, 9, 2, 6, 5, IGNORED, 5, 8, 9];
 
 fn model(seed: u64, width: usize) -> Decoder<f64> {
     let config = DecoderConfig {
-        vocabulary: 11,
         width,
         layers: 1,
-        heads: 2,
         key_heads: 2,
         head_width: 4,
         rotary_width: 4,
         feed_forward: 9,
-        ..DecoderConfig::tiny()
+        ..small()
     };
     Decoder::build(config, &mut Initial { seed, kind: WeightKind::Dense }).unwrap()
 }

@@ -1,65 +1,38 @@
 //! Adapters in a whole decoder: where they can be, what they learn, and that without them it is what it was.
 
 use lora_backward::{Adapter, AdapterMode, Adapters, Place, Scaling};
-use models::{Batch, Decoder, DecoderConfig, DeltaNets, Initial, Mixture, Shadow, WeightKind};
-use nn::ops::IGNORED;
+use models::{Batch, Decoder, DecoderConfig, Initial, Shadow, WeightKind};
 use nn::ternary_core::Real;
 use nn::ternary_core::noise::Noise;
 use nn::{
-    BitLinearOptions, Compute, Dropout, Gradients, Module, Nonlinearity, ScaleSync, Sequences,
-    Tape, Update, ValuesMut, visit_state,
+    Compute, Dropout, Gradients, Module, Nonlinearity, Sequences, Tape, Update, ValuesMut,
+    visit_state,
 };
 
-const TOKENS: [u32; 10] = [3, 1, 4, 1, 5, 9, 2, 6, 5, 3];
-const TARGETS: [u32; 10] = [1, 4, 1, 5, 9, 2, 6, 5, 3, IGNORED];
-const BATCH: Batch<'_> =
-    Batch { sequences: Sequences { count: 2, length: 5 }, tokens: &TOKENS, targets: &TARGETS };
+use crate::shapes::{self, BATCH, TARGETS, TOKENS, mixture, small};
+
 const DROPOUT: Dropout = Dropout { seed: 3, step: 4, first_row: 0 };
 
 /// A delta net, attention as in Qwen3.5, a delta net with experts.
 fn hybrid(is_fused: bool) -> DecoderConfig {
-    let delta = DeltaNets {
-        key_heads: 2,
-        value_heads: 4,
-        key_width: 3,
-        value_width: 5,
-        kernel: 3,
-        is_fused,
-        attention_layers: vec![1],
-    };
-    let mixture = Mixture {
-        experts: 3,
-        used: 2,
-        width: 24,
-        shared: Some(20),
-        dense_layers: vec![0, 1],
-        balance: 0.0,
-        z: 0.0,
-    };
-    DecoderConfig {
-        vocabulary: 11,
-        width: 12,
+    let mut mixture = mixture(24, 20);
+    mixture.dense_layers = vec![0, 1];
+    let shape = DecoderConfig {
         layers: 3,
         heads: 4,
         key_heads: 2,
-        head_width: 6,
         rotary_width: 2,
-        feed_forward: 14,
         nonlinearity: Nonlinearity::SwiGlu,
         tied_head: false,
-        gated_attention: true,
-        head_norms: true,
-        shifted_norms: true,
         sub_norms: false,
-        delta: Some(delta),
         mixture: Some(mixture),
-        ..DecoderConfig::tiny()
-    }
+        ..small()
+    };
+    shapes::hybrid([3, 5], is_fused, shape)
 }
 
 fn ternary(shadow: Shadow) -> WeightKind {
-    let (options, sync) = (BitLinearOptions::default(), ScaleSync::PerMatrix);
-    WeightKind::Ternary { options, shadow, embedding: false, head: false, sync }
+    shapes::ternary(false, false, shadow)
 }
 
 fn model<T: Compute>(kind: WeightKind, is_fused: bool) -> Decoder<T> {
