@@ -18,7 +18,7 @@ const BASE: &str = "train --preset hybrid --float --data text --steps 10 --out b
 
 /// Adapters that learn in a moment.
 const LORA: &str =
-    "lora --model base --rank 4 --alpha 8 --length 32 --windows 4 --learning-rate 2e-2 --steps 20";
+    "lora --model base --rank 4 --alpha 8 --length 32 --windows 4 --learning-rate 2e-2";
 
 /// A small hybrid as Hugging Face's tools leave it, with adapters as PEFT leaves them.
 const FOREIGN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../xtask/fixtures/gdn/model/");
