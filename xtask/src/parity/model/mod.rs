@@ -174,7 +174,8 @@ mod tests {
     #[test]
     fn the_distance_of_a_tensor_widens_what_is_allowed_of_itself_alone() {
         let distances = [("grad.a", 3e-4), ("grad.b", 2e-5), ("grad.c", 1.0)];
-        let distances = distances.map(|(name, distance)| (name.to_owned(), distance)).into();
+        let distances: BTreeMap<String, f64> =
+            distances.map(|(name, distance)| (name.to_owned(), distance)).into();
         let allowed =
             ["grad.a", "grad.b", "grad.c", "logits"].map(|name| allowed_in_f32(&distances, name));
         assert_eq!(allowed, [6e-4, F32, F32_AT_MOST, F32]);

@@ -61,7 +61,7 @@ fn share(inputs: impl Iterator<Item = bool>) -> f64 {
 /// Rows of ones through an adapter that hands on what it is given, beside weights of zeros: what was dropped is zero.
 fn dropped(name: &str, dropout: Dropout) -> nn::Result<Vec<f64>> {
     let mut parameters = Parameters::new();
-    let zeros = vec![0.0; INPUTS * INPUTS];
+    let zeros = vec![0.0_f64; INPUTS * INPUTS];
     let base = Dense::from_weight(name, INPUTS, zeros.clone(), &mut parameters)?;
     let mut identity = zeros;
     identity.iter_mut().step_by(INPUTS + 1).for_each(|value| *value = 1.0);
