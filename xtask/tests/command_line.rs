@@ -33,9 +33,16 @@ fn help_lists_each_command_with_a_line_about_it() {
     let output = xtask(root(), &["--help"]);
     assert_eq!(output.status.code(), Some(0));
     let help = text(&output);
-    for command in
-        ["bench", "ci", "compare-revisions", "evidence", "gradcheck", "interop", "layers", "quality"]
-    {
+    for command in [
+        "bench",
+        "ci",
+        "compare-revisions",
+        "evidence",
+        "gradcheck",
+        "interop",
+        "layers",
+        "quality",
+    ] {
         let line = help.lines().find(|line| line.trim_start().starts_with(&format!("{command} ")));
         assert!(line.is_some_and(|line| line.split_whitespace().count() > 4), "{command}: {help}");
     }
@@ -65,7 +72,8 @@ fn wrong_usage_exits_with_2_and_says_what_was_wrong() {
 #[test]
 fn interop_says_at_once_that_a_python_is_not_there() {
     let out = empty_folder("interop");
-    let output = xtask(root(), &["interop", "--python", "no-such-python", "--out", out.to_str().unwrap()]);
+    let output =
+        xtask(root(), &["interop", "--python", "no-such-python", "--out", out.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output).contains("`no-such-python -c import peft"), "{}", text(&output));
 }

@@ -3,6 +3,7 @@
 use std::fs;
 use std::time::Instant;
 
+use nn::Values;
 use rayon::ThreadPoolBuilder;
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +76,16 @@ pub(crate) fn time(
     }
     let cpu = before.zip(processor_time()).map_or(f64::NAN, |(before, after)| after - before);
     Ok(Times { median: median(seconds).unwrap_or(f64::NAN), cpu: cpu / calls as f64 })
+}
+
+/// Bytes of a tensor of weights.
+pub(crate) fn weight_bytes(values: &Values<'_, f32>) -> usize {
+    match values {
+        Values::Real(values) | Values::Single(values) => size_of_val(*values),
+        Values::Bf16 { values, .. } => size_of_val(*values),
+        Values::Ternary { matrix, .. } => matrix.size_bytes(),
+        Values::Training(_) => 0,
+    }
 }
 
 /// The most memory that this process has had, in MiB, where the system tells it.

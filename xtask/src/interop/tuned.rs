@@ -19,7 +19,8 @@ const TEXT_BYTES: usize = 1 << 16;
 const HELD_OUT_BYTES: usize = 1 << 12;
 
 /// What every run is told. Python evaluates in windows of the same length.
-const ARGUMENTS: &str = "--steps 60 --length 64 --rank 4 --learning-rate 5e-3 --set evaluation.every=60";
+const ARGUMENTS: &str =
+    "--steps 60 --length 64 --rank 4 --learning-rate 5e-3 --set evaluation.every=60";
 /// PEFT takes the shared expert of a mixture for one of the others: no file of its could hold that adapter.
 const EXCLUDE: &str = r".*\.shared_expert\..*";
 

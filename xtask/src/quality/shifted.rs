@@ -105,7 +105,8 @@ mod tests {
         let text = String::from_utf8(stories(3, 1 << 16)).unwrap();
         let letters = |letter: char| !letter.is_ascii_alphabetic();
         let words: BTreeSet<&str> = text.split(letters).filter(|word| !word.is_empty()).collect();
-        let is_name = |word: &str| word.len() >= 6 && word.starts_with(|c: char| c.is_ascii_uppercase());
+        let is_name =
+            |word: &str| word.len() >= 6 && word.starts_with(|c: char| c.is_ascii_uppercase());
         for word in words.into_iter().filter(|word| !is_name(word) && *word != "sought") {
             assert!(WORDS.iter().any(|(of, _)| *of == word), "{word}");
         }

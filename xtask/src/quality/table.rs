@@ -75,7 +75,8 @@ impl fmt::Display for Table {
             writeln!(f, "| {row} | {parameters} | {before} | {after} | {change} |")?;
         }
         let Self { base_steps, steps, rows, revisions } = self;
-        let seeds: BTreeSet<u32> = rows.iter().flat_map(|(_, runs)| runs).map(|run| run.0).collect();
+        let seeds: BTreeSet<u32> =
+            rows.iter().flat_map(|(_, runs)| runs).map(|run| run.0).collect();
         let seeds = seeds.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
         let revisions = revisions.iter().cloned().collect::<Vec<_>>().join(", ");
         write!(

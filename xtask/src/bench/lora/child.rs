@@ -1,13 +1,13 @@
 //! What runs in a process of its own: one row, a few times.
 
 use models::{Batch, Decoder};
-use nn::{Module, Sequences, Tape, Values};
+use nn::{Module, Sequences, Tape};
 use ternary_core::noise::Noise;
 
 use super::model::{adapted, shape};
 use super::plan::{Part, Task};
 use crate::bench::Result;
-use crate::bench::child::{Figures, Sent, print, time};
+use crate::bench::child::{Figures, Sent, print, time, weight_bytes};
 use crate::descent::Descent;
 use crate::fixtures::oracle::adamw::Settings;
 
@@ -66,12 +66,7 @@ fn projection_bytes(model: &Decoder<f32>) -> usize {
     let mut bytes = 0;
     model.visit(&mut |tensor| {
         if names.iter().any(|name| name == tensor.name) {
-            bytes += match tensor.values {
-                Values::Real(values) | Values::Single(values) => size_of_val(values),
-                Values::Bf16 { values, .. } => size_of_val(values),
-                Values::Ternary { matrix, .. } => matrix.size_bytes(),
-                Values::Training(_) => 0,
-            };
+            bytes += weight_bytes(&tensor.values);
         }
     });
     bytes

@@ -1,7 +1,9 @@
 //! The model: layers of the shape of Qwen3.5-0.8B, random weights, and adapters.
 
 use lora_backward::{Adapter, Adapters, Scaling};
-use models::{Base, Decoder, DecoderConfig, DeltaNets, Initial, Numbers, Role, WeightKind, WeightSource};
+use models::{
+    Base, Decoder, DecoderConfig, DeltaNets, Initial, Numbers, Role, WeightKind, WeightSource,
+};
 use nn::{Bf16Linear, Dense, Lookup, Nonlinearity, Parameters, Projection, TernaryLinear};
 use ternary_core::noise::Noise;
 use ternary_core::quantize::Absmean;

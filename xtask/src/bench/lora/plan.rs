@@ -126,14 +126,18 @@ impl report::Spec for Finding {
     fn head() -> String {
         let [part, base, tokens, threads] = ["part", "base", "tokens", "threads"];
         let [speed, time, memory, weights] = ["tokens/s", "cpu ms", "MiB", "weights"];
-        format!("{part:<8} {base:<8} {tokens:>6} {threads:>7} {speed:>9} {time:>9} {memory:>8} {weights:>8}")
+        format!(
+            "{part:<8} {base:<8} {tokens:>6} {threads:>7} {speed:>9} {time:>9} {memory:>8} {weights:>8}"
+        )
     }
 
     fn columns(&self) -> String {
         let Self { task: Task { part, base, tokens, threads, .. }, figures } = self;
         let Figures { tok_s, cpu_ms, rss_mb, bytes, .. } = *figures;
         let (base, weights) = (base.name(), bytes as f64 / (1 << 20) as f64);
-        format!("{part:<8} {base:<8} {tokens:>6} {threads:>7} {tok_s:>9.0} {cpu_ms:>9.0} {rss_mb:>8.0} {weights:>8.1}")
+        format!(
+            "{part:<8} {base:<8} {tokens:>6} {threads:>7} {tok_s:>9.0} {cpu_ms:>9.0} {rss_mb:>8.0} {weights:>8.1}"
+        )
     }
 
     fn at(&self) -> String {
@@ -210,6 +214,9 @@ mod tests {
         for (key, value) in TASK.keys().unwrap() {
             assert_eq!(json[key], value);
         }
-        assert_eq!((&json["ms"], row.at().as_str()), (&5.0.into(), "step of 512 tokens, f32, 2 threads"));
+        assert_eq!(
+            (&json["ms"], row.at().as_str()),
+            (&5.0.into(), "step of 512 tokens, f32, 2 threads")
+        );
     }
 }

@@ -1,12 +1,12 @@
 //! What runs in a process of its own: one row, a few times.
 
 use models::Decoder;
-use nn::{Module, Tape, Values};
+use nn::{Module, Tape};
 use trainer::run::{Trial, build};
 
 use super::plan::{Part, Task};
 use crate::bench::Result;
-use crate::bench::child::{Figures, Sent, print, time};
+use crate::bench::child::{Figures, Sent, print, time, weight_bytes};
 
 /// Calls that only warm up.
 pub(super) const WARM_UP: usize = 2;
@@ -59,7 +59,7 @@ fn decode(task: Task, calls: usize) -> Sent<Figures> {
             token = largest(&scores);
             tape.give(scores);
             if position == TOKENS / 2 {
-                bytes = weight_bytes(&model) + cache.size_bytes();
+                bytes = all_bytes(&model) + cache.size_bytes();
             }
         }
         Ok(())
@@ -74,16 +74,9 @@ fn largest(scores: &[f32]) -> u32 {
 }
 
 /// Bytes of all weights, each of which a token reads once: the table of the embedding is the head's too.
-fn weight_bytes(model: &Decoder<f32>) -> usize {
+fn all_bytes(model: &Decoder<f32>) -> usize {
     let mut bytes = 0;
-    model.visit(&mut |tensor| {
-        bytes += match tensor.values {
-            Values::Real(values) | Values::Single(values) => size_of_val(values),
-            Values::Bf16 { values, .. } => size_of_val(values),
-            Values::Ternary { matrix, .. } => matrix.size_bytes(),
-            Values::Training(_) => 0,
-        };
-    });
+    model.visit(&mut |tensor| bytes += weight_bytes(&tensor.values));
     bytes
 }
 
