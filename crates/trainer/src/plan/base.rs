@@ -48,12 +48,13 @@ mod tests {
 
     #[test]
     fn a_model_is_planned_about_as_large_as_it_is_however_it_is_kept() {
-        let config = DecoderConfig { width: 256, feed_forward: 512, ..DecoderConfig::hybrid() };
+        let config =
+            DecoderConfig { width: 512, feed_forward: 1024, layers: 4, ..DecoderConfig::hybrid() };
         let folder = TemporaryFolder::new();
         let mut source = Initial { seed: 1, kind: WeightKind::Dense };
         let model = Decoder::<f32>::build(config.clone(), &mut source).unwrap();
         interop::save(&model, folder.path()).unwrap();
-        let mut last = u128::MAX;
+        let mut last = u128::from(u64::MAX);
         for base in Base::ALL {
             let kept = interop::open_as(folder.path(), base).unwrap();
             let (found, planned) =
