@@ -25,7 +25,8 @@
 //! An op takes slices of whole rows and writes slices. It checks their sizes and returns a typed
 //! [`Error`](crate::Error) before it has written anything. A backward takes what its forward took (or
 //! gave, where that is enough) and the gradient of the output, and **adds** to every gradient that it
-//! gives; that of an op without sums (number by number, or a rotation) **writes** instead. A row's result has the same bits whatever the number of rows and threads; sums over rows run
+//! gives; that of an op number by number or of a rotation **writes** instead, and that of [`rms_norm`] writes the gradient
+//! of its input. A row's result has the same bits whatever the number of rows and threads; sums over rows run
 //! in the order of the rows, in fixed blocks.
 //!
 //! The formulas are generic over `f32` and `f64`; [`Rowwise`] is where `f32` takes vector loops.

@@ -6,12 +6,19 @@ use ternary_core::{Real, mutant};
 use super::Rowwise;
 use super::blocks::{columns_per_block, count_rows, rows_per_block};
 use crate::error::{Result, check_size};
+use crate::simd::rows_norm::ROWS;
 use ternary_core::profile::span;
 
 const OP: &str = "rms_norm";
 
-/// Blocks of rows whose gradients are in the second cache.
-const BLOCKS: usize = 4;
+/// Numbers of each array that a thread's second cache holds while the gradients of a part are made.
+const PART: usize = 1 << 14;
+
+/// Rows of a part for all threads: whole groups of those that are summed together, so that no sum depends on parts.
+fn rows_per_part(width: usize) -> usize {
+    let rows = PART * rayon::current_num_threads() / width.max(1);
+    (rows / ROWS).max(1) * ROWS
+}
 
 /// The gain of a norm: what the normed entries are multiplied by.
 #[derive(Debug, Clone, Copy)]
@@ -89,13 +96,14 @@ pub fn rms_norm_backward<T: Rowwise>(
     if let Some(d_gain) = &d_gain {
         check_size(OP, "gradient of the gain", width, d_gain.len())?;
     }
-    let (block, columns) = (rows_per_block(rows, width), columns_per_block(rows, width));
     let d_gain = d_gain.unwrap_or_default();
-    // Both gradients read x and dy: the second one a part at a time, while it is in the second cache.
-    let part = block * BLOCKS * width.max(1);
-    let parts = dx.chunks_mut(part).zip(x.chunks(part)).zip(dy.chunks(part));
-    for (((dx, x), dy), r) in parts.zip(inverse_rms.chunks(block * BLOCKS)) {
-        let numbers = block * width;
+    // Both gradients read x and dy: the second one a part at a time, while that is in the second cache.
+    let part = if d_gain.is_empty() { rows.max(1) } else { rows_per_part(width) };
+    let (block, columns) = (rows_per_block(rows, width), columns_per_block(part, width));
+    let [part_numbers, numbers] = [part, block].map(|rows| (rows * width).max(1));
+    let parts =
+        dx.chunks_mut(part_numbers).zip(x.chunks(part_numbers)).zip(dy.chunks(part_numbers));
+    for (((dx, x), dy), r) in parts.zip(inverse_rms.chunks(part)) {
         (dx.par_chunks_mut(numbers), x.par_chunks(numbers), dy.par_chunks(numbers))
             .into_par_iter()
             .zip(r.par_chunks(block))
@@ -259,17 +267,28 @@ mod tests {
 
     #[test]
     fn the_same_bits_on_any_number_of_threads_and_rows() {
+        // More than two parts on one thread, the last of them small.
         let (rows, width) = (300, 130);
         let all = same_on_any_number_of_threads(|| run::<f32>(rows, width, 20).concat());
-        let (x, gain) = (numbers::<f32>(20, rows * width), numbers::<f32>(22, width));
-        let (mut y, mut inverse) = (vec![0.0; width], [0.0]);
+        let (ys, others) = all.split_at(rows * width);
+        let (roots, others) = others.split_at(rows);
+        let (dxs, d_gains) = others.split_at(rows * width);
+        let [x, dy] = [20, 21].map(|seed| numbers::<f32>(seed, rows * width));
+        let gain = numbers::<f32>(22, width);
+        let gain = Gain::Shifted(&gain);
+        let (mut y, mut inverse, mut dx) = (vec![0.0; width], [0.0], vec![0.0; width]);
         for row in 0..rows {
-            let x = &x[row * width..(row + 1) * width];
-            let epsilon = EPSILON as f32;
-            rms_norm(x, Gain::Shifted(&gain), epsilon, &mut y, &mut inverse).unwrap();
-            assert_same_bits(&y, &all[row * width..(row + 1) * width]);
-            assert_same_bits(&inverse, &all[rows * width + row..][..1]);
+            let range = row * width..(row + 1) * width;
+            let (x, dy) = (&x[range.clone()], &dy[range.clone()]);
+            rms_norm(x, gain, EPSILON as f32, &mut y, &mut inverse).unwrap();
+            rms_norm_backward(x, gain, &inverse, dy, &mut dx, None).unwrap();
+            assert_same_bits(&y, &ys[range.clone()]);
+            assert_same_bits(&inverse, &roots[row..=row]);
+            assert_same_bits(&dx, &dxs[range]);
         }
+        let mut d_gain = numbers(24, width);
+        f32::rms_norm_gain_gradient(&x, roots, &dy, width, 0, &mut d_gain);
+        assert_same_bits(&d_gain, d_gains);
     }
 
     #[test]

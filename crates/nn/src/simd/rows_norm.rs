@@ -77,7 +77,7 @@ unsafe fn rms_norm_backward_lanes<L: Lanes>(
 const STRIP: usize = 256;
 
 /// Rows that are summed before the sum is added to the total: both kinds of sum stay short.
-const ROWS: usize = 32;
+pub(crate) const ROWS: usize = 32;
 
 /// Adds to each sum its column of `rows`, or, with `scaled` = (x, 1/rms), of rows · x / rms.
 #[inline(always)]

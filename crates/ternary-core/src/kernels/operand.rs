@@ -30,8 +30,8 @@ impl<T: bytemuck::Pod> Rows<'_, T> {
         self.segments * self.segment_words
     }
 
-    /// The words from the first row of a tile on, where rows need no padding, lie as words do, and are as many as a
-    /// square has.
+    /// The words from the first row of a tile on, where rows need no padding, lie as words do, and are as many as the
+    /// tile or a square has.
     fn as_words(&self, tile: TokenTile) -> Option<&[u32]> {
         let is_whole = self.cols * size_of::<T>() == self.words() * size_of::<u32>();
         let last = tile.first + tile.width.max(SQUARE);
