@@ -74,22 +74,6 @@ pub(crate) fn check_base(
     Ok(())
 }
 
-/// How the model was kept that adapters in a folder have trained beside: what they learnt makes up for what it lost, and
-/// for nothing else. Of adapters that no run has left that is not known, and the model is as it is.
-///
-/// # Errors
-/// Settings of a run that cannot be read.
-pub(crate) fn trained_beside(adapter: &Path) -> Result<Base> {
-    let mut folders = [Some(adapter), adapter.parent()].into_iter().flatten();
-    // Many a folder has a config.toml.
-    let is_run =
-        |folder: &&Path| [SETTINGS, METRICS].iter().all(|name| folder.join(name).is_file());
-    let Some(run) = folders.find(is_run) else { return Ok(Base::F32) };
-    let mut layers = Layers::default();
-    layers.add_file(&run.join(SETTINGS))?;
-    Ok(layers.resolve()?.lora.base)
-}
-
 /// The tokenizer of a model.
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
 

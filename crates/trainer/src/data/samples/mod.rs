@@ -240,10 +240,10 @@ pub(crate) fn samples_of(
 }
 
 /// Whether a line is a sample of which a model of bytes, without a chat template, has something to learn in a window of
-/// `length` predictions; how many tokens it has, cut to the window.
+/// `length` predictions; how many it is asked for, cut to the window.
 ///
 /// ```
-/// assert_eq!(trainer::data::check_sample(br#"{"prompt": "a", "completion": "bc"}"#, 8), Ok(3));
+/// assert_eq!(trainer::data::check_sample(br#"{"prompt": "a", "completion": "bc"}"#, 8), Ok(2));
 /// assert!(trainer::data::check_sample(br#"{"prompt": "a"}"#, 8).is_err());
 /// ```
 ///
