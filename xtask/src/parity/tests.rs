@@ -174,7 +174,7 @@ fn training_that_leads_elsewhere_fails() {
         assert!(text.contains(words), "{words}: {text}");
     };
     let kept = fs::read(folder.join("expected.json")).unwrap();
-    let changes: [(&str, Change<'_>); 6] = [
+    let changes: [(&str, Change<'_>); 7] = [
         ("loss of saved before step 8 ", &|json| {
             let loss = &mut json["loss"]["adamw_saved_f64"][7];
             *loss = (loss.as_f64().unwrap() * (1.0 + 1e-7)).into();
@@ -185,6 +185,12 @@ fn training_that_leads_elsewhere_fails() {
         }),
         ("21 losses of adamw_saved_f64 for 20 steps", &|json| {
             json["loss"]["adamw_saved_f64"].as_array_mut().unwrap().push(1.0.into());
+        }),
+        ("expected 20 steps of training, found 0", &|json| {
+            json["adamw"]["steps"] = 0.into();
+            for curve in ["adamw_saved_f64", "adamw_zero_b_f64"] {
+                json["loss"][curve] = serde_json::json!([]);
+            }
         }),
         ("FAILED", &|json| json["adamw"]["weight_decay"] = 0.02.into()),
         ("FAILED", &|json| json["adamw"]["betas"] = serde_json::json!([0.9, 0.99])),
@@ -267,6 +273,10 @@ fn what_nobody_reads_fails() {
         fs::remove_file(path).unwrap();
     }
     assert_eq!(report(set.path()).failures(), 0);
+    let folder = set.path().join(LAYER).join("more");
+    fs::create_dir(&folder).unwrap();
+    assert!(failure(set.path()).contains("nobody reads this file"));
+    fs::remove_dir(folder).unwrap();
     let inputs = set.path().join(LAYER).join("inputs.safetensors");
     change_tensors(&inputs, |tensors| {
         let twin = tensors["x"].clone();
@@ -347,6 +357,19 @@ fn the_list_must_be_that_of_the_folders() {
         layers[1] = layers[0].clone();
     });
     refused("lists a case twice");
+    for more in [serde_json::json!({"name": "later"}), serde_json::json!([]), Value::Null] {
+        let kept = fs::read(&index).unwrap();
+        change_json(&index, |index| {
+            index["layers"].as_array_mut().unwrap().truncate(1);
+            index["decoders"] = more;
+        });
+        refused("nobody reads decoders");
+        fs::write(&index, kept).unwrap();
+    }
+    fs::create_dir(set.path().join("decoder")).unwrap();
+    change_json(&index, |index| index["layers"].as_array_mut().unwrap().truncate(1));
+    refused("nobody reads this file");
+    fs::remove_dir(set.path().join("decoder")).unwrap();
     change_json(&index, |index| index["layers"] = serde_json::json!([]));
     refused("three_tokens is not in index.json");
     fs::remove_dir_all(set.path().join("layer")).unwrap();
@@ -374,4 +397,32 @@ fn recorded_distances_are_held_to_the_numbers_that_they_are_of() {
     assert_eq!(report(set.path()).failures(), 0, "{}", report(set.path()).text());
     record(1e-2);
     assert!(failure(set.path()).contains("recorded is 1e-2"));
+    fs::remove_file(folder.join("ref_f32.safetensors")).unwrap();
+    let text = failure(set.path());
+    assert!(text.contains("the distance of y is recorded, and there is no ref_f32"), "{text}");
+}
+
+#[test]
+fn distances_of_a_model_widen_nothing_without_the_numbers_that_they_are_of() {
+    let set = copy(&[MODEL]);
+    let folder = set.path().join(MODEL);
+    change_json(&folder.join("expected.json"), |expected| {
+        expected["f32_vs_f64_rel_err"] = serde_json::json!({"logits": 1e-5, "block.0": 1e-2});
+    });
+    let text = failure(set.path());
+    assert!(text.contains("is recorded, and there is no ref_f32"), "{text}");
+    let mut own = tensors::read(&folder.join("ref_f64.safetensors")).unwrap();
+    own.retain(|name, _| name == "logits");
+    let logits = &mut own.get_mut("logits").unwrap().values;
+    let largest = logits.iter().fold(0.0, |largest: f64, value| largest.max(value.abs()));
+    logits[0] += 1e-5 * largest;
+    tensors::write(&folder.join("ref_f32.safetensors"), &own).unwrap();
+    assert_eq!(report(set.path()).failures(), 0, "{}", report(set.path()).text());
+    // What the file does not bear out counts no more than what it does.
+    let report = report_of(set.path(), "model/").to_json();
+    let rows = report["cases"][0]["tensors"].as_array().unwrap();
+    let is_block = |row: &&Value| row["tensor"] == "block.0" && row["check"] == "f32";
+    let block = rows.iter().find(is_block).unwrap();
+    let [allowed, largest] = ["allowed", "largest"].map(|key| block[key].as_f64().unwrap());
+    assert!(allowed < 1.01e-4 * largest, "{block}");
 }
