@@ -11,7 +11,6 @@ use crate::directory::{Reader, Writer};
 use crate::error::{Error, Problem, Result};
 use crate::frozen;
 use crate::packed_file::PackedFile;
-use crate::safetensors::MappedFile;
 use crate::tensors::Tensors;
 use crate::tokenizer;
 
@@ -176,7 +175,7 @@ fn insert_bias(tensors: &mut Tensors, weight: &str, bias: Option<&[f32]>) -> Res
 
 /// The tensors of a file as weights, each read when a decoder asks for it.
 struct Source {
-    file: PackedFile<MappedFile>,
+    file: PackedFile,
     activations: Option<Activations>,
     base: Base,
 }

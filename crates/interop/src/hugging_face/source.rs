@@ -127,6 +127,8 @@ impl<'a, T: Compute> Source<'a, T> {
         let is_same = head.array.dtype == table.array.dtype
             && head.array.shape == table.array.shape
             && head.bytes == table.bytes;
+        head.release();
+        table.release();
         if is_same {
             return Ok(());
         }
@@ -138,6 +140,7 @@ impl<'a, T: Compute> Source<'a, T> {
     fn read(&mut self, name: &str, shape: &[usize]) -> Result<Vec<T>, Fault> {
         let found = self.find(name, shape)?;
         let values = read_reals(&found.name, found.view.array.dtype, found.bytes);
+        found.view.release();
         let mut values = values.map_err(|problem| Fault::of(found.view, problem))?;
         (self.change)(name, shape, &mut values);
         Ok(values)
@@ -197,6 +200,7 @@ impl<'a, T: Compute> Source<'a, T> {
         let numbers = FileNumbers { tensor: &tensor, dtype: view.array.dtype, bytes };
         let activations = Activations::default();
         let matrix = frozen::read(name, shape, base, activations, numbers, parameters);
+        view.release();
         matrix.map_err(|problem| Fault::of(view, problem))
     }
 
