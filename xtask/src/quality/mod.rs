@@ -33,7 +33,7 @@ const LENGTH: usize = 256;
 /// The other text, and what is held out of it.
 const TEXT: &str = "german.txt";
 const HELD_OUT: &str = "german-held-out.txt";
-/// Their seeds. Those of models have 32 bits: no model has been told the story that was translated.
+/// Their seeds. Those of models have 32 bits: no model has been told a story that was translated.
 const TEXT_SEED: u64 = u64::MAX - 1;
 const HELD_OUT_SEED: u64 = u64::MAX;
 const TEXT_BYTES: usize = 1 << 19;
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn no_model_is_told_a_story_of_the_other_text_and_none_is_held_out_of_itself() {
+    fn no_model_is_told_a_story_of_the_other_text_nor_does_that_hold_what_is_held_out() {
         // The seed of a run has 32 bits.
         let largest = u64::from(u32::MAX);
         assert!(TEXT_SEED > largest && HELD_OUT_SEED > largest && TEXT_SEED != HELD_OUT_SEED);
