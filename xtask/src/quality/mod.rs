@@ -156,6 +156,8 @@ fn found(folder: &Path, base: &str, run: &Run) -> Result<Found, Box<dyn Error>> 
             length: Some(LENGTH),
             stride: None,
             windows: None,
+            learns_prompts: false,
+            skips_bad_lines: false,
         };
         Ok(evaluate_file(&request)?.loss.nats)
     };

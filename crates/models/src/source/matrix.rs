@@ -1,11 +1,10 @@
-//! [`Matrix`]: a matrix that stays as it is, kept as a [`Base`] says.
+//! [`Matrix`]: a matrix that stays as it is, kept as a [`Base`](super::Base) says.
 
 use half::bf16;
 use nn::ternary_core::quantize::Absmean;
 use nn::ternary_core::{Granularity, Packing, Weights};
 use nn::{Activations, Bf16Linear, Compute, Dense, Lookup, Parameters, Projection, TernaryLinear};
 
-use super::Base;
 use crate::error::{Error, Result};
 
 /// How trits are packed that are quantised: 1.6 bits each, a tenth of `bf16`.
@@ -30,11 +29,11 @@ const PACKING: Packing = Packing::FiveTrits;
 /// [`WeightSource`]: crate::WeightSource
 #[derive(Debug)]
 pub enum Matrix<T> {
-    /// As numbers of the decoder's type: [`Base::F32`].
+    /// As numbers of the decoder's type: [`Base::F32`](crate::Base::F32).
     Dense(Dense<T>),
-    /// Rounded: [`Base::Bf16`].
+    /// Rounded: [`Base::Bf16`](crate::Base::Bf16).
     Bf16(Bf16Linear),
-    /// Quantised, or ternary from the start: [`Base::Ternary`].
+    /// Quantised, or ternary from the start: [`Base::Ternary`](crate::Base::Ternary).
     Ternary(TernaryLinear),
 }
 
