@@ -20,6 +20,18 @@ import peft  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
 
+
+def peak_memory():
+    """That of this process, in MiB."""
+    for line in open("/proc/self/status"):
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+
+
+# Named here, as their modules are only loaded where they are asked for.
+CONFIG, MODEL = transformers.Qwen3_5TextConfig, transformers.Qwen3_5ForCausalLM
+# Of Python and its libraries, before there is a model.
+IMPORT_MB = peak_memory()
 LIBRARY = f"peft {peft.__version__}, transformers {transformers.__version__}, torch {torch.__version__}"
 DTYPES = {"f32": torch.float32, "bf16": torch.bfloat16}
 
@@ -42,20 +54,13 @@ SHAPE = dict(
 )
 
 
-def peak_memory():
-    """That of this process, in MiB."""
-    for line in open("/proc/self/status"):
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 1024
-
-
 def main():
     transformers.logging.set_verbosity_error()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(1)
     torch.set_default_dtype(DTYPES[arguments.base])
-    config = transformers.Qwen3_5TextConfig(vocab_size=arguments.vocabulary, **SHAPE)
-    model = transformers.Qwen3_5ForCausalLM(config)
+    config = CONFIG(vocab_size=arguments.vocabulary, **SHAPE)
+    model = MODEL(config)
     torch.set_default_dtype(torch.float32)
     lora = peft.LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
     model = peft.get_peft_model(model, lora).train()
@@ -76,8 +81,9 @@ def main():
         times.append(1e3 * (time.perf_counter() - start))
     processor = 1e3 * (time.process_time() - processor) / arguments.steps
     ms = statistics.median(times)
-    row = dict(base=arguments.base, tokens=arguments.tokens, threads=arguments.threads)
-    row |= dict(vocabulary=arguments.vocabulary, ms=ms, cpu_ms=processor, rss_mb=peak_memory())
+    row = dict(base=arguments.base, tokens=arguments.tokens, threads=arguments.threads, steps=arguments.steps)
+    row |= dict(vocabulary=arguments.vocabulary, ms=ms, cpu_ms=processor)
+    row |= dict(rss_mb=peak_memory(), rss_import_mb=IMPORT_MB)
     print(json.dumps(row | dict(tok_s=1e3 * arguments.tokens / ms, library=LIBRARY)), flush=True)
 
 

@@ -1,17 +1,16 @@
 //! Decoders to directories and back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use models::{Base, Decoder, Numbers, Role, WeightSource};
+use models::{Base, Decoder, Matrix, Numbers, Role, WeightSource};
 use nn::{Activations, Lookup, Module, Parameters, Projection, TernaryLinear, Values};
 
 use crate::config::Config;
 use crate::directory::{Reader, Writer};
 use crate::error::{Error, Problem, Result};
-use crate::frozen::Matrix;
+use crate::frozen;
 use crate::packed_file::PackedFile;
-use crate::safetensors::MappedFile;
 use crate::tensors::Tensors;
 use crate::tokenizer;
 
@@ -44,7 +43,7 @@ pub fn save_with(model: &Decoder<f32>, directory: &Path, tokenizer: Option<&[u8]
         let problem = Problem::mismatch("the model", expected, "adapters");
         return Err(Error::Unwritable(problem));
     }
-    let collected = collect(model, &BTreeMap::new()).map_err(Error::Unwritable)?;
+    let collected = collect(model, BTreeMap::new()).map_err(Error::Unwritable)?;
     write(model, collected, directory, tokenizer.map(|bytes| (tokenizer::FILE, bytes)))
 }
 
@@ -65,7 +64,7 @@ pub fn save_merged(
                 merged.insert(module.to_owned(), ([adapter.outputs, adapter.inputs], weight));
             }
         }
-        collect(model, &merged)
+        collect(model, merged)
     };
     let collected = merged().map_err(Error::Unwritable)?;
     write(model, collected, directory, others.iter().map(|(name, bytes)| (*name, &**bytes)))
@@ -118,35 +117,34 @@ pub(crate) fn load_as(directory: &Path, base: Base) -> Result<Decoder<f32>> {
 /// are the `merged` ones, and those of their adapters are left out.
 fn collect(
     model: &Decoder<f32>,
-    merged: &Merged,
+    mut merged: Merged,
 ) -> Result<(Tensors, Option<Activations>), Problem> {
+    let adapted: BTreeSet<String> = merged.keys().cloned().collect();
     let is_factor = |name: &str| {
         let module =
             name.strip_suffix(".lora_A.weight").or_else(|| name.strip_suffix(".lora_B.weight"));
-        module.is_some_and(|module| merged.contains_key(module))
+        module.is_some_and(|module| adapted.contains(module))
     };
     let mut tensors = Tensors::new();
     let mut common = None;
     let mut result = Ok(());
     model.visit(&mut |tensor| {
-        let module = tensor.name.strip_suffix(WEIGHT).and_then(|module| merged.get(module));
+        let mut replacement = || merged.remove(tensor.name.strip_suffix(WEIGHT)?);
         let mut add = || match tensor.values {
+            Values::Training(_) => Ok(()),
             _ if is_factor(tensor.name) => Ok(()),
-            Values::Real(_) | Values::Single(_) if let Some((shape, weight)) = module => {
-                tensors.insert_real(tensor.name, shape, weight.clone())
-            }
-            Values::Ternary { bias, .. } | Values::Bf16 { bias, .. }
-                if let Some((shape, weight)) = module =>
-            {
-                insert_bias(&mut tensors, tensor.name, bias)?;
-                tensors.insert_real(tensor.name, shape, weight.clone())
+            // Moved, so that no matrix is there twice.
+            values if let Some((shape, weight)) = replacement() => {
+                if let Values::Ternary { bias, .. } | Values::Bf16 { bias, .. } = values {
+                    insert_bias(&mut tensors, tensor.name, bias)?;
+                }
+                tensors.insert_real(tensor.name, &shape, weight)
             }
             Values::Real(values) | Values::Single(values) => {
                 let unshaped = || Problem::Missing { what: "shape of", name: tensor.name.into() };
                 let shape = model.parameters().shape(tensor.id.ok_or_else(unshaped)?);
                 tensors.insert_real(tensor.name, shape, values.to_vec())
             }
-            Values::Training(_) => Ok(()),
             Values::Bf16 { values, shape, bias } => {
                 insert_bias(&mut tensors, tensor.name, bias)?;
                 tensors.insert_bf16(tensor.name, &shape, values.to_vec())
@@ -177,7 +175,7 @@ fn insert_bias(tensors: &mut Tensors, weight: &str, bias: Option<&[f32]>) -> Res
 
 /// The tensors of a file as weights, each read when a decoder asks for it.
 struct Source {
-    file: PackedFile<MappedFile>,
+    file: PackedFile,
     activations: Option<Activations>,
     base: Base,
 }
@@ -200,7 +198,7 @@ impl Source {
         if role == Role::Router || !self.file.is_ternary(&weight) {
             let (base, activations) = (self.base.of(role), self.activations.unwrap_or_default());
             return self.file.take_numbers(&weight, shape, |numbers| {
-                Matrix::read(name, shape, base, activations, numbers, parameters)
+                frozen::read(name, shape, base, activations, numbers, parameters)
             });
         }
         let matrix = self.file.take_ternary(&weight, shape)?;

@@ -130,16 +130,21 @@ impl Reader {
 
     /// The bytes of a file: those that the manifest describes, or without one those there are.
     pub(crate) fn read(&self, name: &str) -> Result<Vec<u8>> {
-        self.get(name, read_regular)
+        self.get(name, read_regular, |bytes| Digest::of(bytes))
     }
 
     /// The same, mapped: nothing but what is looked at is in memory.
     pub(crate) fn map(&self, name: &str) -> Result<MappedFile> {
-        self.get(name, MappedFile::open)
+        self.get(name, MappedFile::open, MappedFile::digest)
     }
 
     /// Gets a file that the manifest describes, or without one that which is there.
-    fn get<B: AsRef<[u8]>>(&self, name: &str, get: impl Fn(&Path) -> io::Result<B>) -> Result<B> {
+    fn get<B>(
+        &self,
+        name: &str,
+        get: impl Fn(&Path) -> io::Result<B>,
+        digest_of: impl Fn(&B) -> Digest,
+    ) -> Result<B> {
         let path = self.path(name);
         let refused = |path: &Path, error| io_error(path, "read the file")(error);
         let Some(manifest) = &self.manifest else {
@@ -153,7 +158,7 @@ impl Reader {
         // A writer that was killed may have left it under its temporary name.
         for path in [new_name(&self.directory, name), path] {
             match get(&path) {
-                Ok(bytes) => match digest.check(bytes.as_ref()) {
+                Ok(bytes) => match digest.check_digest(&digest_of(&bytes)) {
                     Ok(()) => return Ok(bytes),
                     Err(problem) => result = Err(problem.in_file(&path)),
                 },

@@ -39,8 +39,15 @@ pub struct Digest {
 impl Digest {
     /// That of some bytes.
     pub fn of(bytes: &[u8]) -> Self {
+        Self::of_pieces([bytes])
+    }
+
+    /// That of bytes that come in pieces.
+    pub(crate) fn of_pieces<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut digester = Digester::new(io::sink());
-        digester.write_all(bytes).expect("a sink takes everything");
+        for piece in pieces {
+            digester.write_all(piece).expect("a sink takes everything");
+        }
         digester.finish().0
     }
 

@@ -7,20 +7,20 @@ use ternary_core::TernaryMatrix;
 use crate::arrays::{read_matrix, read_reals};
 use crate::error::Problem;
 use crate::frozen::Numbers;
-use crate::safetensors::{Array, Container};
+use crate::safetensors::{Array, Container, MappedFile};
 use crate::tensors::{check_format, check_real};
 
 /// The file that [`Tensors`](crate::Tensors) are written to. Of it nothing but the header is in memory, beside what was
-/// taken out.
-pub(crate) struct PackedFile<F> {
-    container: Container<F>,
+/// taken out: pages of the file are let go of once they were read.
+pub(crate) struct PackedFile {
+    container: Container<MappedFile>,
     /// Of ternary tensors, by their names.
     descriptions: BTreeMap<String, String>,
 }
 
-impl<F: AsRef<[u8]>> PackedFile<F> {
+impl PackedFile {
     /// Reads the header.
-    pub(crate) fn new(file: F) -> Result<Self, Problem> {
+    pub(crate) fn new(file: MappedFile) -> Result<Self, Problem> {
         let mut container = Container::new(file)?;
         let mut descriptions = std::mem::take(&mut container.metadata);
         check_format(&mut descriptions)?;
@@ -45,6 +45,7 @@ impl<F: AsRef<[u8]>> PackedFile<F> {
     ) -> Result<TernaryMatrix, Problem> {
         let text = self.descriptions.remove(name).ok_or_else(|| missing(name))?;
         let matrix = read_matrix(name, &text, &mut self.container)?;
+        self.container.file().release();
         if [matrix.rows(), matrix.cols()] == shape {
             return Ok(matrix);
         }
@@ -55,7 +56,9 @@ impl<F: AsRef<[u8]>> PackedFile<F> {
     /// Takes real numbers out.
     pub(crate) fn take_real(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>, Problem> {
         let array = self.take_array(name, shape)?;
-        read_reals(name, array.dtype, self.container.bytes(&array))
+        let values = read_reals(name, array.dtype, self.container.bytes(&array));
+        self.container.file().release();
+        values
     }
 
     /// Takes real numbers out, and calls `read` with them as they lie in the file.
@@ -67,7 +70,9 @@ impl<F: AsRef<[u8]>> PackedFile<F> {
     ) -> Result<R, Problem> {
         let array = self.take_array(name, &shape)?;
         let bytes = self.container.bytes(&array);
-        read(Numbers { tensor: name, dtype: array.dtype, bytes })
+        let result = read(Numbers { tensor: name, dtype: array.dtype, bytes });
+        self.container.file().release();
+        result
     }
 
     fn take_array(&mut self, name: &str, shape: &[usize]) -> Result<Array, Problem> {

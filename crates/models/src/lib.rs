@@ -31,7 +31,7 @@
 //! | [`Decoder::attach`] | adapters put into its projections, beside what is then frozen |
 //! | [`Objective`], [`Teacher`] | what it learns for, where that is more than the mean loss of a batch |
 //! | [`Cache`] | what it has seen, to go on token by token |
-//! | [`Base`] | how the matrices of a model are kept that stays as it is |
+//! | [`Base`], [`Matrix`] | how the matrices of a model are kept that stays as it is, and one of them |
 //! | [`WeightSource`] | where weights come from: [`Initial`] random ones, [`Start`] given ones, or a file |
 
 pub use lora_backward;
@@ -54,4 +54,4 @@ pub use decoder::{Batch, Decoder};
 pub use error::{Error, Result};
 pub use numbers::Numbers;
 pub use scoring::{Learnt, Objective, Teacher};
-pub use source::{Base, Given, Initial, Role, Shadow, Start, WeightKind, WeightSource};
+pub use source::{Base, Given, Initial, Matrix, Role, Shadow, Start, WeightKind, WeightSource};

@@ -1,6 +1,7 @@
 //! Where the weights of a model come from.
 
 mod base;
+mod matrix;
 mod start;
 
 use half::bf16;
@@ -13,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::numbers::Numbers;
 
 pub use self::base::Base;
+pub use self::matrix::Matrix;
 pub use self::start::{Given, Start};
 
 /// Gives a decoder its weights while it is built: random ones ([`Initial`]), or those of a file. Every

@@ -33,7 +33,7 @@ pub(crate) struct Receipt {
     /// How long it took.
     pub(super) seconds: f64,
     /// Which call of this command ran it: times are compared within one.
-    pub(super) invocation: u64,
+    pub(crate) invocation: u64,
     /// The revision of the source.
     pub(crate) revision: String,
     /// What the run said, if it failed.

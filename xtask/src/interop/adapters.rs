@@ -16,8 +16,10 @@ use crate::parity::{Outcome, TokenRows, descend, token_rows, wide};
 
 /// Of the largest logit, in f32.
 const LOGITS: f64 = 1e-4;
-/// Of the largest loss, in f64.
+/// Of each loss, in f64.
 const LOSSES: f64 = 1e-8;
+/// Steps of training.
+const STEPS: usize = 20;
 
 /// The base model, and every adapter that PEFT wrote for it.
 pub(super) fn read_theirs(
@@ -44,7 +46,7 @@ pub(super) fn losses(place: &Path, made: &Made) -> Outcome<Finding> {
     let mut model = adapted::<f64>(place, &place.join(format!("adapter-{}", training.adapter)))?;
     let batches = training.batches().iter().map(token_rows).collect::<Outcome<Vec<_>>>()?;
     let found = descend(&mut model, &batches, &training.adamw)?;
-    Ok(Finding::near(&found, &training.losses, LOSSES))
+    Ok(Finding::each_near(&found, &training.losses, STEPS, LOSSES))
 }
 
 /// Writes an adapter for every projection that PEFT can adapt, and returns what the model computes with it.

@@ -37,6 +37,20 @@ impl Finding {
         // What is no number is not below anything.
         Self { passed: error <= allowed, told }
     }
+
+    /// Whether each of some numbers is near another, relative to that: `count` of them.
+    pub(super) fn each_near(found: &[f64], expected: &[f64], count: usize, allowed: f64) -> Self {
+        let (numbers, expected_numbers) = (found.len(), expected.len());
+        if numbers != count || expected_numbers != count {
+            let told = format!("expected {count} numbers, found {numbers} and {expected_numbers}");
+            return Self { passed: false, told };
+        }
+        let error = |(found, expected): (&f64, &f64)| (found - expected).abs() / expected.abs();
+        let errors: Vec<f64> = found.iter().zip(expected).map(error).collect();
+        let worst = errors.iter().copied().fold(0.0, f64::max);
+        let told = format!("{numbers} numbers, each off by at most {worst:.1e} of {allowed:.0e}");
+        Self { passed: errors.iter().all(|&error| error <= allowed), told }
+    }
 }
 
 impl Checks {
@@ -77,6 +91,16 @@ mod tests {
         assert!(!near(&[1.25, -4.0], 0.0624) && !near(&[1.0], 1.0) && !near(&[], 1.0));
         assert!(!near(&[1.0, f64::NAN], 1.0));
         assert!(!Finding::near(&[], &[], 1.0).passed);
+    }
+
+    #[test]
+    fn each_of_some_numbers_is_held_to_itself_and_to_their_count() {
+        let near = |found: &[f64]| Finding::each_near(found, &[1.0, -4.0], 2, 0.0625).passed;
+        assert!(near(&[1.0, -4.0]) && near(&[1.0625, -4.25]));
+        // A sixteenth of the largest is more than one of the smallest.
+        assert!(!near(&[1.25, -4.0]) && !near(&[1.0, f64::NAN]) && !near(&[1.0]));
+        assert!(!Finding::each_near(&[1.0, 2.0], &[1.0, 2.0], 3, 1.0).passed);
+        assert!(!Finding::each_near(&[], &[], 20, 1.0).passed);
     }
 
     #[test]

@@ -5,9 +5,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::folder::fresh;
+use super::versions::Versions;
 use crate::process::run;
 
-const REQUIREMENTS: &str = "requirements.txt";
+/// The list of packages.
+pub(super) const REQUIREMENTS: &str = "requirements.txt";
 const STAND_INS: &str = "stand_ins.py";
 /// A file in the folder that holds what was installed, once that is done.
 const DONE: &str = "installed.txt";
@@ -21,11 +24,10 @@ pub(super) fn python(folder: &Path, scripts: &Path) -> Result<PathBuf, Box<dyn E
     if fs::read_to_string(&done).is_ok_and(|found| found == wanted) {
         return Ok(python);
     }
-    eprintln!("a Python environment in {}, about 2 GB, from PyPI", folder.display());
-    if folder.exists() {
-        fs::remove_dir_all(folder)?;
-    }
     let first = if cfg!(windows) { "python" } else { "python3" };
+    Versions::of(Path::new(first))?.check_python()?;
+    eprintln!("a Python environment in {}, about 2 GB, from PyPI", folder.display());
+    fresh(folder)?;
     run(Command::new(first).args(["-m", "venv"]).arg(folder))?;
     let mut install = Command::new(&python);
     install.args(["-m", "pip", "install", "--quiet", "--no-deps", "--requirement"]);

@@ -5,7 +5,8 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `environment` | Python with pinned packages, made when there is none |
+//! | `environment`, `versions` | Python with pinned packages, made when there is none, and what one has |
+//! | `folder` | folders that are made anew |
 //! | `made` | what Python wrote |
 //! | `adapters` | adapters one way and the other, and their training in f64 |
 //! | `tuned` | a run of `ternary lora` |
@@ -14,8 +15,10 @@
 mod adapters;
 mod check;
 mod environment;
+mod folder;
 mod made;
 mod tuned;
+mod versions;
 
 use std::error::Error;
 use std::fs;
@@ -23,13 +26,17 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use self::check::Checks;
+use self::folder::fresh;
 use self::made::{Heard, Made};
 use self::tuned::Tuning;
+use self::versions::Versions;
 use crate::lock::lock;
 use crate::process::{cargo, output, run as run_command};
 use crate::workspace::Workspace;
 
 const SCRIPT: &str = "peft_side.py";
+/// The models that Python has to make, by their `model_type`: all that are read here.
+const KINDS: [&str; 6] = ["llama", "qwen2", "qwen3", "qwen3_5_text", "qwen3_5", "qwen3_next"];
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -57,6 +64,9 @@ pub(crate) fn run(args: Args) -> Result<(), Box<dyn Error>> {
         None => environment::python(&folder.join("environment"), &scripts)?,
     };
     // What is missing is told before anything is built.
+    let versions = Versions::of(&python)?;
+    versions.check_python()?;
+    versions.check(&fs::read_to_string(scripts.join(environment::REQUIREMENTS))?)?;
     output(Command::new(&python).args(["-c", "import peft, safetensors, torch, transformers"]))?;
     let build = ["build", "--release", "--package", "trainer", "--bin", "ternary"];
     run_command(&mut cargo(&workspace.root, &build))?;
@@ -64,22 +74,18 @@ pub(crate) fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let ternary = workspace.target.join("release").join(ternary);
 
     let models = folder.join("models");
-    if models.exists() {
-        fs::remove_dir_all(&models)?;
-    }
-    fs::create_dir_all(&models)?;
+    fresh(&models)?;
     let python = |command: &str| {
         let mut python = Command::new(&python);
         python.arg("-W").arg("ignore").arg(scripts.join(SCRIPT)).arg(command).arg(&models);
         python
     };
     eprintln!("models and adapters by transformers and PEFT");
-    let kinds = output(&mut python("make"))?;
-    let kinds: Vec<&str> = kinds.lines().collect();
+    all_kinds(&output(&mut python("make"))?)?;
     let tuning = Tuning::prepare(&models, &ternary)?;
     let mut told = Vec::new();
     let mut checks = Checks::default();
-    for &kind in &kinds {
+    for kind in KINDS {
         eprintln!("{kind}");
         let place = models.join(kind);
         let made = Made::read(&place)?;
@@ -97,9 +103,34 @@ pub(crate) fn run(args: Args) -> Result<(), Box<dyn Error>> {
         checks.add(of_kind("PEFT loads our adapter"), || adapters::read_ours(&heard, ours));
         tuned::check(&mut checks, of_kind, &heard, tuned);
     }
+    println!("{versions}");
     print!("{checks}");
     match checks.failed() {
         0 => Ok(()),
         failed => Err(format!("interop: {failed} check(s) failed").into()),
+    }
+}
+
+/// Checks that Python says it has made every kind of model, so that none can be left out in silence.
+fn all_kinds(told: &str) -> Result<(), String> {
+    let told: Vec<&str> = told.lines().collect();
+    if told == KINDS {
+        return Ok(());
+    }
+    let (expected, found) = (KINDS.join(", "), told.join(", "));
+    Err(format!("models that {SCRIPT} makes: expected {expected}, found {found:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn python_has_to_make_every_kind_of_model() {
+        let told = KINDS.join("\n");
+        all_kinds(&told).unwrap();
+        for told in ["", &told.replace("qwen2\n", ""), &format!("{told}\nqwen4"), "a warning"] {
+            assert!(all_kinds(told).unwrap_err().contains("expected llama, qwen2"), "{told}");
+        }
     }
 }

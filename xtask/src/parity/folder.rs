@@ -25,7 +25,7 @@ pub(crate) struct Read {
 }
 
 impl Folder {
-    /// Lists the files below a folder.
+    /// Lists the files below a folder, and folders without any.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let mut unread = BTreeSet::new();
         list(path, Path::new(""), &mut unread)?;
@@ -67,7 +67,9 @@ impl Folder {
 
 fn list(root: &Path, below: &Path, files: &mut BTreeSet<PathBuf>) -> Result<()> {
     let path = root.join(below);
+    let mut is_empty = true;
     for entry in fs::read_dir(&path).map_err(|source| Error::file(&path, source))? {
+        is_empty = false;
         let entry = entry.map_err(|source| Error::file(&path, source))?;
         let name = below.join(entry.file_name());
         if entry.path().is_dir() {
@@ -75,6 +77,9 @@ fn list(root: &Path, below: &Path, files: &mut BTreeSet<PathBuf>) -> Result<()> 
         } else {
             files.insert(name);
         }
+    }
+    if is_empty {
+        files.insert(below.to_owned());
     }
     Ok(())
 }

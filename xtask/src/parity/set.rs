@@ -16,6 +16,9 @@ use crate::fixtures::{Error, INDEX, Result, read_json};
 /// Files beside the cases that tell people about them.
 const NOTES: &str = "README.md";
 
+/// What a list tells besides cases: the software that the set was made with.
+const MADE_WITH: &str = "made_with";
+
 /// A set of cases.
 #[derive(Debug)]
 pub(crate) struct Set {
@@ -49,11 +52,14 @@ impl Set {
             same(&path.join(part), &listed)?;
             Ok::<_, Error>(listed)
         });
-        let unknown = others.iter().flat_map(|(part, cases)| {
-            let names = cases.as_array().into_iter().flatten();
-            names.map(move |case| format!("{part}/{}", case["name"].as_str().unwrap_or("?")))
-        });
-        let unknown = unknown.collect();
+        let mut unknown = Vec::new();
+        for (part, cases) in others.iter().filter(|(part, _)| *part != MADE_WITH) {
+            let Some(cases) = cases.as_array().filter(|cases| !cases.is_empty()) else {
+                return Err(Error::content(&path.join(INDEX), format!("nobody reads {part}")));
+            };
+            let name = |case: &Value| format!("{part}/{}", case["name"].as_str().unwrap_or("?"));
+            unknown.extend(cases.iter().map(name));
+        }
         let set = Self { path: path.to_owned(), layers: layers?, models: models?, unknown };
         if set.layers.is_empty() && set.models.is_empty() {
             return Err(Error::content(&path.join(INDEX), "lists no case"));

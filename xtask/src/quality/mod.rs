@@ -19,8 +19,6 @@ use crate::evidence::{document, running};
 use crate::lock::lock;
 use crate::workspace::Workspace;
 
-/// The name of the runs that make the models.
-const BASE: &str = "hybrid";
 /// What has adapters, and the ends of the names of those projections.
 const ROWS: [(&str, &str); 3] = [
     ("delta", "in_proj_qkv,in_proj_z,in_proj_b,in_proj_a,out_proj"),
@@ -33,8 +31,11 @@ const LEARNING_RATE: f64 = 2e-3;
 const LENGTH: usize = 256;
 
 /// The other text, and what is held out of it.
-const TEXT: &str = "shifted.txt";
-const HELD_OUT: &str = "shifted-held-out.txt";
+const TEXT: &str = "german.txt";
+const HELD_OUT: &str = "german-held-out.txt";
+/// Their seeds. Those of models have 32 bits: no model has been told a story that was translated.
+const TEXT_SEED: u64 = u64::MAX - 1;
+const HELD_OUT_SEED: u64 = u64::MAX;
 const TEXT_BYTES: usize = 1 << 19;
 const HELD_OUT_BYTES: usize = 1 << 15;
 
@@ -71,8 +72,8 @@ pub(crate) fn run(args: Args) -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(&folder)?;
     let _lock = lock(&folder, "quality")?;
     // The same bytes whenever they are written.
-    fs::write(folder.join(TEXT), shifted::text(1, TEXT_BYTES))?;
-    fs::write(folder.join(HELD_OUT), shifted::text(2, HELD_OUT_BYTES))?;
+    fs::write(folder.join(TEXT), shifted::text(TEXT_SEED, TEXT_BYTES))?;
+    fs::write(folder.join(HELD_OUT), shifted::text(HELD_OUT_SEED, HELD_OUT_BYTES))?;
 
     let runs = runs(&args);
     let refused = running::run_the_unfinished(&workspace, &folder, &runs)?;
@@ -80,6 +81,9 @@ pub(crate) fn run(args: Args) -> Result<(), Box<dyn Error>> {
         return Err(format!("{row} did not run: {why}").into());
     }
     let mut table = Table::new(args.base_steps, args.steps);
+    let base = base(args.base_steps);
+    // Of the model that was read last: the models come before their adapters.
+    let mut begun = 0;
     for run in &runs {
         let State::Finished(receipt) = run.state(&folder)? else {
             return Err(format!("{} is not finished", run.path(&folder).display()).into());
@@ -88,9 +92,15 @@ pub(crate) fn run(args: Args) -> Result<(), Box<dyn Error>> {
             return Err(format!("{run} failed: {failure}").into());
         }
         table.of_revision(receipt.revision);
-        if run.row != BASE {
-            table.add(&run.row, run.seed, found(&folder, run)?);
+        if run.row == base {
+            begun = receipt.invocation;
+            continue;
         }
+        if receipt.invocation < begun {
+            let path = run.path(&folder);
+            return Err(format!("{run} is older than its model: remove {}", path.display()).into());
+        }
+        table.add(&run.row, run.seed, found(&folder, &base, run)?);
     }
     println!("{table}");
     if let Some(document) = &args.markdown {
@@ -102,19 +112,25 @@ pub(crate) fn run(args: Args) -> Result<(), Box<dyn Error>> {
     }
 }
 
+/// The name of the runs that make the models. It tells their steps, and with it the arguments of every other run do.
+fn base(steps: u32) -> String {
+    format!("hybrid-{steps}")
+}
+
 /// All runs in their order: of each seed the model, then the adapters for it.
 fn runs(args: &Args) -> Vec<Run> {
     let mut runs = Vec::new();
+    let base = base(args.base_steps);
     for seed in 0..args.seeds {
         let words = |text: String| text.split(' ').map(str::to_owned).collect();
         let steps = args.base_steps;
         let told = format!("train --preset hybrid --steps {steps} --seed {seed}");
         let told = words(format!("{told} --set evaluation.every={steps}"));
-        runs.push(Run::of(BASE, seed, steps, told));
+        runs.push(Run::of(&base, seed, steps, told));
         for (row, targets) in ROWS {
             let steps = args.steps;
             let told = format!(
-                "lora --model {BASE}-{seed} --data {TEXT} --valid {HELD_OUT} --targets {targets} --rank {RANK} \
+                "lora --model {base}-{seed} --data {TEXT} --valid {HELD_OUT} --targets {targets} --rank {RANK} \
                  --length {LENGTH} --learning-rate {LEARNING_RATE} --steps {steps} --seed {seed} \
                  --set evaluation.every={steps}"
             );
@@ -125,11 +141,11 @@ fn runs(args: &Args) -> Vec<Run> {
 }
 
 /// What came of adapters: the losses of what was saved.
-fn found(folder: &Path, run: &Run) -> Result<Found, Box<dyn Error>> {
+fn found(folder: &Path, base: &str, run: &Run) -> Result<Found, Box<dyn Error>> {
     let path = run.path(folder);
     let summary = Summary::read(&path)?;
     let summary = summary.ok_or_else(|| format!("{} has no summary", path.display()))?;
-    let model = model_folder(&folder.join(format!("{BASE}-{}", run.seed)))?;
+    let model = model_folder(&folder.join(format!("{base}-{}", run.seed)))?;
     let loss = |adapter: Option<PathBuf>| -> trainer::Result<f64> {
         let request = EvaluationRequest {
             model: model.clone(),
@@ -151,6 +167,10 @@ fn found(folder: &Path, run: &Run) -> Result<Found, Box<dyn Error>> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use trainer::data::stories;
+
     use super::*;
 
     #[test]
@@ -159,11 +179,28 @@ mod tests {
         let args = Args { base_steps: 9, steps: 5, seeds: 2, out, markdown };
         let runs = runs(&args);
         let names: Vec<_> = runs.iter().map(|run| (run.row.as_str(), run.seed)).collect();
-        let of_seed = |seed| [BASE, "delta", "attention", "both"].map(|row| (row, seed));
+        let of_seed = |seed| ["hybrid-9", "delta", "attention", "both"].map(|row| (row, seed));
         assert_eq!(names, [of_seed(0), of_seed(1)].concat());
         let told = runs[6].arguments.join(" ");
-        assert!(told.starts_with("lora --model hybrid-1 --data shifted.txt "), "{told}");
+        assert!(told.starts_with("lora --model hybrid-9-1 --data german.txt "), "{told}");
         assert!(told.contains(" --targets q_proj,k_proj,v_proj,o_proj --rank 8 "), "{told}");
         assert!(told.ends_with(" --steps 5 --seed 1 --set evaluation.every=5"), "{told}");
+    }
+
+    #[test]
+    fn no_model_is_told_a_story_of_the_other_text_nor_does_that_hold_what_is_held_out() {
+        // The seed of a run has 32 bits.
+        let largest = u64::from(u32::MAX);
+        assert!(TEXT_SEED > largest && HELD_OUT_SEED > largest && TEXT_SEED != HELD_OUT_SEED);
+        let told = |seed, bytes| -> BTreeSet<Vec<u8>> {
+            stories(seed, bytes).chunks(256).map(<[u8]>::to_vec).collect()
+        };
+        let (text, held_out) = (told(TEXT_SEED, TEXT_BYTES), told(HELD_OUT_SEED, HELD_OUT_BYTES));
+        assert_eq!((text.len(), held_out.len()), (TEXT_BYTES / 256, HELD_OUT_BYTES / 256));
+        assert!(text.is_disjoint(&held_out));
+        for seed in [0, 1, 2, largest] {
+            let of_model = told(seed, TEXT_BYTES);
+            assert!(of_model.is_disjoint(&text) && of_model.is_disjoint(&held_out), "{seed}");
+        }
     }
 }

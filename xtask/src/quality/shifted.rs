@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Names, counts and facts agree as before; the words are others, and of other lengths, so that nothing comes again at the
-//! distance that it used to, and no window begins with a story.
+//! distance that it used to, and windows do not begin with a story, but for the first and by chance.
 
 use trainer::data::stories;
 
@@ -107,7 +107,7 @@ mod tests {
         let words: BTreeSet<&str> = text.split(letters).filter(|word| !word.is_empty()).collect();
         let is_name =
             |word: &str| word.len() >= 6 && word.starts_with(|c: char| c.is_ascii_uppercase());
-        for word in words.into_iter().filter(|word| !is_name(word) && *word != "sought") {
+        for word in words.into_iter().filter(|word| !is_name(word)) {
             assert!(WORDS.iter().any(|(of, _)| *of == word), "{word}");
         }
     }

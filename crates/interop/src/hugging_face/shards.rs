@@ -41,6 +41,7 @@ pub(super) struct View<'a> {
     pub(super) path: &'a Path,
     pub(super) array: &'a Array,
     pub(super) bytes: &'a [u8],
+    file: &'a MappedFile,
 }
 
 #[derive(Deserialize)]
@@ -110,13 +111,20 @@ impl Shards {
     pub(super) fn get(&self, name: &str) -> Option<View<'_>> {
         self.shards.iter().find_map(|Shard { path, container }| {
             let array = container.arrays.get(name)?;
-            Some(View { path, array, bytes: container.bytes(array) })
+            Some(View { path, array, bytes: container.bytes(array), file: container.file() })
         })
     }
 
     /// The names of all tensors.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.shards.iter().flat_map(|shard| shard.container.arrays.keys().map(String::as_str))
+    }
+}
+
+impl View<'_> {
+    /// Lets go of the pages of its file, once it was read.
+    pub(super) fn release(self) {
+        self.file.release();
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use models::{Base, Numbers, Role, WeightSource};
+use models::{Base, Matrix, Numbers, Role, WeightSource};
 use nn::{Activations, Compute, Lookup, Parameters, Projection};
 
 use super::config::{Biases, Config};
@@ -13,7 +13,7 @@ use super::{Change, Weights};
 use crate::arrays::read_reals;
 use crate::decoder::{BIAS, WEIGHT};
 use crate::error::{Error, Problem};
-use crate::frozen::{Matrix, Numbers as FileNumbers};
+use crate::frozen::{self, Numbers as FileNumbers};
 
 /// Names of tensors that a message about left ones holds.
 const NAMED: usize = 5;
@@ -127,6 +127,8 @@ impl<'a, T: Compute> Source<'a, T> {
         let is_same = head.array.dtype == table.array.dtype
             && head.array.shape == table.array.shape
             && head.bytes == table.bytes;
+        head.release();
+        table.release();
         if is_same {
             return Ok(());
         }
@@ -138,6 +140,7 @@ impl<'a, T: Compute> Source<'a, T> {
     fn read(&mut self, name: &str, shape: &[usize]) -> Result<Vec<T>, Fault> {
         let found = self.find(name, shape)?;
         let values = read_reals(&found.name, found.view.array.dtype, found.bytes);
+        found.view.release();
         let mut values = values.map_err(|problem| Fault::of(found.view, problem))?;
         (self.change)(name, shape, &mut values);
         Ok(values)
@@ -196,7 +199,8 @@ impl<'a, T: Compute> Source<'a, T> {
         let Found { name: tensor, view, bytes } = self.find(&weight, &shape)?;
         let numbers = FileNumbers { tensor: &tensor, dtype: view.array.dtype, bytes };
         let activations = Activations::default();
-        let matrix = Matrix::read(name, shape, base, activations, numbers, parameters);
+        let matrix = frozen::read(name, shape, base, activations, numbers, parameters);
+        view.release();
         matrix.map_err(|problem| Fault::of(view, problem))
     }
 

@@ -39,6 +39,11 @@ impl<F: AsRef<[u8]>> Container<F> {
         Ok(Self { file, metadata, arrays })
     }
 
+    /// The file that it is in.
+    pub(crate) fn file(&self) -> &F {
+        &self.file
+    }
+
     /// The bytes of an array of this container.
     pub(crate) fn bytes(&self, array: &Array) -> &[u8] {
         &self.file.as_ref()[array.range.clone()]

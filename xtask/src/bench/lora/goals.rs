@@ -20,7 +20,9 @@ pub(crate) fn goals(report: &Report<Finding>) -> Vec<Goal> {
     let of = |part: Part| rows.iter().filter(move |row| row.spec.task.part == part);
     let steps = || of(Part::Step);
     let ternary = |part| of(part).filter(|row| row.spec.task.base == Base::Ternary);
-    let peer = |row: &Row<Finding>, key| least_of_peers(row.spec.task, key, &report.peers);
+    let of_peers = |row: &Row<Finding>, figure: fn(&Value) -> Option<f64>| {
+        least_of_peers(row.spec.task, figure, &report.peers)
+    };
     let with_base = |row: &Row<Finding>, base| {
         let task = Task { base, ..row.spec.task };
         rows.iter().find(|row| row.spec.task == task)
@@ -31,7 +33,12 @@ pub(crate) fn goals(report: &Report<Finding>) -> Vec<Goal> {
             format!("speed of a step of {tokens} tokens, relative to the fastest peer"),
             Some(least),
             steps().filter(|row| row.spec.task.tokens == tokens),
-            |row| Some((peer(row, "ms")? / row.spec.figures.ms, row.is_trusted())),
+            |row| {
+                Some((
+                    of_peers(row, |peer| peer["ms"].as_f64())? / row.spec.figures.ms,
+                    row.is_trusted(),
+                ))
+            },
         ));
     }
     goals.extend([
@@ -39,7 +46,21 @@ pub(crate) fn goals(report: &Report<Finding>) -> Vec<Goal> {
             "half the peak memory of the leanest peer, relative to ours",
             Some(1.0),
             steps(),
-            |row| Some((peer(row, "rss_mb")? / 2.0 / row.spec.figures.rss_mb, true)),
+            |row| {
+                let peak = of_peers(row, |peer| peer["rss_mb"].as_f64())?;
+                Some((peak / 2.0 / row.spec.figures.rss_mb, true))
+            },
+        ),
+        Goal::over(
+            "the same without what a peer's libraries take before there is a model",
+            None,
+            steps(),
+            |row| {
+                let peak = of_peers(row, |peer| {
+                    Some(peer["rss_mb"].as_f64()? - peer["rss_import_mb"].as_f64()?)
+                })?;
+                Some((peak / 2.0 / row.spec.figures.rss_mb, true))
+            },
         ),
         Goal::over(
             "an eighth of the projections in bf16, relative to the ternary ones",
@@ -69,7 +90,11 @@ pub(crate) fn goals(report: &Report<Finding>) -> Vec<Goal> {
 
 /// Of the medians of a figure over the runs of each peer that did the same, the least. Steps beside ternary weights, which
 /// no peer has, are held to all of them.
-fn least_of_peers(task: Task, key: &str, peers: &[Value]) -> Option<f64> {
+fn least_of_peers(
+    task: Task,
+    figure: impl Fn(&Value) -> Option<f64>,
+    peers: &[Value],
+) -> Option<f64> {
     let same = Task { base: Base::F32, ..task }.keys().unwrap_or_default();
     let is_same = |peer: &&Value| {
         let is_key = |(name, value): &(&str, Value)| match *name {
@@ -80,7 +105,7 @@ fn least_of_peers(task: Task, key: &str, peers: &[Value]) -> Option<f64> {
     };
     let mut by_form: BTreeMap<String, Vec<f64>> = BTreeMap::new();
     for peer in peers.iter().filter(is_same) {
-        if let Some(figure) = peer[key].as_f64() {
+        if let Some(figure) = figure(peer) {
             let form = format!("{} {}", peer["command"], peer["base"]);
             by_form.entry(form).or_default().push(figure);
         }
@@ -117,7 +142,7 @@ mod tests {
     fn a_step_is_held_to_the_fastest_peer_with_weights_of_its_kind_and_a_ternary_one_to_all() {
         let line = |base: &str, tokens: usize, ms: f64, rss: f64| {
             json!({"command": "torch", "base": base, "tokens": tokens, "threads": 2,
-                   "vocabulary": 4096, "ms": ms, "rss_mb": rss})
+                   "vocabulary": 4096, "ms": ms, "rss_mb": rss, "rss_import_mb": 400.0})
         };
         let peers = vec![
             line("f32", 512, 3000.0, 4000.0),
@@ -133,6 +158,9 @@ mod tests {
             let report = Report { rows, peers: peers.clone(), ..Report::new() };
             let found = [worst(&report, "speed of a step of 512"), worst(&report, "half the")];
             assert_eq!(found, [Some(speed), Some(memory)], "{base}");
+            // Of 500 MiB of ours 400 of a peer's are 0.4 when halved.
+            let net = worst(&report, "the same without").unwrap();
+            assert!((net - (memory - 0.4)).abs() < 1e-12, "{base}: {net}");
             assert_eq!(worst(&report, "speed of a step of 2048"), None);
         }
     }

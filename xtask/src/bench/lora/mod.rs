@@ -22,9 +22,10 @@ use super::turns;
 /// What `--help` says of peers.
 const PEERS: &str = "\
 In the command of a peer, {tokens} becomes the length of a row's sequence, {base} its weights (f32 or bf16; ternary ones \
-have no peer of their own, and are held to all), {vocabulary} and {threads} what they say. Keys that are read of its JSON \
-objects: ms (of a step), rss_mb (peak memory in MiB), and those four. Ours: \
---peer 'python xtask/peers/lora.py --tokens {tokens} --base {base} --vocabulary {vocabulary} --threads {threads}'";
+have no peer of their own, and are held to all), {vocabulary}, {threads} and {steps} what they say. Keys that are read of its \
+JSON objects: ms (of a step), rss_mb (peak memory in MiB), rss_import_mb (the same before there is a model), and the first four \
+of those. Ours: --peer 'python xtask/peers/lora.py --tokens {tokens} --base {base} --vocabulary {vocabulary} \
+--threads {threads} --steps {steps}'";
 
 /// Tokens when none are named.
 const TOKENS: [usize; 2] = [512, 2048];
@@ -71,12 +72,29 @@ pub(crate) fn run(args: Args) -> Result {
     let mut bench = Measuring::start(isa, &threads)?;
     let arguments = vec![format!("--steps={}", args.steps)];
     let choice = turns::Choice { rounds: args.rounds, arguments };
-    turns::take(&mut bench, &tasks, isa, &choice, &args.running.peers)?;
+    let peers = peers(&args.running.peers, args.steps);
+    turns::take(&mut bench, &tasks, isa, &choice, &peers)?;
     let goals = goals::goals(&bench.report);
     bench.conclude(&goals, true, file.as_mut())
+}
+
+/// The commands of peers, told the steps, which are the same in all rows.
+fn peers(commands: &[String], steps: usize) -> Vec<String> {
+    commands.iter().map(|command| command.replace("{steps}", &steps.to_string())).collect()
 }
 
 fn parse_base(text: &str) -> Result<Base, String> {
     let base = Base::ALL.into_iter().find(|base| base.name() == text);
     base.ok_or_else(|| format!("expected one of {}", Base::ALL.map(Base::name).join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_takes_as_many_steps_as_we_do() {
+        let found = peers(&["peer --steps {steps} {tokens}".into(), "other".into()], 7);
+        assert_eq!(found, ["peer --steps 7 {tokens}", "other"]);
+    }
 }

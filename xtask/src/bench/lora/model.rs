@@ -2,12 +2,12 @@
 
 use lora_backward::{Adapter, Adapters, Scaling};
 use models::{
-    Base, Decoder, DecoderConfig, DeltaNets, Initial, Numbers, Role, WeightKind, WeightSource,
+    Base, Decoder, DecoderConfig, DeltaNets, Initial, Matrix, Numbers, Role, WeightKind,
+    WeightSource,
 };
-use nn::{Bf16Linear, Dense, Lookup, Nonlinearity, Parameters, Projection, TernaryLinear};
+use nn::{Activations, Lookup, Nonlinearity, Parameters, Projection};
+use ternary_core::Weights;
 use ternary_core::noise::Noise;
-use ternary_core::quantize::Absmean;
-use ternary_core::{Granularity, Packing};
 
 /// The rank of every adapter.
 pub(super) const RANK: usize = 16;
@@ -74,13 +74,6 @@ struct Random {
     matrices: u32,
 }
 
-/// A matrix of a kind that a frozen model has.
-enum Matrix {
-    Dense(Dense<f32>),
-    Bf16(Bf16Linear),
-    Ternary(TernaryLinear),
-}
-
 impl Random {
     fn matrix(
         &mut self,
@@ -88,7 +81,7 @@ impl Random {
         shape: [usize; 2],
         role: Role,
         parameters: &mut Parameters,
-    ) -> nn::Result<Matrix> {
+    ) -> models::Result<Matrix<f32>> {
         parameters.freeze();
         let [outputs, inputs] = shape;
         let mut values = vec![0.0; outputs * inputs];
@@ -96,16 +89,13 @@ impl Random {
         Noise::new(SEED, self.matrices, 0).fill_normal(0, &mut values);
         let deviation = 1.0 / (inputs as f32).sqrt();
         values.iter_mut().for_each(|value| *value *= deviation);
-        Ok(match self.base.of(role) {
-            Base::F32 => Matrix::Dense(Dense::from_weight(name, inputs, values, parameters)?),
-            Base::Bf16 => Matrix::Bf16(Bf16Linear::round(name, inputs, &values[..])?),
+        match self.base.of(role) {
+            Base::F32 => Matrix::dense(name, inputs, values, parameters),
+            Base::Bf16 => Matrix::rounded(name, shape, Weights::F32(&values)),
             Base::Ternary => {
-                let rule = Absmean::new(Granularity::Tensor);
-                let packing = Packing::FiveTrits;
-                let layer = TernaryLinear::quantize(name, shape, &values[..], &rule, packing)?;
-                Matrix::Ternary(layer)
+                Matrix::quantized(name, shape, Weights::F32(&values), Activations::default())
             }
-        })
+        }
     }
 }
 
@@ -119,11 +109,7 @@ impl WeightSource<f32> for Random {
         role: Role,
         parameters: &mut Parameters,
     ) -> models::Result<Box<dyn Projection<f32>>> {
-        Ok(match self.matrix(name, shape, role, parameters)? {
-            Matrix::Dense(layer) => Box::new(layer),
-            Matrix::Bf16(layer) => Box::new(layer),
-            Matrix::Ternary(layer) => Box::new(layer),
-        })
+        Ok(self.matrix(name, shape, role, parameters)?.projection())
     }
 
     fn table(
@@ -132,11 +118,7 @@ impl WeightSource<f32> for Random {
         shape: [usize; 2],
         parameters: &mut Parameters,
     ) -> models::Result<Box<dyn Lookup<f32>>> {
-        Ok(match self.matrix(name, shape, Role::Head, parameters)? {
-            Matrix::Dense(layer) => Box::new(layer),
-            Matrix::Bf16(layer) => Box::new(layer),
-            Matrix::Ternary(layer) => Box::new(layer),
-        })
+        Ok(self.matrix(name, shape, Role::Head, parameters)?.table())
     }
 
     fn numbers(

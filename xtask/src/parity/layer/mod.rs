@@ -42,7 +42,7 @@ pub(super) fn run(path: &Path) -> Outcome<Vec<Measurement>> {
     rows.extend(against_reference::<f32>(&case, &mut inputs, &mut reference, single)?);
     rows.extend(forms::measurements(&case, &mut inputs)?);
     let recorded = case.checks.get("library_f32_rel_err").unwrap_or(&Value::Null);
-    library::check(&mut folder, recorded, &reference)?;
+    library::checked(&mut folder, recorded, &reference)?;
     inputs.finish()?;
     reference.finish()?;
     folder.finish()?;

@@ -14,6 +14,8 @@ use crate::fixtures::oracle::adamw::Settings;
 use crate::parity::Outcome;
 use crate::parity::measure::{Measurement, Tolerance};
 
+/// What every case has.
+const STEPS: usize = 20;
 /// Of each loss.
 const F64_LOSS: f64 = 1e-8;
 const F32_LOSS: f64 = 1e-2;
@@ -24,6 +26,10 @@ const F64_TRAINED: f64 = 1e-6;
 pub(in crate::parity) fn train(path: &Path) -> Outcome<Vec<Measurement>> {
     let mut files = Files::open(path)?;
     let mut trained = files.trained()?;
+    let steps = files.expected.adamw.steps;
+    if steps != STEPS {
+        return Err(format!("expected {STEPS} steps of training, found {steps}").into());
+    }
     let mut rows = Vec::new();
     for start in Start::ALL {
         let losses = &files.expected.loss;
