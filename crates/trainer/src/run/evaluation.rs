@@ -38,7 +38,7 @@ pub(super) fn evaluate(
     let mut tape = Tape::inference();
     let (mut nats, mut predictions) = (0.0, 0);
     for (index, window) in windows.into_iter().enumerate() {
-        let Example { sequences, tokens, targets } = window?;
+        let Example { sequences, tokens, targets, .. } = window?;
         let batch = Batch { sequences, tokens: &tokens, targets: &targets };
         let loss = model.loss(batch, &mut tape)?;
         if !loss.mean.is_finite() {
