@@ -233,10 +233,10 @@ fn a_run_that_was_killed_goes_on_to_the_bits_of_the_straight_one() {
     }
     child.kill().unwrap();
     child.wait_with_output().unwrap();
-    if folder.path("killed/summary.json").exists() {
+    if folder.path("killed/adapter").exists() {
         // It was faster than the signal: back to where it would have been killed.
-        fs::remove_file(folder.path("killed/summary.json")).unwrap();
         fs::remove_dir_all(folder.path("killed/adapter")).unwrap();
+        let _ = fs::remove_file(folder.path("killed/summary.json"));
         for entry in folder.path("killed/checkpoints").read_dir().unwrap() {
             let entry = entry.unwrap();
             if entry.file_name() != "step-00000004" {
@@ -244,7 +244,6 @@ fn a_run_that_was_killed_goes_on_to_the_bits_of_the_straight_one() {
             }
         }
     }
-    assert!(!folder.path("killed/adapter").exists());
     let done = succeeds(&folder, "lora --resume killed");
     assert!(done.stderr.contains("going on after step"), "{}", done.stderr);
     let [straight, killed] = ["straight", "killed"].map(|run| folder.path(run));

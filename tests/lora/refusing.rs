@@ -64,7 +64,11 @@ fn what_cannot_be_is_refused_before_anything_is_written() {
         (2, format!("lora {given} --alpha 0"), "lora.alpha: expected a number above 0"),
         (2, format!("lora {given} --dropout 1"), "lora.dropout: expected a number from 0"),
         (2, format!("lora {given} --targets no_proj"), "\"no_proj\": expected one of the model's"),
-        (2, format!("lora {given} --targets q_proj --layers 0"), "found modules in the layers 1 only"),
+        (
+            2,
+            format!("lora {given} --targets q_proj --layers 0"),
+            "found modules in the layers 1 only",
+        ),
         (2, format!("lora {given} --layers 2"), "expected layers of the model, 0 to 1"),
         (2, format!("lora {given} --targets ("), "expression \"(\": expected one that can be read"),
         (2, format!("lora {given} --exclude no_proj"), "exclusion \"no_proj\": expected one of"),

@@ -18,9 +18,9 @@ const OTHERS: [&str; 3] = ["tokenizer.json", "tokenizer_config.json", "chat_temp
 /// The file that says when it ends a text.
 const GENERATION: &str = "generation_config.json";
 const ENDS: &str = "eos_token_id";
-/// The weights of a model that is written, and what all files of weights have in their names.
+/// The weights of a model that is written, and how names of weights in several files begin and go on.
 const WEIGHTS: &str = "model.safetensors";
-const OF_WEIGHTS: &str = ".safetensors";
+const OF_WEIGHTS: [&str; 2] = ["model", ".safetensors"];
 
 /// What `ternary merge` is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,8 +101,10 @@ fn generation(model: &Path) -> Result<Option<Vec<u8>>> {
 
 /// Removes the files of the model that was replaced which would be taken for those of the new one.
 fn remove_old(out: &Path, is_written: impl Fn(&str) -> bool) -> Result<()> {
+    let [first, then] = OF_WEIGHTS;
+    let is_of_weights = |name: &str| name.starts_with(first) && name.contains(then);
     let is_of_model = |name: &str| {
-        OTHERS.contains(&name) || name == GENERATION || name != WEIGHTS && name.contains(OF_WEIGHTS)
+        OTHERS.contains(&name) || name == GENERATION || name != WEIGHTS && is_of_weights(name)
     };
     for entry in fs::read_dir(out).map_err(Error::file("read the folder", out))? {
         let entry = entry.map_err(Error::file("read the folder", out))?;
@@ -141,7 +143,9 @@ fn check_place(request: &MergeRequest) -> Result<()> {
     let Some(entry) = entries.next() else { return Ok(()) };
     let entry = entry.map_err(Error::file("read the folder", out))?;
     let found = entry.file_name().to_string_lossy().into_owned();
-    let expected = "a new or empty folder, or with --force that of a model as runs and merge leave it".to_owned();
+    let expected =
+        "a new or empty folder, or with --force that of a model as runs and merge leave it"
+            .to_owned();
     Err(Error::RunFile { path: out.clone(), expected, found })
 }
 
@@ -263,13 +267,13 @@ mod tests {
             "model.safetensors.index.json",
             "model-00001-of-00002.safetensors",
         ];
-        for name in old.iter().chain(&["notes.txt"]) {
+        for name in old.iter().chain(&["notes.txt", "adapter_model.safetensors"]) {
             folder.file(&format!("merged/{name}"), "{}");
         }
         request.force = true;
         merge(&request).unwrap();
         assert!(old.iter().all(|name| !request.out.join(name).exists()));
-        for name in ["notes.txt", "chat_template.jinja", WEIGHTS] {
+        for name in ["notes.txt", "adapter_model.safetensors", "chat_template.jinja", WEIGHTS] {
             assert!(request.out.join(name).exists(), "{name}");
         }
         // The same without a manifest could be a model of somebody else.

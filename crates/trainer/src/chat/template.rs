@@ -115,7 +115,9 @@ impl Template {
     pub(crate) fn of(source: &str) -> Result<Self> {
         let path = PathBuf::from(JINJA);
         match Self::compile(source.to_owned()) {
-            Ok(environment) => Ok(Self { environment, path, bos: String::new(), eos: String::new() }),
+            Ok(environment) => {
+                Ok(Self { environment, path, bos: String::new(), eos: String::new() })
+            }
             Err(error) => Err(Error::ChatTemplate { path, problem: error.to_string() }),
         }
     }

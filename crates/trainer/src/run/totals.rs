@@ -52,7 +52,8 @@ mod tests {
 
     #[test]
     fn a_rate_is_over_the_steps_whose_tokens_are_known() {
-        let told = r#"{"steps": 100, "seconds": 50.0, "mining_seconds": null, "fogzo_seconds": null}"#;
+        let told =
+            r#"{"steps": 100, "seconds": 50.0, "mining_seconds": null, "fogzo_seconds": null}"#;
         let mut totals: Totals = serde_json::from_str(told).unwrap();
         assert_eq!((totals.steps, totals.rate()), (100, 0.0));
         let taken = Taken {

@@ -110,9 +110,8 @@ pub(crate) fn are_samples(data: &Path) -> Result<bool> {
 }
 
 fn ends_in(file: &Path, endings: &[&str]) -> bool {
-    file.extension().is_some_and(|found| {
-        endings.iter().any(|ending| found.eq_ignore_ascii_case(ending))
-    })
+    file.extension()
+        .is_some_and(|found| endings.iter().any(|ending| found.eq_ignore_ascii_case(ending)))
 }
 
 /// Checks that a text to be learnt is not made of JSON alone, and that nothing is asked of samples, of which it is none.

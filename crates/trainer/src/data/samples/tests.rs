@@ -131,7 +131,8 @@ fn an_answer_to_more_than_a_window_is_left_out_and_the_others_of_its_conversatio
         "{% for m in messages %}{{ m.content }}{% if loop.last and m.role == 'assistant' %}!{% endif %}{% endfor %}",
     );
     let talk = |first: &str, second: &str| {
-        let said = |role: &str, text: &str| format!("{{\"role\": \"{role}\", \"content\": \"{text}\"}}");
+        let said =
+            |role: &str, text: &str| format!("{{\"role\": \"{role}\", \"content\": \"{text}\"}}");
         let turns = [
             said("user", first),
             said("assistant", "x"),
