@@ -1,4 +1,4 @@
-//! A line of a file of samples, and that what is read of it fits its window.
+//! A line of a file of samples, conversations among them, and that what is read of it fits its window.
 
 #![no_main]
 
@@ -8,7 +8,8 @@ use trainer::data::check_sample;
 const LENGTH: usize = 48;
 
 fuzz_target!(|data: &[u8]| {
-    if let Ok(tokens) = check_sample(data, LENGTH) {
-        assert!((1..=LENGTH).contains(&tokens), "{tokens}");
+    if let Ok(samples) = check_sample(data, LENGTH) {
+        assert!(!samples.is_empty());
+        assert!(samples.iter().all(|tokens| (1..=LENGTH).contains(tokens)), "{samples:?}");
     }
 });

@@ -123,7 +123,7 @@ fn completions_and_answers_are_learnt_and_evaluated_as_the_run_did() {
     assert_eq!(best.0, summary["best"]["nats"].as_f64().unwrap());
 
     // With their prompts: all bytes of each but the first, `Is 60? ` and the answer.
-    let run = "--data other.jsonl --valid held.jsonl --steps 4 --learn-prompts --out prompts";
+    let run = "--data other.jsonl --valid held.jsonl --steps 4 --with-prompts --out prompts";
     let whole = held_out(&json(&folder, &format!("{LORA} {run}")));
     assert_eq!(whole.1, 100);
     assert_eq!(loss(&folder, "--model prompts --data held.jsonl --with-prompts"), whole);
@@ -222,7 +222,7 @@ fn a_run_that_was_killed_goes_on_to_the_bits_of_the_straight_one() {
     let folder = prepared("lora-resume");
     let run = format!(
         "{LORA} --data other.jsonl --steps 80 --checkpoint-every 4 --every 20 --dropout 0.2 --b-rate 4 \
-         --delta-rate 0.5 --schedule wsd --accumulation 2 --recompute"
+         --delta-rate 0.5 --schedule wsd --accumulation 2 --recompute --keep-last 100"
     );
     succeeds(&folder, &format!("{run} --out straight"));
     let mut child = folder.begin(&format!("{run} --out killed"));
@@ -233,9 +233,16 @@ fn a_run_that_was_killed_goes_on_to_the_bits_of_the_straight_one() {
     }
     child.kill().unwrap();
     child.wait_with_output().unwrap();
-    if folder.path("killed/summary.json").exists() {
-        // It was faster than the signal.
-        fs::remove_file(folder.path("killed/summary.json")).unwrap();
+    if folder.path("killed/adapter").exists() {
+        // It was faster than the signal: back to where it would have been killed.
+        fs::remove_dir_all(folder.path("killed/adapter")).unwrap();
+        let _ = fs::remove_file(folder.path("killed/summary.json"));
+        for entry in folder.path("killed/checkpoints").read_dir().unwrap() {
+            let entry = entry.unwrap();
+            if entry.file_name() != "step-00000004" {
+                fs::remove_dir_all(entry.path()).unwrap();
+            }
+        }
     }
     let done = succeeds(&folder, "lora --resume killed");
     assert!(done.stderr.contains("going on after step"), "{}", done.stderr);

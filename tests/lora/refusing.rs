@@ -31,7 +31,8 @@ fn bad_lines_are_named_or_left_out_and_long_samples_are_cut_or_refused() {
     let done = succeeds(&folder, &format!("{LORA} {skip} --steps 2 --out skipped"));
     assert!(done.stderr.contains("1 of 31 lines are left out"), "{}", done.stderr);
     assert_eq!(loss(&folder, &format!("--model base {skip}")).1, 120);
-    assert_eq!(folder.ternary("eval --model base --data bad.jsonl").code, Some(1));
+    let done = folder.ternary("eval --model base --data bad.jsonl");
+    assert!(done.code == Some(1) && done.stderr.contains("line 31: "), "{}", done.stderr);
 
     let long = format!("{good}{{\"prompt\": \"a\", \"completion\": \"{}\"}}\n", "b".repeat(50));
     fs::write(folder.path("long.jsonl"), long).unwrap();
@@ -50,6 +51,7 @@ fn bad_lines_are_named_or_left_out_and_long_samples_are_cut_or_refused() {
 fn what_cannot_be_is_refused_before_anything_is_written() {
     let folder = prepared("lora-refused");
     fs::write(folder.path("one.jsonl"), answers(0..1)).unwrap();
+    fs::write(folder.path("one.json"), answers(0..1)).unwrap();
     let entries = || folder.path("").read_dir().unwrap().count();
     let before = entries();
     let given = "--model base --data other.txt";
@@ -58,16 +60,26 @@ fn what_cannot_be_is_refused_before_anything_is_written() {
         (2, "lora --data other.txt --steps 2".to_owned(), "model: expected the model"),
         (2, "lora --model base".to_owned(), "with --data"),
         (2, format!("lora {given} --rank 0"), "lora.rank: expected a whole number from 1"),
-        (2, format!("lora {given} --rank 5000"), "rank"),
+        (2, format!("lora {given} --rank 5000"), "rank: expected 1 to "),
         (2, format!("lora {given} --alpha 0"), "lora.alpha: expected a number above 0"),
         (2, format!("lora {given} --dropout 1"), "lora.dropout: expected a number from 0"),
         (2, format!("lora {given} --targets no_proj"), "\"no_proj\": expected one of the model's"),
-        (2, format!("lora {given} --targets q_proj --layers 0"), "q_proj"),
+        (
+            2,
+            format!("lora {given} --targets q_proj --layers 0"),
+            "found modules in the layers 1 only",
+        ),
         (2, format!("lora {given} --layers 2"), "expected layers of the model, 0 to 1"),
-        (2, format!("lora {given} --targets ("), "expression"),
-        (2, format!("lora {given} --exclude no_proj"), "no_proj"),
-        (2, format!("lora {given} --ste twn"), "--ste"),
+        (2, format!("lora {given} --targets ("), "expression \"(\": expected one that can be read"),
+        (2, format!("lora {given} --exclude no_proj"), "exclusion \"no_proj\": expected one of"),
+        (2, format!("lora {given} --ste twn"), "unexpected argument '--ste'"),
         (2, format!("lora {given} --set model.width=64"), "no shape but that of the model"),
+        (2, format!("lora {given} --set optimiser.scale_rate=2"), "no rates of codes and levels"),
+        (2, format!("lora {given} --skip-bad-lines"), "expected files of samples (.jsonl)"),
+        (2, format!("lora {given} --long-samples refuse"), "expected files of samples (.jsonl)"),
+        (2, format!("lora {given} --with-prompts"), "expected files of samples (.jsonl)"),
+        (2, "eval --model base --data other.txt --with-prompts".to_owned(), "files of samples"),
+        (1, "lora --model base --data one.json".to_owned(), "whose names end in .jsonl"),
         (1, format!("lora {given} --length 65"), "expected at most 64 tokens"),
         (1, "lora --model no-such --data other.txt".to_owned(), "no-such"),
         (1, "lora --model base --data no-such".to_owned(), "no-such"),
@@ -100,11 +112,12 @@ fn adapters_for_another_model_broken_ones_and_runs_without_any_are_refused() {
         assert!(last.starts_with("error: ") && last.contains(said), "{arguments}: {last}");
     };
     let eval = "--data held.txt --length 32";
-    refused(&format!("eval --model wide --adapter run {eval}"), "32");
-    refused("generate --model wide --adapter run --prompt a", "in_proj");
-    refused("merge --model wide --adapter run --out merged", "in_proj");
+    let narrow = "inputs: expected 64, found 32: the adapter belongs to another model";
+    refused(&format!("eval --model wide --adapter run {eval}"), narrow);
+    refused("generate --model wide --adapter run --prompt a", narrow);
+    refused("merge --model wide --adapter run --out merged", narrow);
     let foreign = format!("{FOREIGN}small_qwen3_5_text/adapter");
-    refused(&format!("eval --model base --adapter {foreign} {eval}"), "expected");
+    refused(&format!("eval --model base --adapter {foreign} {eval}"), "the adapter belongs to a");
     refused(&format!("eval --model base --adapter base {eval}"), "no adapter/");
     refused(&format!("eval --model base --adapter no-such {eval}"), "no-such");
     // A run of adapters is no model to train from, to learn from or to look into.

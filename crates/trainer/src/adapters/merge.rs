@@ -3,15 +3,24 @@
 use std::fmt;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use interop::Kind;
+use interop::manifest::MANIFEST;
+use serde_json::{Map, Value};
 
 use super::open;
 use crate::error::{Error, Result};
 use crate::run::adapter_folder;
 
-/// Files that go with a model: what its tokens are, when it ends a text, and how it is talked with.
-const OTHERS: [&str; 4] =
-    ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json"];
+/// Files that go with a model: what its tokens are, and how it is talked with.
+const OTHERS: [&str; 3] = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
+/// The file that says when it ends a text.
+const GENERATION: &str = "generation_config.json";
+const ENDS: &str = "eos_token_id";
+/// The weights of a model that is written, and how names of weights in several files begin and go on.
+const WEIGHTS: &str = "model.safetensors";
+const OF_WEIGHTS: [&str; 2] = ["model", ".safetensors"];
 
 /// What `ternary merge` is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,26 +58,72 @@ impl fmt::Display for Merged {
 }
 
 /// Writes a model with its adapters merged into it, as runs leave theirs. Adapted projections are real numbers from then
-/// on, of whatever kind they were.
+/// on, of whatever kind they were; the others are as the adapters have trained beside them.
 ///
 /// # Errors
 /// Folders that cannot be read, adapters for another model, a model in the way of the new one, files that cannot be
-/// written. Nothing is left then.
+/// written: what was there is as it was then. Files of the model that was replaced that cannot be removed: then the new
+/// one is there with them.
 pub fn merge(request: &MergeRequest) -> Result<Merged> {
     let MergeRequest { model, adapter, out, .. } = request;
     check_place(request)?;
     let decoder = open(model, Some(adapter))?;
     let mut others = Vec::new();
     for name in OTHERS {
-        let path = model.join(name);
-        match fs::read(&path) {
-            Ok(bytes) => others.push((name, bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(Error::file("read", &path)(error)),
+        others.extend(read_if_there(&model.join(name))?.map(|bytes| (name, bytes)));
+    }
+    others.extend(generation(model)?.map(|bytes| (GENERATION, bytes)));
+    interop::save_merged(&decoder, out, &others)?;
+    remove_old(out, |name| others.iter().any(|(written, _)| *written == name))?;
+    Ok(Merged { modules: decoder.adapters().len(), out: out.clone() })
+}
+
+/// What says when the merged model ends a text, if the model says so anywhere: the file that it has for that, with the
+/// tokens that otherwise only its configuration has, which the merged model has another one in the place of.
+fn generation(model: &Path) -> Result<Option<Vec<u8>>> {
+    let path = model.join(GENERATION);
+    let ends = interop::end_tokens(model)?;
+    let there = read_if_there(&path)?;
+    let mut fields: Map<String, Value> = match &there {
+        Some(bytes) => serde_json::from_slice(bytes).map_err(|error| Error::RunFile {
+            path,
+            expected: "a JSON object".to_owned(),
+            found: error.to_string(),
+        })?,
+        None => Map::new(),
+    };
+    if ends.is_empty() || fields.get(ENDS).is_some_and(|ends| !ends.is_null()) {
+        return Ok(there);
+    }
+    fields.insert(ENDS.to_owned(), ends.into());
+    Ok(Some(format!("{:#}\n", Value::Object(fields)).into_bytes()))
+}
+
+/// Removes the files of the model that was replaced which would be taken for those of the new one.
+fn remove_old(out: &Path, is_written: impl Fn(&str) -> bool) -> Result<()> {
+    let [first, then] = OF_WEIGHTS;
+    let is_of_weights = |name: &str| name.starts_with(first) && name.contains(then);
+    let is_of_model = |name: &str| {
+        OTHERS.contains(&name) || name == GENERATION || name != WEIGHTS && is_of_weights(name)
+    };
+    for entry in fs::read_dir(out).map_err(Error::file("read the folder", out))? {
+        let entry = entry.map_err(Error::file("read the folder", out))?;
+        let name = entry.file_name();
+        if name.to_str().is_some_and(|name| is_of_model(name) && !is_written(name)) {
+            let path = entry.path();
+            fs::remove_file(&path).map_err(Error::file("remove", &path))?;
         }
     }
-    interop::save_merged(&decoder, out, &others)?;
-    Ok(Merged { modules: decoder.adapters().len(), out: out.clone() })
+    Ok(())
+}
+
+/// The bytes of a file, if it is there.
+fn read_if_there(path: &Path) -> Result<Option<Vec<u8>>> {
+    match fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::file("read", path)(error)),
+    }
 }
 
 /// Checks that the merged model takes the place of nothing but a model, where that is asked for, and of none that is read.
@@ -80,14 +135,17 @@ fn check_place(request: &MergeRequest) -> Result<()> {
             return Err(Error::Needed { path: out.clone(), flag });
         }
     }
-    if out.join("config.json").exists() {
+    // Another's model has files that are not known here, and adapters have a manifest too.
+    if out.join(MANIFEST).is_file() && Kind::of(out).is_ok_and(|kind| kind == Kind::Packed) {
         return if *force { Ok(()) } else { Err(Error::WouldReplace { path: out.clone() }) };
     }
     let mut entries = fs::read_dir(out).map_err(Error::file("read the folder", out))?;
     let Some(entry) = entries.next() else { return Ok(()) };
     let entry = entry.map_err(Error::file("read the folder", out))?;
     let found = entry.file_name().to_string_lossy().into_owned();
-    let expected = "a new or empty folder, or with --force that of a model".to_owned();
+    let expected =
+        "a new or empty folder, or with --force that of a model as runs and merge leave it"
+            .to_owned();
     Err(Error::RunFile { path: out.clone(), expected, found })
 }
 
@@ -161,6 +219,68 @@ mod tests {
             assert!(distance(&beside, &expected) < 0.1);
             assert!(request.out.join("chat_template.jinja").exists());
         }
+    }
+
+    #[test]
+    fn a_merged_model_ends_texts_where_the_model_does() {
+        let folder = prepared(WeightKind::Dense);
+        let request = request(&folder, "merged");
+        let config = fs::read_to_string(request.model.join("config.json")).unwrap();
+        // As models of Hugging Face have it, nothing of which is in the configuration of a merged one.
+        fs::remove_file(request.model.join(MANIFEST)).unwrap();
+        let with_ends = config.replacen('{', r#"{"eos_token_id": [7, 9],"#, 1);
+        let ends = |folder: &Path| interop::end_tokens(folder).unwrap();
+        for (generation, expected) in [
+            (None, r#"{"eos_token_id":[7,9]}"#),
+            (Some(r#"{"top_k": 3}"#), r#"{"eos_token_id":[7,9],"top_k":3}"#),
+            (Some(r#"{"eos_token_id": 5}"#), r#"{"eos_token_id":5}"#),
+        ] {
+            let path = request.model.join(GENERATION);
+            let _ = fs::remove_file(&path);
+            if let Some(text) = generation {
+                fs::write(&path, text).unwrap();
+            }
+            // The configuration of a model of ours takes no other keys.
+            fs::write(request.model.join("config.json"), &with_ends).unwrap();
+            let found = super::generation(&request.model).unwrap().unwrap();
+            let found: Value = serde_json::from_slice(&found).unwrap();
+            assert_eq!(found.to_string(), expected);
+            let expected = ends(&request.model);
+            fs::write(request.model.join("config.json"), &config).unwrap();
+            fs::write(&path, found.to_string()).unwrap();
+            merge(&MergeRequest { force: true, ..request.clone() }).unwrap();
+            assert_eq!(ends(&request.out), expected);
+        }
+        fs::remove_file(request.model.join(GENERATION)).unwrap();
+        assert_eq!(super::generation(&request.model).unwrap(), None);
+    }
+
+    #[test]
+    fn nothing_of_a_model_that_is_replaced_is_taken_for_the_new_one() {
+        let folder = prepared(WeightKind::Dense);
+        let mut request = request(&folder, "merged");
+        merge(&request).unwrap();
+        let old = [
+            "tokenizer.json",
+            "tokenizer_config.json",
+            "generation_config.json",
+            "model.safetensors.index.json",
+            "model-00001-of-00002.safetensors",
+        ];
+        for name in old.iter().chain(&["notes.txt", "adapter_model.safetensors"]) {
+            folder.file(&format!("merged/{name}"), "{}");
+        }
+        request.force = true;
+        merge(&request).unwrap();
+        assert!(old.iter().all(|name| !request.out.join(name).exists()));
+        for name in ["notes.txt", "adapter_model.safetensors", "chat_template.jinja", WEIGHTS] {
+            assert!(request.out.join(name).exists(), "{name}");
+        }
+        // The same without a manifest could be a model of somebody else.
+        fs::remove_file(request.out.join(MANIFEST)).unwrap();
+        let said = merge(&request).unwrap_err().to_string();
+        assert!(said.contains("that of a model as runs and merge leave it"), "{said}");
+        assert!(request.out.join("notes.txt").exists());
     }
 
     #[test]

@@ -101,19 +101,38 @@ impl Template {
             }
             (None, None) => return Ok(None),
         };
+        let (bos, eos) = (Token::text(settings.bos_token), Token::text(settings.eos_token));
+        match Self::compile(source) {
+            Ok(environment) => Ok(Some(Self { environment, path, bos, eos })),
+            Err(error) => Err(unusable(&path, error.to_string())),
+        }
+    }
+
+    /// The template of a text, without special tokens.
+    ///
+    /// # Errors
+    /// [`Error::ChatTemplate`].
+    pub(crate) fn of(source: &str) -> Result<Self> {
+        let path = PathBuf::from(JINJA);
+        match Self::compile(source.to_owned()) {
+            Ok(environment) => {
+                Ok(Self { environment, path, bos: String::new(), eos: String::new() })
+            }
+            Err(error) => Err(Error::ChatTemplate { path, problem: error.to_string() }),
+        }
+    }
+
+    fn compile(source: String) -> Result<Environment<'static>, minijinja::Error> {
         let mut environment = Environment::new();
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
-        environment.set_syntax(syntax.map_err(|error| unusable(&path, error.to_string()))?);
+        environment.set_syntax(syntax?);
         environment.set_fuel(Some(FUEL));
         environment.set_unknown_method_callback(unknown_method_callback);
         environment.add_function("raise_exception", |text: String| -> Result<Value, _> {
             Err(minijinja::Error::new(ErrorKind::InvalidOperation, text))
         });
-        environment
-            .add_template_owned(NAME, source)
-            .map_err(|error| unusable(&path, error.to_string()))?;
-        let (bos, eos) = (Token::text(settings.bos_token), Token::text(settings.eos_token));
-        Ok(Some(Self { environment, path, bos, eos }))
+        environment.add_template_owned(NAME, source)?;
+        Ok(environment)
     }
 
     /// The text of some messages, objects with a role and what it says. With `asks` it goes on to where the answer to

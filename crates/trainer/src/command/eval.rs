@@ -52,7 +52,7 @@ pub(super) fn command() -> Command {
             "Leave out and count lines that are no samples, instead of ending with the first",
         ))
         .arg(Arg::new("with-prompts").long("with-prompts").action(ArgAction::SetTrue).help(
-            "Count the prompts of samples too, as a run with --learn-prompts does",
+            "Count the prompts of samples too, as a run --with-prompts does",
         ))
         .arg(arguments::json())
         .after_help(EXAMPLES)

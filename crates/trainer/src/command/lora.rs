@@ -84,7 +84,9 @@ fn is_flag(setting: &Setting) -> bool {
 /// Whether a setting is for runs of adapters, whose model is what it is.
 fn is_of_adapters(setting: &Setting) -> bool {
     let of_model = ["model", "delta", "mixture", "ternary", "mining", "fogzo", "distillation"];
+    let of_codes = ["dqt_rate", "scale_rate", "negative_scale_rate", "threshold_rate"];
     !of_model.contains(&setting.section)
+        && !(setting.section == "optimiser" && of_codes.contains(&setting.name))
         && (!setting.section.is_empty() || FLAGS.contains(&setting.name))
 }
 

@@ -6,7 +6,9 @@ use ste::{Mode, Ramp};
 use ternary_core::{Granularity, Rule, Weights};
 
 use super::error::Error;
-use super::{Batch, Configuration, Delta, Lora, Mixture, Model, Samples, Schedule, Ternary};
+use super::{
+    Batch, Configuration, Delta, Lora, Mixture, Model, Optimiser, Samples, Schedule, Ternary,
+};
 
 /// Bytes that one step may predict: beyond it, buffers would not fit any machine.
 const LARGEST_BATCH: usize = 1 << 24;
@@ -157,6 +159,11 @@ impl Configuration {
         let is_plain = *ternary == Ternary::default() && run.ste == Mode::default();
         let is_plain = is_plain && !run.dqt && !run.float && run.float_steps.is_none();
         let is_whole = run.ohem >= 1.0 && mining.threshold == 0.0 && run.fogzo_from >= 1.0;
+        let (own, default) = (&self.optimiser, Optimiser::default());
+        let has_no_codes = own.dqt_rate == default.dqt_rate
+            && own.scale_rate == default.scale_rate
+            && own.negative_scale_rate == default.negative_scale_rate
+            && own.threshold_rate == default.threshold_rate;
         for (holds, keys, expected) in [
             (run.data.is_some(), "lora.model, data", "a text or samples to learn, with --data"),
             (is_own, "lora.model, model, delta, mixture", "no shape but that of the model"),
@@ -164,6 +171,11 @@ impl Configuration {
             (run.tokenizer.is_none(), "lora.model, tokenizer", "the tokenizer of the model"),
             (run.from.is_none(), "lora.model, from", "no other model to start from"),
             (run.teacher.is_none(), "lora.model, teacher", "no teacher"),
+            (
+                has_no_codes,
+                "lora.model, optimiser.dqt_rate, scale_rate, negative_scale_rate, threshold_rate",
+                "no rates of codes and levels, which do not learn",
+            ),
             (is_whole, "lora.model, ohem, mining, fogzo_from", "all examples, and no FOGZO"),
         ] {
             ensure(holds, || Error::Contradiction {

@@ -218,7 +218,8 @@ settings! {
         nesterov: bool = true;
         /// Decoupled weight decay; none for norms, scales, biases and embeddings
         weight_decay: f64 = 0.1, in 0.0..;
-        /// Multiples of learning rate and decay by tensor, the first that matches: "*.mlp.*: rate=0.5, decay=0"
+        /// Multiples of learning rate and decay by tensor, the first that matches: "*.mlp.*: rate=0.5, decay=0"; those of
+        /// adapters' places and factors are multiplied in
         groups: Vec<Group> = Vec::new();
         /// Largest norm of all gradients together; longer ones are shortened to it
         clip: f64 = 1.0, in POSITIVE;
@@ -289,7 +290,7 @@ settings! {
         /// Whether short samples share a window; no sample sees another either way
         pack: bool = true;
         /// Whether prompts are learnt too, and not completions and answers alone
-        learn_prompts: bool = false;
+        with_prompts: bool = false;
     }
     /// What watches over a run.
     guard: Guard "guard" {
@@ -325,7 +326,7 @@ settings! {
     evaluation: Evaluation "evaluation" {
         /// Steps between two evaluations; there is always one at the end
         every: u32 = 100, in 1..=1_000_000_000;
-        /// The share of the text, at its end, that is held out
+        /// The share of the text, at its end, that is held out; a share of samples, by what they say
         held_out: f64 = 0.1, in (Bound::Excluded(0.0), Bound::Excluded(1.0));
         /// Windows evaluated at most, spread evenly over the held-out text
         windows: usize = 64, in 1..=1_048_576;
@@ -333,7 +334,8 @@ settings! {
         patience: u32 = 0, in 0..=1_000_000_000;
         /// Nats that are an improvement
         least_improvement: f64 = 0.0, in 0.0..=1e6;
-        /// Keep the model of the best evaluation too, in the folder best, once it computes with its ternary codes
+        /// Keep the model of the best evaluation too, or its adapters, in the folder best, once a ternary model that
+        /// trains computes with its codes
         keep_best: bool = false;
     }
     /// What is told during the run.

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::baseline::ByteModel;
 use super::example::Example;
-use super::samples::{Samples, SamplesRequest, are_samples};
+use super::samples::{Samples, SamplesRequest, are_samples, check_text};
 use super::shuffle::TrainingWindows;
 use super::stories::Stories;
 use super::text::FileText;
@@ -65,7 +65,7 @@ impl CorpusRequest {
                 skips_bad_lines: samples.skip_bad_lines,
                 long: samples.long,
                 packs: samples.pack,
-                learns_prompts: samples.learn_prompts,
+                learns_prompts: samples.with_prompts,
             }),
         })
     }
@@ -114,7 +114,10 @@ impl Corpus {
             (Some(data), Some(samples)) if are_samples(data)? => {
                 Source::Samples(Box::new(Samples::open(data, request, samples, tell)?))
             }
-            (Some(data), _) => Source::Text(Box::new(Text::open(data, request, tell)?)),
+            (Some(data), samples) => {
+                samples.as_ref().map_or(Ok(()), |samples| check_text(data, samples))?;
+                Source::Text(Box::new(Text::open(data, request, tell)?))
+            }
         };
         let mut hash = Sha256::new();
         match &source {

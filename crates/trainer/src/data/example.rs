@@ -14,6 +14,8 @@ pub struct Example {
     /// For each of them its successor, or [`IGNORED`] where that is not learnt, and where the token only fills a sequence
     /// up.
     pub targets: Vec<u32>,
+    /// Tokens that only fill sequences up.
+    pub filling: usize,
 }
 
 impl Default for Example {
@@ -22,6 +24,7 @@ impl Default for Example {
             sequences: Sequences { count: 0, length: 0 },
             tokens: Vec::new(),
             targets: Vec::new(),
+            filling: 0,
         }
     }
 }
@@ -36,7 +39,8 @@ impl Example {
 
     /// The same in the place of what it was.
     pub(crate) fn set_text(&mut self, text: &[u32]) {
-        let Self { sequences, tokens, targets } = self;
+        let Self { sequences, tokens, targets, filling } = self;
+        *filling = 0;
         tokens.clear();
         targets.clear();
         tokens.extend(&text[..text.len().saturating_sub(1)]);

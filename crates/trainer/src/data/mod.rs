@@ -25,7 +25,7 @@ pub use corpus::{Corpus, CorpusRequest};
 pub use example::Example;
 pub(crate) use files::files_of;
 pub use samples::{BadLine, Long, SamplesRequest, check_sample};
-pub(crate) use samples::{are_samples, samples_of};
+pub(crate) use samples::{are_samples, check_unasked, samples_of};
 pub use shuffle::TrainingWindows;
 pub use stories::stories;
 pub(crate) use text::FileText;

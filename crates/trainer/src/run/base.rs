@@ -1,11 +1,15 @@
 //! The model that adapters train beside, and what a run leaves of them.
 
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use interop::adapters::{Options, peft};
-use models::{Decoder, DecoderConfig};
+use models::{Base, Decoder, DecoderConfig};
+use serde::{Deserialize, Serialize};
 
-use super::folder::RunFolder;
+use super::folder::{RunFolder, write_whole};
+use super::replace::BASE;
 use super::teacher::identity;
 use super::used::model_folder;
 use crate::adapters::attach;
@@ -21,12 +25,99 @@ pub(crate) fn base_folder(configuration: &Configuration) -> Result<Option<PathBu
     configuration.lora.model.as_deref().map(model_folder).transpose()
 }
 
-/// What tells such models apart: a run that is resumed must find the same.
-///
-/// # Errors
-/// As [`base_folder`], and files that cannot be read.
-pub(super) fn base_identity(configuration: &Configuration) -> Result<Option<String>> {
-    base_folder(configuration)?.as_deref().map(identity).transpose()
+/// The model that the adapters of a run are for, as it was when the run began.
+#[derive(Debug)]
+pub(super) struct BaseModel {
+    record: BaseRecord,
+    /// How its adapters are written.
+    options: Options,
+}
+
+impl BaseModel {
+    /// That of a configuration, if its run is of adapters.
+    ///
+    /// # Errors
+    /// As [`base_folder`], and files that cannot be read.
+    pub(super) fn of(configuration: &Configuration) -> Result<Option<Self>> {
+        let Some(folder) = base_folder(configuration)? else { return Ok(None) };
+        let folder = std::path::absolute(&folder).map_err(Error::file("find", &folder))?;
+        let record = BaseRecord {
+            identity: identity(&folder)?,
+            kept: configuration.lora.base.name().to_owned(),
+        };
+        Ok(Some(Self { record, options: Options::for_base(&folder)? }))
+    }
+
+    /// What tells such models apart: a run that is resumed must find the same.
+    pub(super) fn identity(&self) -> &str {
+        &self.record.identity
+    }
+}
+
+/// What a run leaves beside adapters about the model that they are for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct BaseRecord {
+    /// The hash of its shape and weights.
+    identity: String,
+    /// How it was kept, by the name of that.
+    kept: String,
+}
+
+impl BaseRecord {
+    /// That of a run; none where it has not left any.
+    ///
+    /// # Errors
+    /// [`Error::File`]; [`Error::RunFile`] for a file that is none.
+    pub(super) fn read(run: &Path) -> Result<Option<Self>> {
+        let path = run.join(BASE);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(Error::file("read", &path)(error)),
+        };
+        let unfit = |found: String| {
+            let expected = "what a run of adapters leaves about their model".to_owned();
+            Error::RunFile { path: path.clone(), expected, found }
+        };
+        let record: Self =
+            serde_json::from_slice(&bytes).map_err(|problem| unfit(problem.to_string()))?;
+        match record.named() {
+            Some(_) => Ok(Some(record)),
+            None => Err(unfit(format!("a model that is kept as {:?}", record.kept))),
+        }
+    }
+
+    fn write(&self, run: &Path) -> Result<()> {
+        let json = serde_json::to_vec_pretty(self)
+            .map_err(|source| Error::State { part: BASE.to_owned(), source })?;
+        write_whole(&run.join(BASE), &json)
+    }
+
+    fn named(&self) -> Option<Base> {
+        Base::ALL.into_iter().find(|base| base.name() == self.kept)
+    }
+
+    /// How the model was kept.
+    pub(super) fn kept(&self) -> Base {
+        self.named().unwrap_or_default()
+    }
+
+    /// Checks that a folder has the model of a run's adapters, which would do anything beside another.
+    ///
+    /// # Errors
+    /// [`Error::RunFile`]; files that cannot be read.
+    pub(super) fn check(&self, run: &Path, model: &Path) -> Result<()> {
+        if identity(model)? == self.identity {
+            return Ok(());
+        }
+        let expected = format!(
+            "the model that the adapters of {} were trained for, by the hash of its shape and weights",
+            run.display()
+        );
+        let found = "another one; put it back, or, to use them beside this one all the same, give it with --model, and \
+                     the run with --adapter";
+        Err(Error::RunFile { path: model.to_owned(), expected, found: found.to_owned() })
+    }
 }
 
 /// Reads the model in a folder, and puts the adapters beside it that a configuration asks for, as they are before they
@@ -77,26 +168,26 @@ pub(crate) fn check_base(
 /// The tokenizer of a model.
 pub(crate) const TOKENIZER: &str = "tokenizer.json";
 
-/// Writes what a run has trained: the model, or, where that stays as it is, its adapters, as PEFT keeps them. `is_best`
-/// is for those of the best evaluation. Returns where they are.
+/// Writes what a run has trained: the model, or, where there is a `base` that stays as it is, its adapters, as PEFT keeps
+/// them. `is_best` is for those of the best evaluation. Returns where they are.
 ///
 /// # Errors
 /// Files that cannot be written, numbers that are not finite.
 pub(super) fn save(
-    configuration: &Configuration,
+    base: Option<&BaseModel>,
     model: &Decoder<f32>,
     tokenizer: Option<&[u8]>,
     folder: &RunFolder,
     is_best: bool,
 ) -> Result<PathBuf> {
-    let Some(base) = base_folder(configuration)? else {
+    let Some(BaseModel { record, options }) = base else {
         let path = if is_best { folder.best() } else { folder.model() };
         interop::save_with(model, &path, tokenizer)?;
         return Ok(path);
     };
     let path = if is_best { folder.best() } else { folder.adapter() };
-    let base = std::path::absolute(&base).map_err(Error::file("find", &base))?;
-    peft::write(&path, &model.adapters(), &Options::for_base(&base)?)?;
+    record.write(folder.path())?;
+    peft::write(&path, &model.adapters(), options)?;
     Ok(path)
 }
 

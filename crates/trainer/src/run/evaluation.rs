@@ -7,15 +7,15 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use interop::tokenizer::Tokenizer;
-use models::{Batch, Decoder};
+use models::{Batch, Decoder, DecoderConfig};
 use nn::Tape;
 
 use super::progress::Progress;
 use crate::adapters;
 use crate::config;
 use crate::data::{
-    Example, FileText, Long, SamplesRequest, TokenizerFile, Window, are_samples, read, samples_of,
-    sliding_windows,
+    Example, FileText, Long, SamplesRequest, TokenizerFile, Window, are_samples, check_unasked,
+    read, samples_of, sliding_windows,
 };
 use crate::error::{Error, Result};
 use crate::measure::{HeldOutLoss, Measure, Unit};
@@ -38,7 +38,7 @@ pub(super) fn evaluate(
     let mut tape = Tape::inference();
     let (mut nats, mut predictions) = (0.0, 0);
     for (index, window) in windows.into_iter().enumerate() {
-        let Example { sequences, tokens, targets } = window?;
+        let Example { sequences, tokens, targets, .. } = window?;
         let batch = Batch { sequences, tokens: &tokens, targets: &targets };
         let loss = model.loss(batch, &mut tape)?;
         if !loss.mean.is_finite() {
@@ -206,17 +206,19 @@ pub fn evaluate_file(request: &EvaluationRequest) -> Result<Evaluation> {
         }
         .into());
     }
-    let model = adapters::open(&request.model, request.adapter.as_deref())?;
-    let vocabulary = model.config().vocabulary;
-    let positions = model.config().positions;
+    if !has_samples {
+        check_unasked(request.skips_bad_lines || request.learns_prompts)?;
+    }
+    let DecoderConfig { vocabulary, positions, .. } = interop::shape(&request.model)?;
     let length = request.length.unwrap_or(positions.min(LENGTH));
     if length > positions {
         return Err(Error::WindowTooLong { positions, length });
     }
     let limit = request.windows.unwrap_or(usize::MAX);
     if has_samples {
-        return evaluate_samples(request, &model, length, limit, start);
+        return evaluate_samples(request, vocabulary, length, limit, start);
     }
+    let model = adapters::open(&request.model, request.adapter.as_deref())?;
     let (tokens, measure) = Tokens::open(request, vocabulary)?;
     let stride = request.stride.unwrap_or(length);
     if !(1..=length).contains(&stride) {
@@ -245,15 +247,15 @@ pub fn evaluate_file(request: &EvaluationRequest) -> Result<Evaluation> {
     })
 }
 
-/// The same on samples, at most `limit` of them and `length` predictions of each.
+/// The same on samples, at most `limit` of them and `length` predictions of each. A bad line is told before a large model
+/// is read.
 fn evaluate_samples(
     request: &EvaluationRequest,
-    model: &Decoder<f32>,
+    vocabulary: usize,
     length: usize,
     limit: usize,
     start: Instant,
 ) -> Result<Evaluation> {
-    let vocabulary = model.config().vocabulary;
     let tokenizer = tokenizer_of(&request.model, vocabulary)?;
     let samples = SamplesRequest {
         model: request.model.clone(),
@@ -270,8 +272,9 @@ fn evaluate_samples(
     }
     let unit = if tokenizer.is_some() { Unit::Token } else { Unit::Byte };
     let windows = samples.len();
+    let model = adapters::open(&request.model, request.adapter.as_deref())?;
     Ok(Evaluation {
-        loss: watched(model, "sample", samples.into_iter().map(Ok))?,
+        loss: watched(&model, "sample", samples.into_iter().map(Ok))?,
         measure: Measure { unit, bytes_per_token: None },
         windows,
         length,
@@ -296,7 +299,7 @@ fn watched(
 
 #[cfg(test)]
 mod tests {
-    use models::{DecoderConfig, Initial, WeightKind};
+    use models::{Initial, WeightKind};
     use nn::{Module, Rounding};
 
     use super::*;

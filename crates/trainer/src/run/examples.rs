@@ -13,6 +13,8 @@ pub(super) struct Examples {
     pub(super) windows: Vec<Sequences>,
     pub(super) tokens: Vec<u32>,
     pub(super) targets: Vec<u32>,
+    /// Rows that only fill sequences up.
+    pub(super) filling: usize,
 }
 
 /// A part of a step that runs at once.
@@ -29,6 +31,7 @@ impl Examples {
         self.windows.clear();
         self.tokens.clear();
         self.targets.clear();
+        self.filling = 0;
     }
 
     /// Adds a window.
@@ -36,6 +39,12 @@ impl Examples {
         self.windows.push(example.sequences);
         self.tokens.extend(&example.tokens);
         self.targets.extend(&example.targets);
+        self.filling += example.filling;
+    }
+
+    /// Tokens of all windows, without what fills up sequences.
+    pub(super) fn tokens(&self) -> usize {
+        self.rows() - self.filling
     }
 
     /// Rows of all windows.
@@ -91,7 +100,7 @@ mod tests {
         let windows = vec![window(1, 4), window(2, 4), window(3, 2), window(1, 4), window(1, 1)];
         let tokens: Vec<u32> = (0..23).collect();
         let targets = tokens.iter().map(|token| token + 1).collect();
-        let examples = Examples { windows, tokens, targets };
+        let examples = Examples { windows, tokens, targets, filling: 0 };
         let found = |first: usize, windows: usize| -> Vec<(usize, Sequences, u32)> {
             let batches = examples.batches(first, windows);
             batches

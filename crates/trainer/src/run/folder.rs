@@ -30,7 +30,8 @@ const ADAPTERS: &str = "lora";
 ///   report.html                    its page
 ///   best/                          the model of the best evaluation, if it is kept
 ///   model/                         the trained model, or
-///   adapter/                       the adapters that were trained beside one
+///   adapter/                       the adapters that were trained beside one, and then
+///   base.json                      what that one is known by, and how it was kept
 ///   summary.json                   what came of it, written last
 /// ```
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use nn::{Memory, Module};
 
-use super::base::base_identity;
+use super::base::BaseModel;
 use super::clock::Clock;
 use super::folder::RunFolder;
 use super::interrupt::Interrupt;
@@ -40,8 +40,8 @@ pub(super) struct Ready<'a> {
     pub(super) tokenizer: Option<Vec<u8>>,
     /// What tells teachers apart, where there is one.
     pub(super) teacher: Option<String>,
-    /// What tells models apart that adapters are for, where there is one.
-    pub(super) base: Option<String>,
+    /// The model that adapters are for, where there is one.
+    pub(super) base: Option<BaseModel>,
 }
 
 impl<'a> Given<'a> {
@@ -107,7 +107,7 @@ impl<'a> Ready<'a> {
         };
         let read_example = Box::new(|index, example: &mut Example| corpus.example(index, example));
         let training = Training::new(&configuration, model, read_example, teaching)?;
-        let base = base_identity(&configuration)?;
+        let base = BaseModel::of(&configuration)?;
         Ok(Self { corpus, training, start, tokenizer, teacher, base })
     }
 }

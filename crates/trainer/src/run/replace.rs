@@ -14,10 +14,14 @@ pub(super) const LOCK: &str = ".lock";
 pub(super) const MODEL: &str = "model";
 /// The adapters in its place.
 pub(super) const ADAPTER: &str = "adapter";
+/// What the model is that those are for.
+pub(super) const BASE: &str = "base.json";
 /// What runs leave beside those.
-const OTHERS: [&str; 6] = [MODEL, ADAPTER, "best", "checkpoints", "report.html", "summary.json"];
+const OTHERS: [&str; 7] =
+    [MODEL, ADAPTER, BASE, "best", "checkpoints", "report.html", "summary.json"];
 /// What a run that was killed may leave beside its files.
-const UNFINISHED: [&str; 3] = ["config.unfinished", "report.unfinished", "summary.unfinished"];
+const UNFINISHED: [&str; 4] =
+    ["config.unfinished", "report.unfinished", "summary.unfinished", "base.unfinished"];
 /// How event files begin.
 const EVENTS: &str = "events.out.tfevents.";
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use super::base::BaseModel;
 use super::folder::RunFolder;
 use super::interrupt::Interrupt;
 use super::metrics::{Metrics, Record};
@@ -111,7 +112,8 @@ impl Unfinished {
         let mut ready = Ready::new(given, &corpus, None)?;
         let Snapshot { teacher, base, .. } = &checkpoint.snapshot;
         self.check_model("the teacher", ready.teacher.as_deref(), teacher.as_deref())?;
-        self.check_model("the model of the adapters", ready.base.as_deref(), base.as_deref())?;
+        let found = ready.base.as_ref().map(BaseModel::identity);
+        self.check_model("the model of the adapters", found, base.as_deref())?;
         ready.training.restore(&mut checkpoint)?;
         let snapshot = checkpoint.finish()?;
         Running::go_on(given, ready, folder, &snapshot, || self.cut_records(&snapshot))

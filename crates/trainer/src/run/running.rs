@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use nn::Memory;
 
-use super::base::save;
+use super::base::{BaseModel, save};
 use super::clock::Clock;
 use super::evaluation::evaluate;
 use super::folder::RunFolder;
@@ -48,7 +48,7 @@ pub(super) struct Running<'a> {
     /// The `tokenizer.json`, which goes with the model.
     tokenizer: Option<Vec<u8>>,
     teacher: Option<String>,
-    base: Option<String>,
+    base: Option<BaseModel>,
     start: Start,
     folder: &'a RunFolder,
     metrics: Metrics,
@@ -181,7 +181,7 @@ impl<'a> Running<'a> {
     /// Writes what has been trained so far; where it is.
     fn keep(&self, is_best: bool) -> Result<PathBuf> {
         let (model, tokenizer) = (self.training.model(), self.tokenizer.as_deref());
-        save(self.configuration, model, tokenizer, self.folder, is_best)
+        save(self.base.as_ref(), model, tokenizer, self.folder, is_best)
     }
 
     /// Trains until the last step, or until a watcher ends it; how many steps there were.
@@ -222,7 +222,7 @@ impl<'a> Running<'a> {
             configuration: settings_of(&for_another_folder(self.configuration)?),
             data: self.corpus.identity().to_owned(),
             teacher: self.teacher.clone(),
-            base: self.base.clone(),
+            base: self.base.as_ref().map(|base| base.identity().to_owned()),
             seconds: self.seconds(),
             ..Snapshot::default()
         };

@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::generate::Sampling;
 use crate::randomness::Purpose;
 
-/// Tokens of a held-out window that a sample goes on with, at most.
+/// Tokens of a held-out text that are gone on with, at most; a prompt is gone on with as a whole.
 const PROMPT: usize = 64;
 
 /// Tokens of a sample, at most.

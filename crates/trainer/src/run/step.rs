@@ -75,7 +75,7 @@ pub(super) struct Taken {
     pub(super) divergence: Option<f64>,
     /// The share of all ternary codes that the update changed, where there are any.
     pub(super) flips: Option<f64>,
-    /// Rows of the batch: tokens, and what fills up sequences.
+    /// Tokens of the batch, without what fills up sequences.
     pub(super) tokens: usize,
     /// How long it took.
     pub(super) time: Duration,
@@ -180,7 +180,7 @@ impl<'a> Training<'a> {
             self.watch.begin(&self.model);
         }
         self.read_batch(step)?;
-        let tokens = self.examples.rows();
+        let tokens = self.examples.tokens();
         let taken = self.learn(step).and_then(|lesson| {
             let applied = self.updating.apply(&mut self.model, &self.gradients, step)?;
             Ok((lesson, applied))

@@ -24,6 +24,8 @@ pub(super) struct Updating {
     groups: Groups,
     /// The learning rate of each tensor without a group, as a multiple of the schedule's.
     rates: Vec<f64>,
+    /// What each tensor's is multiplied by besides, group or none: of factors of adapters, by their places and kinds.
+    factors: Vec<f64>,
     /// The same for ternary weights without latent ones.
     dqt_rate: f64,
     weight_decay: f64,
@@ -75,10 +77,8 @@ impl Updating {
         Ok(Self {
             optimiser: optimiser(settings, model),
             groups,
-            rates: names
-                .iter()
-                .map(|name| level_rates.of(name) * rate(&configuration.lora, name))
-                .collect(),
+            rates: names.iter().map(|name| level_rates.of(name)).collect(),
+            factors: names.iter().map(|name| rate(&configuration.lora, name)).collect(),
             dqt_rate: settings.dqt_rate,
             weight_decay: settings.weight_decay,
             schedule: configuration.schedule(),
@@ -125,7 +125,7 @@ impl Updating {
         let progress = Progress { step: updates, total: self.steps };
         let targets = Targets::new(self.pull, model, progress);
         let gradient_factor = clip_factor(applied.gradient_norm, self.clip);
-        let Self { optimiser, groups, rates, dqt_rate, seed, rounds_at_random, .. } = self;
+        let Self { optimiser, groups, rates, factors, dqt_rate, seed, rounds_at_random, .. } = self;
         model.visit_mut(&mut |id, mut values| {
             // An expert without rows stays as it is, in its decay and moments too.
             if !gradients.is_touched(id) {
@@ -134,7 +134,8 @@ impl Updating {
             let shares = groups.of(id.index());
             let is_dqt = matches!(values, ValuesMut::Ternary(_));
             let own = if is_dqt { *dqt_rate } else { rates[id.index()] };
-            let learning_rate = applied.learning_rate * shares.rate.unwrap_or(own);
+            let share = shares.rate.unwrap_or(own) * factors[id.index()];
+            let learning_rate = applied.learning_rate * share;
             let mut tensor = optimiser.begin(Moment {
                 tensor: id.index(),
                 learning_rate,

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use models::Base;
 
+use super::base::BaseRecord;
 use super::replace::{ADAPTER, LOCK, METRICS, MODEL, SETTINGS, names};
 use crate::config::{self, Configuration, Layers};
 use crate::error::{Error, Result};
@@ -58,7 +59,8 @@ impl Used {
     /// with what it has trained beside it.
     ///
     /// # Errors
-    /// As [`model_folder`] and [`adapter_folder`]; settings of a run that cannot be read, and a model of theirs that is gone.
+    /// As [`model_folder`] and [`adapter_folder`]; settings of a run that cannot be read, and a model of theirs that is
+    /// gone or another one by now.
     pub fn open(path: &Path, adapter: Option<&Path>) -> Result<Self> {
         let own = path.join(ADAPTER);
         let is_of_adapters = is_run(path) && own.is_dir() && !path.join(MODEL).is_dir();
@@ -82,7 +84,11 @@ pub(crate) fn trained_beside(adapter: &Path) -> Result<Base> {
     let is_run =
         |folder: &&Path| [SETTINGS, METRICS].iter().all(|name| folder.join(name).is_file());
     let Some(run) = folders.find(is_run) else { return Ok(Base::F32) };
-    Ok(settings_of(run)?.lora.base)
+    // Settings may have been edited since.
+    match BaseRecord::read(run)? {
+        Some(record) => Ok(record.kept()),
+        None => Ok(settings_of(run)?.lora.base),
+    }
 }
 
 fn is_run(path: &Path) -> bool {
@@ -98,7 +104,13 @@ fn base_of(run: &Path) -> Result<PathBuf> {
         Error::RunFile { path: path.clone(), expected: expected.to_owned(), found }
     };
     match settings_of(run)?.lora.model {
-        Some(base) if base.exists() => model_folder(&base),
+        Some(base) if base.exists() => {
+            let folder = model_folder(&base)?;
+            if let Some(record) = BaseRecord::read(run)? {
+                record.check(run, &folder)?;
+            }
+            Ok(folder)
+        }
         Some(base) => Err(unfit(format!("{}, where there is nothing", base.display()))),
         None => Err(unfit("none".to_owned())),
     }

@@ -20,6 +20,16 @@ pub(super) struct Encoder<'a> {
     pub(super) end: Option<u32>,
     /// Whether prompts are learnt too.
     pub(super) learns_prompts: bool,
+    /// Tokens that a window predicts: of what is longer the rest need not be known.
+    pub(super) length: usize,
+}
+
+/// What a line comes to.
+#[derive(Debug, Default)]
+pub(super) struct Encoding {
+    pub(super) samples: Vec<Encoded>,
+    /// Answers that no sample has, as what stands before an earlier one fills a window already.
+    pub(super) left_out: usize,
 }
 
 /// The tokens of a sample.
@@ -54,8 +64,41 @@ impl Encoded {
     }
 }
 
-/// A part of a sample: its text, and whether it is learnt.
-type Part = (String, bool);
+/// A conversation, as a template writes it.
+struct Conversation<'a> {
+    template: &'a Template,
+    messages: &'a [Value],
+    /// The messages that are answers.
+    answers: Vec<usize>,
+}
+
+impl<'a> Conversation<'a> {
+    fn new(template: &'a Template, messages: &'a [Value]) -> Self {
+        let is_answer = |place: &usize| messages[*place]["role"] == ASSISTANT;
+        Self { template, messages, answers: (0..messages.len()).filter(is_answer).collect() }
+    }
+
+    /// All up to where an answer begins.
+    fn before(&self, answer: usize) -> Result<String, String> {
+        self.render(answer, true)
+    }
+
+    /// All up to the end of an answer, which goes on from what is `before` it.
+    fn after(&self, answer: usize, before: &str) -> Result<String, String> {
+        let after = self.render(answer + 1, false)?;
+        if !after.starts_with(before) || after.len() == before.len() {
+            return Err(format!(
+                "message {}: expected an answer where the chat template asks for one, found that it writes it elsewhere",
+                answer + 1
+            ));
+        }
+        Ok(after)
+    }
+
+    fn render(&self, count: usize, asks: bool) -> Result<String, String> {
+        self.template.render(&self.messages[..count], asks).map_err(|error| error.to_string())
+    }
+}
 
 impl Encoder<'_> {
     /// The tokens of a line. A prompt and what answers it are encoded apart, as they are when the model is asked: so it
@@ -67,29 +110,24 @@ impl Encoder<'_> {
     ///
     /// # Errors
     /// What is wrong with it, in words.
-    pub(super) fn encode(&self, line: &Line) -> Result<Vec<Encoded>, String> {
+    pub(super) fn encode(&self, line: &Line) -> Result<Encoding, String> {
+        let mut sample = Encoded::default();
         match line {
-            Line::Text(text) => {
-                let mut sample = Encoded::default();
-                sample.add(&self.first(text)?, true);
-                self.finish(&mut sample);
-                Ok(vec![sample])
-            }
+            Line::Text(text) => sample.add(&self.first(text)?, true),
             Line::Answer { prompt, completion } => {
-                let mut sample = Encoded::default();
                 sample.add(&self.first(prompt)?, self.learns_prompts);
                 sample.add(&self.part(completion)?, true);
-                self.finish(&mut sample);
-                Ok(vec![sample])
             }
             Line::Conversation(messages) => {
                 let template = self.template.as_ref().ok_or_else(|| {
                     "expected text, or prompt and completion, as the model has no chat template; found messages"
                         .to_owned()
                 })?;
-                self.conversation(template, messages)
+                return self.conversation(&Conversation::new(template, messages));
             }
         }
+        self.finish(&mut sample);
+        Ok(Encoding { samples: vec![sample], left_out: 0 })
     }
 
     /// The end of what the model says, unless it is there already.
@@ -99,48 +137,51 @@ impl Encoder<'_> {
         }
     }
 
-    fn conversation(
-        &self,
-        template: &Template,
-        messages: &[Value],
-    ) -> Result<Vec<Encoded>, String> {
-        let answers = (0..messages.len()).filter(|&place| messages[place]["role"] == ASSISTANT);
-        let render = |count: usize, asks: bool| {
-            template.render(&messages[..count], asks).map_err(|error| error.to_string())
-        };
-        // For each answer the text before it, and the text up to its end.
-        let mut turns: Vec<[String; 2]> = Vec::new();
-        for place in answers {
-            let (before, after) = (render(place, true)?, render(place + 1, false)?);
-            if !after.starts_with(&before) || after.len() == before.len() {
-                return Err(format!(
-                    "message {}: expected an answer where the chat template asks for one, found that it writes it elsewhere",
-                    place + 1
-                ));
-            }
-            turns.push([before, after]);
+    fn conversation(&self, conversation: &Conversation<'_>) -> Result<Encoding, String> {
+        match self.whole(conversation)? {
+            Some(sample) => Ok(Encoding { samples: vec![sample], left_out: 0 }),
+            None => self.apart(conversation),
         }
-        let is_steady = turns.windows(2).all(|pair| pair[1][0].starts_with(&pair[0][1]));
-        if !is_steady {
-            return turns.iter().map(|turn| self.turns(std::slice::from_ref(turn))).collect();
-        }
-        Ok(vec![self.turns(&turns)?])
     }
 
-    /// The sample of answers each of which goes on from the one before.
-    fn turns(&self, turns: &[[String; 2]]) -> Result<Encoded, String> {
-        let mut parts: Vec<Part> = Vec::new();
-        let mut told = 0;
-        for [before, after] in turns {
-            parts.push((before[told..].to_owned(), self.learns_prompts));
-            parts.push((after[before.len()..].to_owned(), true));
-            told = after.len();
+    /// The sample of answers each of which goes on from the one before; none where the template writes earlier messages
+    /// anew. What comes after a full window is not looked at: each message of a conversation is written again for each
+    /// answer that follows it, which would take a long one the square of its length.
+    fn whole(&self, conversation: &Conversation<'_>) -> Result<Option<Encoded>, String> {
+        let (mut sample, mut told) = (Encoded::default(), String::new());
+        for &answer in &conversation.answers {
+            let before = conversation.before(answer)?;
+            let Some(asked) = before.strip_prefix(told.as_str()) else { return Ok(None) };
+            // One token more than a window predicts is the last that it needs; one more yet says that some are cut off.
+            if sample.tokens.len() > self.length + 1 {
+                break;
+            }
+            let after = conversation.after(answer, &before)?;
+            sample.add(&self.part(asked)?, self.learns_prompts);
+            sample.add(&self.part(&after[before.len()..])?, true);
+            told = after;
         }
-        let mut sample = Encoded::default();
-        for (text, is_learnt) in parts {
-            sample.add(&self.part(&text)?, is_learnt);
+        Ok(Some(sample))
+    }
+
+    /// A sample for each answer, up to the first before which there is more than a window takes: before those that follow
+    /// there is as much.
+    fn apart(&self, conversation: &Conversation<'_>) -> Result<Encoding, String> {
+        let mut encoding = Encoding::default();
+        for (number, &answer) in conversation.answers.iter().enumerate() {
+            let before = conversation.before(answer)?;
+            let after = conversation.after(answer, &before)?;
+            let mut sample = Encoded::default();
+            sample.add(&self.part(&before)?, self.learns_prompts);
+            let is_full = sample.tokens.len() > self.length;
+            sample.add(&self.part(&after[before.len()..])?, true);
+            encoding.samples.push(sample);
+            if is_full {
+                encoding.left_out = conversation.answers.len() - number - 1;
+                break;
+            }
         }
-        Ok(sample)
+        Ok(encoding)
     }
 
     /// The tokens that a sample begins with: with those that a tokenizer puts around a text, as when a model is asked.
@@ -169,16 +210,19 @@ mod tests {
     use crate::temporary::TemporaryFolder;
 
     const PLAIN: Encoder<'_> =
-        Encoder { tokenizer: None, template: None, end: None, learns_prompts: false };
+        Encoder { tokenizer: None, template: None, end: None, learns_prompts: false, length: 100 };
 
     fn line(text: &str) -> Line {
         Line::parse(text.as_bytes()).unwrap()
     }
 
     fn with_template(source: &str) -> Encoder<'static> {
-        let folder = TemporaryFolder::new();
-        folder.file("chat_template.jinja", source);
-        Encoder { template: Template::open(folder.path()).unwrap(), ..PLAIN }
+        Encoder { template: Some(Template::of(source).unwrap()), ..PLAIN }
+    }
+
+    /// The samples of a line that is one.
+    fn encode(encoder: &Encoder<'_>, line: &Line) -> Vec<Encoded> {
+        encoder.encode(line).unwrap().samples
     }
 
     /// The text of the tokens that are learnt, with a bar between spans.
@@ -193,18 +237,18 @@ mod tests {
     #[test]
     fn a_completion_is_learnt_and_its_prompt_is_not_unless_asked_for() {
         let answer = line(r#"{"prompt": "ab", "completion": "cd"}"#);
-        let samples = PLAIN.encode(&answer).unwrap();
+        let samples = encode(&PLAIN, &answer);
         let (tokens, targets) = samples[0].rows(100);
         assert_eq!((tokens, targets), (&[97, 98, 99][..], vec![IGNORED, 99, 100]));
         let all = Encoder { learns_prompts: true, ..PLAIN };
-        assert_eq!(all.encode(&answer).unwrap()[0].rows(100).1, [98, 99, 100]);
-        let empty = PLAIN.encode(&line(r#"{"prompt": "", "completion": "cd"}"#)).unwrap();
+        assert_eq!(encode(&all, &answer)[0].rows(100).1, [98, 99, 100]);
+        let empty = encode(&PLAIN, &line(r#"{"prompt": "", "completion": "cd"}"#));
         assert_eq!(empty[0].rows(100), (&[99][..], vec![100]));
     }
 
     #[test]
     fn what_is_longer_than_a_window_is_cut_at_its_end() {
-        let samples = PLAIN.encode(&line(r#"{"prompt": "ab", "completion": "cde"}"#)).unwrap();
+        let samples = encode(&PLAIN, &line(r#"{"prompt": "ab", "completion": "cde"}"#));
         assert_eq!(samples[0].rows(3), (&[97, 98, 99][..], vec![IGNORED, 99, 100]));
         assert_eq!(samples[0].rows(1), (&[97][..], vec![IGNORED]));
     }
@@ -214,9 +258,9 @@ mod tests {
         let folder = TemporaryFolder::new();
         let tokenizer = TokenizerFile::open(&folder.file("tokenizer.json", WORDS)).unwrap();
         let encoder = Encoder { tokenizer: Some(&tokenizer), end: Some(5), ..PLAIN };
-        let answer = encoder.encode(&line(r#"{"prompt": "one", "completion": "two"}"#)).unwrap();
+        let answer = encode(&encoder, &line(r#"{"prompt": "one", "completion": "two"}"#));
         assert_eq!(answer, [Encoded { tokens: vec![5, 1, 2, 5], learnt: vec![2..3, 3..4] }]);
-        let text = encoder.encode(&line(r#"{"text": "one two </s>"}"#)).unwrap();
+        let text = encode(&encoder, &line(r#"{"text": "one two </s>"}"#));
         assert_eq!(text, [Encoded { tokens: vec![5, 1, 2, 5], learnt: vec![0..4] }]);
         assert_eq!(text[0].rows(9), (&[5, 1, 2][..], vec![1, 2, 5]));
     }
@@ -231,7 +275,7 @@ mod tests {
             "{% for m in messages %}<{{ m.role[0] }}>{{ m.content }};{% endfor %}\
              {% if add_generation_prompt %}<a>{% endif %}",
         );
-        let samples = encoder.encode(&line(TALK)).unwrap();
+        let samples = encode(&encoder, &line(TALK));
         assert_eq!(samples.len(), 1);
         assert_eq!(learnt(&samples[0]), "b;|d;");
         let whole: Vec<u8> = samples[0].tokens.iter().map(|&token| token as u8).collect();
@@ -251,10 +295,36 @@ mod tests {
             "{% for m in messages %}<{{ m.role[0] }}>{% if loop.last and m.role == 'assistant' %}*{{ m.thought }}\
              {% endif %}{{ m.content }};{% endfor %}{% if add_generation_prompt %}<a>{% endif %}",
         );
-        let samples = encoder.encode(&line(TALK)).unwrap();
+        let samples = encode(&encoder, &line(TALK));
         assert_eq!(samples.iter().map(learnt).collect::<Vec<_>>(), ["*b;", "*td;"]);
         let second: Vec<u8> = samples[1].tokens.iter().map(|&token| token as u8).collect();
         assert_eq!(second, b"<s>S;<u>a;<a>b;<u>c;<a>*td;");
+    }
+
+    /// A conversation of answers of one letter, each to a question of one.
+    fn long_talk(answers: usize) -> Line {
+        let turn = r#"{"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}"#;
+        line(&format!("{{\"messages\": [{}]}}", vec![turn; answers].join(", ")))
+    }
+
+    #[test]
+    fn a_conversation_is_read_no_further_than_a_window_and_costs_no_more() {
+        let plain = "{% for m in messages %}<{{ m.role[0] }}>{{ m.content }};{% endfor %}\
+                     {% if add_generation_prompt %}<a>{% endif %}";
+        let marked = "{% for m in messages %}<{{ m.role[0] }}>{{ m.content }}\
+                      {% if loop.last and m.role == 'assistant' %}!{% endif %};{% endfor %}\
+                      {% if add_generation_prompt %}<a>{% endif %}";
+        // Ten bytes for each answer and what it is to; all of it would be gigabytes.
+        let talk = long_talk(20_000);
+        let whole = with_template(plain).encode(&talk).unwrap();
+        assert_eq!((whole.samples.len(), whole.left_out), (1, 0));
+        assert_eq!(whole.samples[0].tokens.len(), 110);
+        let apart = with_template(marked).encode(&talk).unwrap();
+        // Before answer n, counted from 0, there are 10·n + 8 bytes.
+        assert_eq!((apart.samples.len(), apart.left_out), (11, 20_000 - 11));
+        assert_eq!(learnt(&apart.samples[9]), "a!;");
+        let short = with_template(marked).encode(&long_talk(3)).unwrap();
+        assert_eq!((short.samples.len(), short.left_out), (3, 0));
     }
 
     #[test]

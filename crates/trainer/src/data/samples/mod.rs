@@ -36,10 +36,20 @@ use self::reading::{Reading, Store};
 use super::example::Example;
 use super::tokens::TokenizerFile;
 use super::{CorpusRequest, files_of};
+use crate::chat::Template;
+use crate::config;
 use crate::error::{Error, Result};
 
 /// How files of samples end.
 const ENDING: &str = "jsonl";
+
+/// How files end that may be of samples too, but are no text.
+const ENDINGS_OF_OTHERS: [&str; 2] = ["json", "ndjson"];
+
+/// How a model of bytes is talked with where nothing else is known: what was thought is written in the last message alone.
+const TEMPLATE: &str = "{% for m in messages %}<{{ m.role }}>{{ m.content }}\
+                        {% if loop.last and m.thought %}({{ m.thought }}){% endif %}\n{% endfor %}\
+                        {% if add_generation_prompt %}<assistant>{% endif %}";
 
 /// The token that sequences are filled up with: any will do, for nothing sees it and nothing is learnt from it.
 const FILLING: u32 = 0;
@@ -89,8 +99,7 @@ pub(super) struct Samples {
 /// [`Error::Data`]; those of [`files_of`].
 pub(crate) fn are_samples(data: &Path) -> Result<bool> {
     let files = files_of(data)?;
-    let is_one = |file: &&PathBuf| file.extension().is_some_and(|ending| ending == ENDING);
-    match files.iter().filter(is_one).count() {
+    match files.iter().filter(|file| ends_in(file, &[ENDING])).count() {
         0 => Ok(false),
         count if count == files.len() => Ok(true),
         count => {
@@ -98,6 +107,43 @@ pub(crate) fn are_samples(data: &Path) -> Result<bool> {
             Err(Error::data(data, "files of samples (.jsonl) or files of text, not both", found))
         }
     }
+}
+
+fn ends_in(file: &Path, endings: &[&str]) -> bool {
+    file.extension()
+        .is_some_and(|found| endings.iter().any(|ending| found.eq_ignore_ascii_case(ending)))
+}
+
+/// Checks that a text to be learnt is not made of JSON alone, and that nothing is asked of samples, of which it is none.
+///
+/// # Errors
+/// [`Error::Data`], [`config::Error::Contradiction`]; those of [`files_of`].
+pub(super) fn check_text(data: &Path, samples: &SamplesRequest) -> Result<()> {
+    let files = files_of(data)?;
+    if !files.is_empty() && files.iter().all(|file| ends_in(file, &ENDINGS_OF_OTHERS)) {
+        let expected =
+            "a text, or samples, a line of JSON for each, in files whose names end in .jsonl";
+        let found = "names that end in .json or .ndjson; rename files that have such lines";
+        return Err(Error::data(data, expected, found));
+    }
+    let SamplesRequest { skips_bad_lines, long, packs, learns_prompts, .. } = *samples;
+    check_unasked(skips_bad_lines || long != Long::Cut || !packs || learns_prompts)
+}
+
+/// Checks that nothing `is_asked` of samples where the data are a text.
+///
+/// # Errors
+/// [`config::Error::Contradiction`].
+pub(crate) fn check_unasked(is_asked: bool) -> Result<()> {
+    if !is_asked {
+        return Ok(());
+    }
+    Err(config::Error::Contradiction {
+        keys: "data, samples",
+        expected: "files of samples (.jsonl) for --skip-bad-lines, --with-prompts, --long-samples and samples.pack",
+        found: "a text".to_owned(),
+    }
+    .into())
 }
 
 impl Samples {
@@ -173,14 +219,16 @@ impl Samples {
     pub(super) fn example(&self, index: u64, example: &mut Example) {
         let samples = self.packs.of(index);
         let length = samples.first().map_or(0, |&longest| self.all.get(longest).0.len());
-        let Example { sequences, tokens, targets } = example;
+        let Example { sequences, tokens, targets, filling } = example;
         *sequences = Sequences { count: samples.len(), length };
+        *filling = 0;
         tokens.clear();
         targets.clear();
         for (place, &sample) in samples.iter().enumerate() {
             let (read, learnt) = self.all.get(sample);
             tokens.extend(read);
             targets.extend(learnt);
+            *filling += length - read.len();
             tokens.resize((place + 1) * length, FILLING);
             targets.resize((place + 1) * length, IGNORED);
         }
@@ -239,17 +287,17 @@ pub(crate) fn samples_of(
     Ok(chosen.into_iter().map(|sample| store.example(sample)).collect())
 }
 
-/// Whether a line is a sample of which a model of bytes, without a chat template, has something to learn in a window of
-/// `length` predictions; how many it is asked for, cut to the window.
+/// Whether a line is a sample of which a model of bytes, with a plain chat template, has something to learn in a window of
+/// `length` predictions; how many tokens it reads of each sample that the line comes to, cut to the window.
 ///
 /// ```
-/// assert_eq!(trainer::data::check_sample(br#"{"prompt": "a", "completion": "bc"}"#, 8), Ok(2));
+/// assert_eq!(trainer::data::check_sample(br#"{"prompt": "a", "completion": "bc"}"#, 8), Ok(vec![2]));
 /// assert!(trainer::data::check_sample(br#"{"prompt": "a"}"#, 8).is_err());
 /// ```
 ///
 /// # Errors
 /// What is wrong with it, in words.
-pub fn check_sample(line: &[u8], length: usize) -> Result<usize, String> {
+pub fn check_sample(line: &[u8], length: usize) -> Result<Vec<usize>, String> {
     let request = SamplesRequest {
         model: PathBuf::new(),
         skips_bad_lines: false,
@@ -257,8 +305,9 @@ pub fn check_sample(line: &[u8], length: usize) -> Result<usize, String> {
         packs: true,
         learns_prompts: false,
     };
-    let encoder = Encoder { tokenizer: None, template: None, end: None, learns_prompts: false };
-    Ok(Reading { encoder, request: &request, length }.tokens(line)?.iter().sum())
+    let template = Some(Template::of(TEMPLATE).map_err(|error| error.to_string())?);
+    let encoder = Encoder { tokenizer: None, template, end: None, learns_prompts: false, length };
+    Reading { encoder, request: &request, length }.tokens(line)
 }
 
 /// The token that ends what a model says: the first that it stops at, or else the one that is called so.

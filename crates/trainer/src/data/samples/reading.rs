@@ -17,6 +17,9 @@ use crate::error::Result;
 /// Lines that are encoded at a time.
 const PART: usize = 1 << 10;
 
+/// What may stand at the beginning of a text in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = "\u{FEFF}".as_bytes();
+
 /// Lines that are left out of which each is told.
 const TOLD: usize = 5;
 
@@ -54,6 +57,13 @@ struct Fitted {
     is_cut: bool,
 }
 
+/// What a line comes to.
+struct Read {
+    samples: Vec<Fitted>,
+    /// Answers of a conversation before which there is more than a window takes.
+    left_out: usize,
+}
+
 impl Store {
     fn add(&mut self, sample: &Fitted) {
         self.tokens.extend(&sample.tokens);
@@ -66,7 +76,7 @@ impl Store {
     pub(super) fn example(&self, sample: usize) -> Example {
         let (tokens, targets) = self.get(sample);
         let sequences = Sequences { count: 1, length: tokens.len() };
-        Example { sequences, tokens: tokens.to_vec(), targets: targets.to_vec() }
+        Example { sequences, tokens: tokens.to_vec(), targets: targets.to_vec(), filling: 0 }
     }
 
     /// How many samples there are.
@@ -105,6 +115,7 @@ impl<'a> Reading<'a> {
             template: Template::open(&request.model)?,
             end: end_token(&request.model, tokenizer)?,
             learns_prompts: request.learns_prompts,
+            length,
         };
         Ok(Self { encoder, request, length })
     }
@@ -119,11 +130,14 @@ impl<'a> Reading<'a> {
         tell: &mut dyn FnMut(fmt::Arguments<'_>),
     ) -> Result<Store> {
         let mut store = Store::default();
-        let (mut lines, mut bad, mut cut) = (0_usize, 0_usize, 0_usize);
+        let (mut lines, mut bad, mut cut, mut unheard) = (0_usize, 0_usize, 0_usize, 0_usize);
         for path in files {
             let path = path.as_ref();
             let bytes = read(path)?;
+            // Editors that put a mark there mean nothing by it.
             let of_file: Vec<(usize, &[u8])> = bytes
+                .strip_prefix(BYTE_ORDER_MARK)
+                .unwrap_or(&bytes)
                 .split(|&byte| byte == b'\n')
                 .enumerate()
                 .map(|(index, line)| (index + 1, line.trim_ascii()))
@@ -133,9 +147,10 @@ impl<'a> Reading<'a> {
             for part in of_file.chunks(PART) {
                 let encode = |&(number, line): &(usize, &[u8])| (number, self.encode(line));
                 let encoded: Vec<_> = part.par_iter().map(encode).collect();
-                for (line, samples) in encoded {
-                    match samples {
-                        Ok(samples) => {
+                for (line, read) in encoded {
+                    match read {
+                        Ok(Read { samples, left_out }) => {
+                            unheard += left_out;
                             cut += samples.iter().filter(|sample| sample.is_cut).count();
                             samples.iter().for_each(|sample| store.add(sample));
                         }
@@ -156,8 +171,13 @@ impl<'a> Reading<'a> {
         if bad > 0 {
             tell(format_args!("{bad} of {lines} lines are left out"));
         }
+        let (length, all) = (self.length, store.len());
+        if unheard > 0 {
+            tell(format_args!(
+                "{unheard} answers of conversations are left out: what stands before each fills a window of {length} tokens"
+            ));
+        }
         if cut > 0 {
-            let (length, all) = (self.length, store.len());
             tell(format_args!(
                 "{cut} of {all} samples are longer than a window of {length} tokens: their ends are cut off"
             ));
@@ -170,24 +190,49 @@ impl<'a> Reading<'a> {
     /// # Errors
     /// What is wrong with it, in words.
     pub(super) fn tokens(&self, line: &[u8]) -> Result<Vec<usize>, String> {
-        Ok(self.encode(line)?.iter().map(|sample| sample.tokens.len()).collect())
+        Ok(self.encode(line)?.samples.iter().map(|sample| sample.tokens.len()).collect())
     }
 
-    fn encode(&self, line: &[u8]) -> Result<Vec<Fitted>, String> {
+    /// The samples of a line. Of a conversation that is several, those with nothing to learn in a window are left out
+    /// unless all are.
+    fn encode(&self, line: &[u8]) -> Result<Read, String> {
         let line = Line::parse(line)?;
         let hash = line.hash();
-        self.encoder.encode(&line)?.iter().map(|sample| self.fit(sample, hash)).collect()
+        let encoding = self.encoder.encode(&line)?;
+        let mut read = Read { samples: Vec::new(), left_out: encoding.left_out };
+        let mut first_problem = None;
+        for sample in &encoding.samples {
+            self.check_length(sample)?;
+            match self.fit(sample, hash) {
+                Ok(fitted) => read.samples.push(fitted),
+                Err(problem) => {
+                    read.left_out += 1;
+                    first_problem.get_or_insert(problem);
+                }
+            }
+        }
+        match first_problem {
+            Some(problem) if read.samples.is_empty() => Err(problem),
+            _ => Ok(read),
+        }
+    }
+
+    /// Checks that a sample need not be cut, where that is asked for.
+    fn check_length(&self, sample: &Encoded) -> Result<(), String> {
+        let (length, found) = (self.length, sample.tokens.len());
+        if found > length + 1 && self.request.long == Long::Refuse {
+            // Conversations are read no further than that.
+            return Err(format!(
+                "expected at most {} tokens, which a window of {length} predictions holds, found at least {found}",
+                length + 1
+            ));
+        }
+        Ok(())
     }
 
     fn fit(&self, sample: &Encoded, hash: u64) -> Result<Fitted, String> {
         let (length, found) = (self.length, sample.tokens.len());
         let is_cut = found > length + 1;
-        if is_cut && self.request.long == Long::Refuse {
-            return Err(format!(
-                "expected at most {} tokens, which a window of {length} predictions holds, found {found}",
-                length + 1
-            ));
-        }
         let (tokens, targets) = sample.rows(length);
         if targets.iter().any(|&target| target != IGNORED) {
             return Ok(Fitted { tokens: tokens.to_vec(), targets, hash, is_cut });

@@ -107,6 +107,65 @@ fn a_bad_line_is_an_error_that_names_it_or_is_left_out_and_told() {
 }
 
 #[test]
+fn a_mark_at_the_beginning_and_carriage_returns_mean_nothing() {
+    let folder = TemporaryFolder::new();
+    let plain = open(&folder, &lines(), &asked(&folder)).unwrap();
+    let edited = format!("\u{FEFF}{}", lines().replace('\n', "\r\n"));
+    let edited = open(&folder, &edited, &asked(&folder)).unwrap();
+    let all = |samples: &Samples| -> Vec<(Vec<u32>, Vec<u32>)> {
+        let get = |sample| samples.all.get(sample);
+        (0..samples.all.len()).map(get).map(|(a, b)| (a.to_vec(), b.to_vec())).collect()
+    };
+    assert_eq!(all(&edited), all(&plain));
+    // Anywhere else the mark is no white space.
+    let error = open(&folder, &lines().replace('\n', "\n\u{FEFF}"), &asked(&folder)).unwrap_err();
+    assert!(error.to_string().contains("line 2: expected a JSON object"), "{error}");
+}
+
+#[test]
+fn an_answer_to_more_than_a_window_is_left_out_and_the_others_of_its_conversation_are_not() {
+    let folder = TemporaryFolder::new();
+    // What is last is marked: each answer is a sample of its own.
+    folder.file(
+        "chat_template.jinja",
+        "{% for m in messages %}{{ m.content }}{% if loop.last and m.role == 'assistant' %}!{% endif %}{% endfor %}",
+    );
+    let talk = |first: &str, second: &str| {
+        let said =
+            |role: &str, text: &str| format!("{{\"role\": \"{role}\", \"content\": \"{text}\"}}");
+        let turns = [
+            said("user", first),
+            said("assistant", "x"),
+            said("user", second),
+            said("assistant", "y"),
+            said("user", "z"),
+            said("assistant", "z"),
+        ];
+        format!("{}{{\"messages\": [{}]}}\n", lines(), turns.join(", "))
+    };
+    let read = |lines: &str, samples: &SamplesRequest| {
+        let (path, mut told) = (folder.file("data.jsonl", lines), Vec::new());
+        let tell = &mut |line: fmt::Arguments<'_>| told.push(line.to_string());
+        let samples = Samples::open(&path, &request(), samples, tell);
+        (samples.map(|samples| samples.all.len()), told)
+    };
+    let (count, told) = read(&talk("a", &"b".repeat(20)), &asked(&folder));
+    assert_eq!(count.unwrap(), 26 + 1);
+    let said = "2 answers of conversations are left out: what stands before each fills a window of 12 tokens";
+    assert_eq!(told, [said]);
+    let (count, told) = read(&talk("a", "b"), &asked(&folder));
+    assert_eq!((count.unwrap(), told.len()), (26 + 3, 0));
+    // Where nothing is left, the line is a bad one, and so it is where nothing may be cut.
+    let (error, _) = read(&talk(&"a".repeat(20), "b"), &asked(&folder));
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("line 27: ") && error.contains("a prompt that fills them"), "{error}");
+    let refusing = SamplesRequest { long: Long::Refuse, ..asked(&folder) };
+    let (error, _) = read(&talk("a", &"b".repeat(20)), &refusing);
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("line 27: expected at most 13 tokens"), "{error}");
+}
+
+#[test]
 fn a_sample_that_no_window_holds_is_cut_and_told_or_refused() {
     let folder = TemporaryFolder::new();
     let long = |prompt: usize| {
@@ -160,6 +219,29 @@ fn samples_are_known_by_how_their_files_end_and_are_not_mixed_with_text() {
     assert!(are_samples(&samples).unwrap());
     let error = are_samples(folder.path()).unwrap_err().to_string();
     assert!(error.contains("not both, found 1 of 2 files"), "{error}");
+    assert!(are_samples(&folder.file("C.JSONL", "")).unwrap());
+}
+
+#[test]
+fn a_text_to_be_learnt_is_no_json_and_nothing_is_asked_of_its_samples() {
+    let folder = TemporaryFolder::new();
+    for name in ["a.json", "b.ndjson", "c.NDJSON"] {
+        let error = check_text(&folder.file(name, ""), &asked(&folder)).unwrap_err().to_string();
+        assert!(error.contains(name) && error.contains("whose names end in .jsonl"), "{error}");
+    }
+    let text = folder.file("d.txt", "");
+    check_text(&text, &asked(&folder)).unwrap();
+    // Among other files one may be a text.
+    check_text(folder.path(), &asked(&folder)).unwrap();
+    for samples in [
+        SamplesRequest { skips_bad_lines: true, ..asked(&folder) },
+        SamplesRequest { long: Long::Refuse, ..asked(&folder) },
+        SamplesRequest { packs: false, ..asked(&folder) },
+        SamplesRequest { learns_prompts: true, ..asked(&folder) },
+    ] {
+        let error = check_text(&text, &samples).unwrap_err().to_string();
+        assert!(error.contains("--with-prompts") && error.contains("found a text"), "{error}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Runs of adapters. The command is tested from outside.
 
 mod kept;
+mod packs;
 
 use std::fs;
 
@@ -10,7 +11,7 @@ use super::*;
 use crate::config::Layers;
 use crate::run::resume::Resumed;
 use crate::run::train::train_with;
-use crate::run::{Interrupt, Progress, Summary};
+use crate::run::{Interrupt, Progress, Summary, Used};
 use crate::storage::faulty::{Fault, Faulty};
 use crate::storage::{Disk, Storage, make_directories};
 use crate::temporary::TemporaryFolder;
@@ -158,6 +159,78 @@ fn a_run_goes_on_with_the_model_that_it_began_with_and_no_other() {
     );
     save_model(&folder.path().join("model"), 1);
     assert_eq!(resume(&run, &disk).unwrap().steps, STEPS);
+}
+
+#[test]
+fn a_run_is_not_used_beside_a_model_that_was_trained_anew_in_its_place() {
+    let folder = prepared();
+    let (run, model) = (folder.path().join("run"), folder.path().join("model"));
+    let configuration = configuration(&folder, "run", &["steps=1", "lora.base=bf16"]);
+    let summary = train(&configuration, &Disk).unwrap();
+    let own = Used { model: model.clone(), adapter: Some(summary.model) };
+    assert_eq!(Used::open(&run, None).unwrap(), own);
+    save_model(&model, 2);
+    let said = Used::open(&run, None).unwrap_err().to_string();
+    assert!(said.contains("by the hash of its shape and weights, found another one"), "{said}");
+    assert!(said.contains("--adapter"), "{said}");
+    // Who names both knows.
+    assert_eq!(Used::open(&model, Some(&run)).unwrap(), own);
+    save_model(&model, 1);
+    assert_eq!(Used::open(&run, None).unwrap(), own);
+    // How the model was kept is no longer a setting.
+    let settings = fs::read_to_string(run.join("config.toml")).unwrap();
+    let edited = settings.replace("base = \"bf16\"", "base = \"f32\"");
+    assert_ne!(edited, settings);
+    fs::write(run.join("config.toml"), edited).unwrap();
+    assert_eq!(crate::run::trained_beside(&run).unwrap(), models::Base::Bf16);
+    fs::write(run.join(BASE), "{}").unwrap();
+    let said = Used::open(&run, None).unwrap_err().to_string();
+    assert!(said.contains("base.json: expected what a run of adapters leaves"), "{said}");
+}
+
+#[test]
+fn what_a_run_leaves_needs_nothing_more_of_the_model() {
+    let folder = prepared();
+    let configuration = configuration(&folder, "run", &[]);
+    let base = BaseModel::of(&configuration).unwrap();
+    let adapted = build_adapted(&configuration);
+    fs::remove_dir_all(folder.path().join("model")).unwrap();
+    let run = RunFolder::choose(&configuration).unwrap();
+    for is_best in [true, false] {
+        let place = save(base.as_ref(), &adapted, None, &run, is_best).unwrap();
+        let read = peft::read::<f32>(&place).unwrap();
+        assert_eq!(read.len(), adapted.adapters().len());
+    }
+}
+
+#[test]
+fn rates_of_places_and_factors_reach_the_update_and_multiply_those_of_groups() {
+    let folder = prepared();
+    let moved = |more: &[&str]| -> Vec<(String, f32)> {
+        let steady = ["steps=1", "optimiser.warm_up=0", "optimiser.final_share=1", "force=true"];
+        let steps = [&steady, more].concat();
+        train(&configuration(&folder, "run", &steps), &Disk).unwrap();
+        let read = peft::read::<f32>(&folder.path().join("run/adapter")).unwrap();
+        let most = |values: &[f32]| values.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
+        // B begins at zero.
+        read.iter().map(|(module, adapter)| (module.to_owned(), most(&adapter.b))).collect()
+    };
+    let plain = moved(&[]);
+    assert!(plain.iter().all(|(_, b)| *b > 0.0), "{plain:?}");
+    for group in [&[][..], &["optimiser.groups=*.lora_?.weight: rate=0.5"]] {
+        let share = if group.is_empty() { 1.0 } else { 0.5 };
+        let rates = ["lora.delta_rate=0", "lora.attention_rate=2", "lora.b_rate=3"];
+        let found = moved(&[&rates, group].concat());
+        for ((module, found), (_, plain)) in found.iter().zip(&plain) {
+            let factor = match module {
+                _ if module.contains(".linear_attn.") => 0.0,
+                _ if module.contains(".self_attn.") => 6.0,
+                _ => 3.0,
+            };
+            let expected = plain * factor * share;
+            assert!((found - expected).abs() <= 1e-4 * expected, "{module}: {found} {expected}");
+        }
+    }
 }
 
 #[test]

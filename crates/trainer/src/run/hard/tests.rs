@@ -20,7 +20,7 @@ pub(super) fn examples() -> Examples {
     let windows = vec![Sequences { count: 1, length: LENGTH }; 4];
     let tokens: Vec<u32> = (0..32_u32).map(|i| i * i * 7 % 250).collect();
     let targets = tokens.iter().map(|token| (token + 3) % 250).collect();
-    Examples { windows, tokens, targets }
+    Examples { windows, tokens, targets, ..Examples::default() }
 }
 
 /// Loss and gradients of what is left.
@@ -94,7 +94,8 @@ fn on_examples_the_gradient_is_that_of_the_mean_over_the_kept_windows_alone() {
             let range = window * LENGTH..(window + 1) * LENGTH;
             let windows = vec![Sequences { count: 1, length: LENGTH }];
             let tokens = whole.tokens[range.clone()].to_vec();
-            Examples { windows, tokens, targets: whole.targets[range].to_vec() }
+            let targets = whole.targets[range].to_vec();
+            Examples { windows, tokens, targets, ..Examples::default() }
         })
         .collect();
     let (kept, left): (Vec<_>, Vec<_>) = windows
