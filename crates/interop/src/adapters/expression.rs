@@ -16,7 +16,8 @@ use crate::error::Problem;
 const MAX_BYTES: usize = 1 << 14;
 /// The largest expression, in bytes as compiled.
 const MAX_COMPILED_BYTES: usize = 1 << 20;
-/// What is tried first, and doubled while it is too little: so much is known to be enough, and taken of the work.
+/// What is tried first, and doubled while it is too little: so much is known to be enough, and taken of the work. So is
+/// each try, before it is made.
 const MIN_COMPILED_BYTES: usize = 1 << 12;
 /// The group that holds the number of a layer.
 const LAYER: &str = "idx";
@@ -47,6 +48,13 @@ impl Expression {
         compile("layers", &text, &text, work)
     }
 
+    /// One for what a name must end in, after a point or at its beginning, as in PEFT's
+    /// `re.match(rf"(.*\.)?({text})$", name)`.
+    pub(super) fn ending(key: &str, text: &str, work: &mut Work) -> Result<Self, Problem> {
+        check_syntax(key, text)?;
+        compile(key, text, &format!(r"\A(?:(.*\.)?({text})\z)"), work)
+    }
+
     /// Whether it matches a name.
     pub(super) fn matches(&self, name: &str) -> bool {
         self.0.is_match(name)
@@ -59,53 +67,11 @@ impl Expression {
     }
 }
 
-/// An expression that a name must end in, after a point or at its beginning, as in PEFT's
-/// `re.match(rf"(.*\.)?({text})$", name)`.
-#[derive(Debug)]
-pub(super) enum Ending<'a> {
-    /// Letters that stand for themselves and points, which stand for any: files name thousands of modules so.
-    Plain(&'a str),
-    Any(Expression),
-}
-
-impl<'a> Ending<'a> {
-    /// The expression of a text; `key` is what it stands under.
-    pub(super) fn new(key: &str, text: &'a str, work: &mut Work) -> Result<Self, Problem> {
-        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
-        if text.bytes().all(is_plain) {
-            work.plain(key, text)?;
-            return Ok(Self::Plain(text));
-        }
-        check_syntax(key, text)?;
-        compile(key, text, &format!(r"\A(?:(.*\.)?({text})\z)"), work).map(Self::Any)
-    }
-
-    /// Whether it matches a name.
-    pub(super) fn matches(&self, name: &str) -> bool {
-        match self {
-            Self::Plain(ending) => ends_in(name, ending),
-            Self::Any(expression) => expression.matches(name),
-        }
-    }
-}
-
-/// Whether a name ends in a text of plain letters and points.
-fn ends_in(name: &str, ending: &str) -> bool {
-    let mut letters = name.chars();
-    for expected in ending.chars().rev() {
-        match letters.next_back() {
-            Some(found) if found == expected || (expected == '.' && found != '\n') => {}
-            _ => return false,
-        }
-    }
-    let before = letters.as_str();
-    before.is_empty() || (before.ends_with('.') && !before.contains('\n'))
-}
-
 /// Compiles what `whole` says, for the text that stands under a key.
 fn compile(key: &str, text: &str, whole: &str, work: &mut Work) -> Result<Expression, Problem> {
     let mut limit = MIN_COMPILED_BYTES;
     let compiled = loop {
+        work.compiling(key, whole, limit)?;
         match RegexBuilder::new(whole).size_limit(limit).build() {
             Err(Error::CompiledTooBig(_)) if limit < MAX_COMPILED_BYTES => limit *= 2,
             compiled => break compiled,
@@ -246,51 +212,57 @@ mod tests {
         assert!(whole("a+?b??c*").matches("aabcc"));
     }
 
-    fn ending(text: &str) -> Ending<'_> {
-        Ending::new("rank_pattern", text, &mut Work::over([""])).unwrap()
+    /// The steps that an expression takes, and whether it is one.
+    fn taken(text: &str, names: &[&str]) -> (u64, bool) {
+        let mut work = Work::over(names);
+        let before = work.left();
+        let is_one = Expression::ending("rank_pattern", text, &mut work).is_ok();
+        (before - work.left(), is_one)
     }
 
     #[test]
-    fn an_ending_matches_after_a_point_or_at_the_beginning() {
-        for text in ["q_proj", "[q]_proj"] {
-            let expression = ending(text);
-            assert!(expression.matches("q_proj") && expression.matches("model.layers.0.q_proj"));
-            assert!(!expression.matches("model.layers.0.xq_proj"));
-            assert!(!expression.matches("model.q_proj.weight"));
+    fn an_expression_takes_work_by_its_size_and_the_names() {
+        let name = "a".repeat(1 << 20);
+        let (small, _) = taken("[q]_proj", &[&name]);
+        let (large, _) = taken("[q]_proj(?:abcdefgh){200}", &[&name]);
+        assert!((1 << 32..1 << 33).contains(&small), "{small}");
+        assert!(large >= 8 * small, "{small}, {large}");
+    }
+
+    #[test]
+    fn every_try_takes_work_before_it_is_made() {
+        // Three tries at what it is compiled to, each of which reads the text again.
+        let text = r"(?i)[\w]{0}".to_owned() + &"a".repeat(300);
+        let bytes = (text.len() + r"\A(?:(.*\.)?()\z)".len()) as u64;
+        let of_try = |limit: u64| 256 * limit + (bytes << 15) + (1 << 26);
+        let mut tries = 0;
+        let (found, is_one) = taken(&text, &[]);
+        let mut expected = 0;
+        while expected < found {
+            expected += of_try(4096 << tries);
+            tries += 1;
         }
-        // What PEFT's own text makes of brackets that do not belong together.
-        assert!(ending("a)|(b").matches("axyz") && ending("a)|(b").matches("b"));
+        assert!(is_one && tries > 1, "{tries}");
+        assert_eq!(found, expected);
+        // What cannot be read takes its try, and what is too large takes all.
+        let (found, is_one) = taken("(?i)[a][a](", &[]);
+        assert!(!is_one && found > 2 << 26, "{found}");
+        let (found, is_one) = taken("a{1000}{1000}", &[]);
+        assert!(!is_one && found > 256 * ((2 << 20) - 4096), "{found}");
     }
 
     #[test]
-    fn a_plain_ending_matches_what_its_expression_does() {
-        let names =
-            ["", ".", "a", "a.b", "axb", "x.a.b", "x.axb", "x\na.b", "x\n.a.b", "é.b", "a\nb"];
-        for text in ["", ".", "a", "b", "a.b", ".b", "..", "a-b", "a.b.c"] {
-            let plain = ending(text);
-            assert!(matches!(plain, Ending::Plain(_)));
-            // Brackets around it change nothing but that it is compiled.
-            let bracketed = format!("(?:{text})");
-            let compiled = ending(&bracketed);
-            assert!(matches!(compiled, Ending::Any(_)));
-            for name in names {
-                assert_eq!(plain.matches(name), compiled.matches(name), "{text:?}, {name:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn an_expression_takes_work_by_its_size() {
-        let taken = |text: &str| {
-            let mut count = 0;
-            let mut work = Work::over(["a".repeat(1 << 20)]);
-            while Ending::new("rank_pattern", text, &mut work).is_ok() {
-                count += 1;
-            }
-            count
-        };
-        let (small, large) = (taken("[q]_proj"), taken("[q]_proj(?:abcdefgh){200}"));
-        assert!((100..=128).contains(&small) && (1..=16).contains(&large), "{small}, {large}");
+    fn a_text_that_is_slow_to_read_and_compiles_to_nothing_is_refused_unread() {
+        // A try takes seconds and more; a configuration holds hundreds of such texts.
+        let text = "(?i)".to_owned() + &"[ -\u{10FFFF}]{0}".repeat(1_400);
+        let mut work = Work::over([""]);
+        let before = work.left();
+        work.compiling("k", &text, 1 << 20).unwrap();
+        let taken = before - work.left();
+        while work.compiling("k", &text, 1 << 20).is_ok() {}
+        assert!(work.left() < taken && taken > before / 8);
+        let error = Expression::ending("rank_pattern", &text, &mut work).unwrap_err().to_string();
+        assert!(error.starts_with("rank_pattern: expected expressions and names that"), "{error}");
     }
 
     #[test]

@@ -11,6 +11,9 @@ use crate::arrays::read_reals;
 use crate::error::Problem;
 use crate::safetensors::{Array, Container, Dtype, Part};
 
+/// The longest name of a module: those of models have a hundred bytes at most.
+const MAX_NAME_BYTES: usize = 4096;
+
 /// How a format keeps a matrix of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layout {
@@ -41,7 +44,8 @@ pub(super) struct Pair {
 pub(super) struct Pairs(pub(super) BTreeMap<String, Pair>);
 
 impl Pairs {
-    /// Adds a tensor, which is a factor of the module that the file calls `path`.
+    /// Adds a tensor, which is a factor of the module that the file calls `path`. A name of a module that is longer than
+    /// any model has is refused, as each may be compared to thousands.
     pub(super) fn add(
         &mut self,
         module: String,
@@ -49,6 +53,12 @@ impl Pairs {
         factor: Factor,
         tensor: &str,
     ) -> Result<(), Problem> {
+        if path.len() > MAX_NAME_BYTES {
+            let begins: String = path.chars().take(32).collect();
+            let expected = format!("at most {MAX_NAME_BYTES} bytes");
+            let found = format!("{}, which begin {begins:?}", path.len());
+            return Err(Problem::mismatch("name of a module", expected, found));
+        }
         let pair = match self.0.entry(module) {
             Entry::Vacant(entry) => entry.insert(Pair { path: path.to_owned(), a: None, b: None }),
             Entry::Occupied(entry) => entry.into_mut(),

@@ -31,6 +31,7 @@ use std::path::Path;
 use lora_backward::Adapters;
 use ternary_core::Real;
 
+mod ending;
 mod expression;
 mod factors;
 mod files;

@@ -68,7 +68,8 @@ pub(super) struct Matcher<'a> {
 
 #[derive(Debug)]
 enum Compiled<'a> {
-    Endings(BTreeSet<&'a str>),
+    /// Sorted, to be searched by halves.
+    Endings(Vec<&'a str>),
     Expression(Expression),
     AllLinear,
 }
@@ -130,7 +131,10 @@ impl Matcher<'_> {
 fn compile<'a>(modules: &'a Modules, key: &str, work: &mut Work) -> Result<Compiled<'a>, Problem> {
     Ok(match modules {
         Modules::Endings(endings) => {
-            Compiled::Endings(endings.iter().map(String::as_str).collect())
+            let mut sorted: Vec<&str> = endings.iter().map(String::as_str).collect();
+            sorted.sort_unstable();
+            work.list(key, &sorted)?;
+            Compiled::Endings(sorted)
         }
         Modules::Expression(text) => Compiled::Expression(Expression::whole(key, text, work)?),
         Modules::AllLinear => Compiled::AllLinear,
@@ -140,7 +144,9 @@ fn compile<'a>(modules: &'a Modules, key: &str, work: &mut Work) -> Result<Compi
 impl Compiled<'_> {
     fn has(&self, name: &str) -> bool {
         match self {
-            Self::Endings(known) => endings(name).any(|ending| known.contains(ending)),
+            Self::Endings(known) => {
+                endings(name).any(|ending| known.binary_search(&ending).is_ok())
+            }
             Self::Expression(expression) => expression.matches(name),
             Self::AllLinear => name != HEAD && !name.ends_with(ROUTER),
         }
@@ -148,7 +154,7 @@ impl Compiled<'_> {
 
     /// Whether it names this module and no other.
     fn has_whole(&self, name: &str) -> bool {
-        matches!(self, Self::Endings(known) if known.contains(name))
+        matches!(self, Self::Endings(known) if known.binary_search(&name).is_ok())
     }
 }
 
@@ -223,6 +229,26 @@ mod tests {
         assert_eq!(verdict(&experts, "model.layers.9.mlp.experts.2.up_proj"), Verdict::Chosen);
         assert_eq!(verdict(&experts, "model.layers.2.mlp.experts.9.up_proj"), Verdict::OtherLayer);
         assert_eq!(verdict(&experts, "model.layers.2.mlp.up_proj"), Verdict::OtherLayer);
+    }
+
+    #[test]
+    fn lists_and_names_that_compare_for_hours_are_refused_by_their_key() {
+        // Every ending of every name is the same as every one listed but for their last letters.
+        let listed: Vec<String> = (1..2_800).map(|count| ".".repeat(count) + "b").collect();
+        let names = vec![".".repeat(4095) + "a"; 1_200];
+        let exclude = Some(Modules::Endings(listed.clone()));
+        for (selection, key) in [
+            (Modules::Endings(listed).into(), "target_modules"),
+            (Selection { exclude, ..of(&["a"]).into() }, "exclude_modules"),
+        ] {
+            assert_eq!(
+                verdict(&selection, "....b"),
+                if key == "target_modules" { Verdict::Chosen } else { Verdict::Excluded }
+            );
+            let error = selection.matcher(&mut Work::over(&names)).unwrap_err().to_string();
+            let start = format!("{key}: expected expressions and names that take at most");
+            assert!(error.starts_with(&start), "{error}");
+        }
     }
 
     #[test]

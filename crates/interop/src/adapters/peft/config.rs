@@ -92,6 +92,8 @@ impl Config {
             let found = format!("{:?}, {found}", pair.path);
             return Err(Problem::mismatch("target_modules", expected, found));
         }
+        // Patterns are asked of the names in the file only.
+        work.turn_to(pairs.paths());
         let paths: Vec<[&str; 1]> = pairs.paths().map(|path| [path]).collect();
         Ok(self.ranks.of(&paths, work)?.modules)
     }

@@ -166,4 +166,17 @@ mod tests {
         assert!(error(&["base_model.model..lora_A.weight"]).contains("found neither"));
         assert_eq!(error(&[]), "tensors: expected factors of one module at least, found none");
     }
+
+    #[test]
+    fn a_name_that_is_longer_than_any_model_has_is_refused() {
+        let name = |bytes: usize| {
+            let module = "a.".repeat(bytes / 2);
+            format!("base_model.model.{module}.lora_A.weight")
+        };
+        let of = |name: &str| pairs([name].into_iter()).map(|pairs| pairs.0.len());
+        assert_eq!(of(&name(4096)).unwrap(), 1);
+        let error = of(&name(4098)).unwrap_err().to_string();
+        let start = "name of a module: expected at most 4096 bytes, found 4098, which begin \"a.a.";
+        assert!(error.starts_with(start) && error.len() < 200, "{error}");
+    }
 }

@@ -185,6 +185,29 @@ fn the_pattern_that_stands_first_in_the_file_counts() {
 }
 
 #[test]
+fn patterns_take_work_for_the_names_in_the_file_only() {
+    let middle = "a".repeat(4000);
+    let module = |index: usize| format!("model.{middle}.{index}.q_proj");
+    let mut names = Vec::new();
+    for index in 0..100 {
+        names.push(format!("{}.lora_A.weight", module(index)));
+        names.push(format!("{}.lora_B.weight", module(index)));
+    }
+    let arrays: Vec<_> = names.iter().map(|name| (&**name, Dtype::F32, [2, 2])).collect();
+    let weights = weights(&arrays);
+    let read = |patterns: &str| {
+        let config = config(&[("rank_pattern", patterns)]);
+        from_bytes::<f32>(&Files { config, weights: weights.clone() })
+    };
+    // Of all steps there are, three quarters for each name of every module.
+    let pattern = r#"{"[q]_proj(?:abcdefgh){3200}": 3}"#;
+    assert_eq!(read(pattern).unwrap().len(), 100);
+    let twice = r#"{"[q]_proj(?:abcdefgh){3200}": 3, "[k]_proj(?:abcdefgh){3200}": 3}"#;
+    let error = read(twice).unwrap_err().to_string();
+    assert!(error.starts_with("rank_pattern: expected expressions and names that"), "{error}");
+}
+
+#[test]
 fn targets_are_lists_expressions_or_all_linear_modules_in_chosen_layers() {
     for changes in [
         &[("target_modules", "[\"model.layers.1.self_attn.q_proj\"]")][..],
