@@ -13,11 +13,11 @@ use crate::{BASE, FOREIGN, LORA, json, loss, prepared, succeeds};
 /// Words for some tokens of that model, and an end of texts.
 const TOKENIZER: &str = r#"{
   "version": "1.0", "truncation": null, "padding": null,
-  "added_tokens": [{"id": 39, "content": "<end>", "single_word": false, "lstrip": false,
+  "added_tokens": [{"id": 35, "content": "<eos>", "single_word": false, "lstrip": false,
                     "rstrip": false, "normalized": false, "special": true}],
   "normalizer": null, "pre_tokenizer": {"type": "Whitespace"}, "post_processor": null, "decoder": null,
   "model": {"type": "WordLevel", "unk_token": "a",
-            "vocab": {"a": 0, "cat": 1, "sat": 2, "on": 3, "the": 4, "mat": 5, "user": 6, "assistant": 7, "<end>": 39}}
+            "vocab": {"a": 0, "cat": 1, "sat": 2, "on": 3, "the": 4, "mat": 5, "user": 6, "assistant": 7, "<eos>": 35}}
 }"#;
 
 const TEMPLATE: &str = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}\

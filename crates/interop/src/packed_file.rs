@@ -90,13 +90,11 @@ impl PackedFile {
         Err(Problem::of_tensor(name, "shape", expected, found))
     }
 
-    /// Checks that everything was taken out.
-    pub(crate) fn finish(mut self) -> Result<(), Problem> {
-        let described = self.descriptions.pop_first().map(|(name, _)| name);
-        let left = self.container.arrays.pop_first().map(|(name, _)| name);
-        match described.or(left) {
+    /// Checks that everything was taken out; the error names the first tensor that is left.
+    pub(crate) fn finish(self) -> Result<(), Problem> {
+        match self.descriptions.keys().chain(self.container.arrays.keys()).min() {
             None => Ok(()),
-            Some(name) => Err(Problem::LeftOver { what: "tensor", name }),
+            Some(name) => Err(Problem::LeftOver { what: "tensor", name: name.clone() }),
         }
     }
 }

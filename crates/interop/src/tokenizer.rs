@@ -87,8 +87,8 @@ impl Tokenizer {
         Ok(Self { kind, vocabulary })
     }
 
-    /// The token that ends a text, by the names it commonly has among the special tokens; none where there is no such
-    /// token.
+    /// The token that ends a text, by the names it commonly has among the special tokens; none where the model has no
+    /// such token.
     pub fn end(&self) -> Option<u32> {
         match &self.kind {
             Kind::Bytes => None,
@@ -98,6 +98,7 @@ impl Tokenizer {
                     .get_added_tokens_decoder()
                     .into_iter()
                     .find_map(|(id, token)| (token.special && token.content == *end).then_some(id))
+                    .filter(|&id| (id as usize) < self.vocabulary)
             }),
         }
     }
