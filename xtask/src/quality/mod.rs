@@ -191,7 +191,7 @@ mod tests {
     fn no_model_is_told_a_story_of_the_other_text_nor_does_that_hold_what_is_held_out() {
         // The seed of a run has 32 bits.
         let largest = u64::from(u32::MAX);
-        assert!(TEXT_SEED > largest && HELD_OUT_SEED > largest && TEXT_SEED != HELD_OUT_SEED);
+        assert!([TEXT_SEED, HELD_OUT_SEED].iter().all(|&seed| seed > largest));
         let told = |seed, bytes| -> BTreeSet<Vec<u8>> {
             stories(seed, bytes).chunks(256).map(<[u8]>::to_vec).collect()
         };

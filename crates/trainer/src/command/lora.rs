@@ -85,9 +85,11 @@ fn is_flag(setting: &Setting) -> bool {
 fn is_of_adapters(setting: &Setting) -> bool {
     let of_model = ["model", "delta", "mixture", "ternary", "mining", "fogzo", "distillation"];
     let of_codes = ["dqt_rate", "scale_rate", "negative_scale_rate", "threshold_rate"];
-    !of_model.contains(&setting.section)
-        && !(setting.section == "optimiser" && of_codes.contains(&setting.name))
-        && (!setting.section.is_empty() || FLAGS.contains(&setting.name))
+    match setting.section {
+        "" => FLAGS.contains(&setting.name),
+        "optimiser" => !of_codes.contains(&setting.name),
+        section => !of_model.contains(&section),
+    }
 }
 
 /// Windows are no longer than the model has positions for, unless that is asked for.

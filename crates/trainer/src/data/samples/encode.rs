@@ -56,8 +56,10 @@ impl Encoded {
         let mut targets = vec![IGNORED; rows];
         for learnt in &self.learnt {
             // The first token of all is predicted from nothing.
-            for place in learnt.start.max(1)..learnt.end.min(rows + 1) {
-                targets[place - 1] = self.tokens[place];
+            let learnt = learnt.start.max(1)..learnt.end.min(rows + 1);
+            if !learnt.is_empty() {
+                let tokens = &self.tokens[learnt.clone()];
+                targets[learnt.start - 1..learnt.end - 1].copy_from_slice(tokens);
             }
         }
         (&self.tokens[..rows], targets)
@@ -261,7 +263,8 @@ mod tests {
         let answer = encode(&encoder, &line(r#"{"prompt": "one", "completion": "two"}"#));
         assert_eq!(answer, [Encoded { tokens: vec![5, 1, 2, 5], learnt: vec![2..3, 3..4] }]);
         let text = encode(&encoder, &line(r#"{"text": "one two </s>"}"#));
-        assert_eq!(text, [Encoded { tokens: vec![5, 1, 2, 5], learnt: vec![0..4] }]);
+        let learnt = std::iter::once(0..4).collect();
+        assert_eq!(text, [Encoded { tokens: vec![5, 1, 2, 5], learnt }]);
         assert_eq!(text[0].rows(9), (&[5, 1, 2][..], vec![1, 2, 5]));
     }
 
