@@ -58,12 +58,10 @@ pub fn save_merged(
     others: &[(&str, Vec<u8>)],
 ) -> Result<()> {
     let merged = || -> Result<_, Problem> {
-        let mut merged = BTreeMap::new();
-        for (module, adapter) in model.adapters().iter() {
-            if let Some(weight) = model.merged_weight(module)? {
-                merged.insert(module.to_owned(), ([adapter.outputs, adapter.inputs], weight));
-            }
-        }
+        let mut merged = Merged::new();
+        model.each_merged_weight(|module, shape, weight| {
+            merged.insert(module.to_owned(), (shape, weight));
+        })?;
         collect(model, merged)
     };
     let collected = merged().map_err(Error::Unwritable)?;

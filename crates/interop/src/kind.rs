@@ -5,11 +5,12 @@ use std::path::Path;
 use models::{Base, Decoder, DecoderConfig};
 
 use crate::config::{Config, MODEL_TYPE};
-use crate::decoder::{CONFIG, load_as};
+use crate::decoder::{CONFIG, WEIGHTS, load_as};
 use crate::directory::Reader;
-use crate::error::Result;
+use crate::error::{Result, io_error};
 use crate::hugging_face;
 use crate::json::Json;
+use crate::safetensors::{Container, MappedFile};
 use crate::text::read_text;
 use crate::tokenizer::{self, Tokenizer};
 
@@ -55,7 +56,7 @@ impl Kind {
     /// opened, or that contradict their index.
     pub fn files(self, directory: &Path) -> Result<Vec<String>> {
         let mut files = match self {
-            Self::Packed => vec![crate::decoder::WEIGHTS.to_owned()],
+            Self::Packed => vec![WEIGHTS.to_owned()],
             Self::HuggingFace => hugging_face::weight_files(directory)?,
         };
         files.push(CONFIG.to_owned());
@@ -78,6 +79,27 @@ pub fn shape(directory: &Path) -> Result<DecoderConfig> {
         }
         Kind::HuggingFace => hugging_face::shape(directory),
     }
+}
+
+/// Bytes that the weights of a model of either kind have in memory, by the headers of their files: what is real there as
+/// `f32`, what is ternary as it is.
+///
+/// # Errors
+/// As [`Kind::files`], and for files that are no containers of tensors.
+pub fn weight_bytes(directory: &Path) -> Result<u64> {
+    let files = match Kind::of(directory)? {
+        Kind::Packed => vec![Reader::open(directory)?.path(WEIGHTS)],
+        Kind::HuggingFace => {
+            let names = hugging_face::weight_files(directory)?;
+            names.into_iter().map(|name| directory.join(name)).collect()
+        }
+    };
+    let bytes = files.iter().map(|path| {
+        let file = MappedFile::open(path).map_err(io_error(path, "map the file"))?;
+        let container = Container::new(file).map_err(|problem| problem.in_file(path))?;
+        Ok(container.bytes_in_f32())
+    });
+    bytes.sum()
 }
 
 /// Reads a model of either kind, to be used as it is: none of its weights train.

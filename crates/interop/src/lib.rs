@@ -84,7 +84,7 @@ pub use decoder::{load, save, save_merged, save_with};
 pub use durable::{Replacement, sync_directory};
 pub use ends::end_tokens;
 pub use error::{Error, Problem, Result};
-pub use kind::{Kind, open, open_as, shape};
+pub use kind::{Kind, open, open_as, shape, weight_bytes};
 pub use safetensors::MappedFile;
 pub use tensors::{Tensor, Tensors};
 

@@ -136,19 +136,24 @@ impl<T: Compute> Decoder<T> {
         Ok(adapters)
     }
 
-    /// W + s·B·A of an adapted projection, for whoever writes a model with its adapters merged; none where there is no
-    /// adapter.
+    /// Calls `visit` with the name, the shape (outputs first) and W + s·B·A of each adapted projection, for whoever writes
+    /// a model with its adapters merged.
     ///
     /// # Errors
-    /// As [`Lora::merged_weight`].
-    pub fn merged_weight(&self, module: &str) -> Result<Option<Vec<T>>> {
-        let mut found = None;
+    /// As [`Lora::merged_weight`]; nothing is visited after an error.
+    pub fn each_merged_weight(
+        &self,
+        mut visit: impl FnMut(&str, [usize; 2], Vec<T>),
+    ) -> Result<()> {
+        let mut result = Ok(());
         self.each_adapter(&mut |lora| {
-            if lora.name() == module {
-                found = Some(lora.merged_weight());
+            let Adapter { outputs, inputs, .. } = *lora.adapter();
+            if result.is_ok() {
+                let weight = lora.merged_weight();
+                result = weight.map(|weight| visit(lora.name(), [outputs, inputs], weight));
             }
         });
-        Ok(found.transpose()?)
+        Ok(result?)
     }
 
     fn attach_each(&mut self, adapters: &Adapters<T>) -> Result<(), AdapterError> {

@@ -5,6 +5,9 @@ use nn::ops::RotaryScaling;
 
 use crate::error::{Error, Result};
 
+/// Experts that a decoder can have in all its layers.
+const MOST_EXPERTS: usize = 1 << 18;
+
 /// The shape of a decoder: what must be known before its weights are made or read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DecoderConfig {
@@ -191,6 +194,9 @@ impl DecoderConfig {
         check((0.0..=1.0).contains(&epsilon), "norm_epsilon", "0 to 1", epsilon)?;
         if let Some(mixture) = &self.mixture {
             mixture.check(self.layers)?;
+            // Each has a name and a place, and a file of some bytes can ask for any number of them.
+            let all = mixture.experts.saturating_mul(self.layers);
+            check(all <= MOST_EXPERTS, "mixture.experts", "up to 262144 in all layers", all)?;
         }
         self.delta.as_ref().map_or(Ok(()), |delta| delta.check(self.layers))
     }
@@ -279,7 +285,7 @@ mod tests {
         fn scaling(factor: f64, fast: f64) -> RotaryScaling {
             RotaryScaling { factor, slow: 1.0, fast, positions: 8192 }
         }
-        let cases: [(&str, Change); 17] = [
+        let cases: [(&str, Change); 18] = [
             ("vocabulary", |c| c.vocabulary = 0),
             ("key_heads", |c| c.key_heads = 3),
             ("rotary_width", |c| c.rotary_width = 5),
@@ -296,6 +302,7 @@ mod tests {
             ("rotary_scaling.fast", |c| c.rotary_scaling = Some(scaling(8.0, 1.0))),
             ("norm_epsilon", |c| c.norm_epsilon = -1.0),
             ("mixture.experts", |c| c.mixture.iter_mut().for_each(|m| m.experts = 0)),
+            ("mixture.experts", |c| c.mixture.iter_mut().for_each(|m| m.experts = 1 << 19)),
             ("mixture.used", |c| c.mixture.iter_mut().for_each(|m| m.used = 5)),
             ("mixture.balance", |c| c.mixture.iter_mut().for_each(|m| m.balance = -0.5)),
             ("mixture.z", |c| c.mixture.iter_mut().for_each(|m| m.z = f64::INFINITY)),

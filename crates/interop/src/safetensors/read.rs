@@ -39,6 +39,19 @@ impl<F: AsRef<[u8]>> Container<F> {
         Ok(Self { file, metadata, arrays })
     }
 
+    /// Bytes that all arrays have in memory where each real number is an `f32` there.
+    pub(crate) fn bytes_in_f32(&self) -> u64 {
+        let bytes = self.arrays.values().map(|array| {
+            let bytes = array.range.len() as u64;
+            match array.dtype {
+                Dtype::F16 | Dtype::Bf16 => 2 * bytes,
+                Dtype::F64 => bytes / 2,
+                _ => bytes,
+            }
+        });
+        bytes.sum()
+    }
+
     /// The file that it is in.
     pub(crate) fn file(&self) -> &F {
         &self.file

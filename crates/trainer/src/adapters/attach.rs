@@ -56,7 +56,8 @@ pub(crate) fn attach(configuration: &Configuration, model: &mut Decoder<f32>) ->
     Ok(model.attach(&adapters)?)
 }
 
-/// The adapters that settings ask for in a model of these places, each with its place.
+/// The adapters that settings ask for in a model of these places, each with its place. All of them are all but those of
+/// shared experts, which PEFT takes for the other experts and drops: they have one where they are named.
 ///
 /// # Errors
 /// [`config::Error::Adapters`].
@@ -76,9 +77,41 @@ pub(crate) fn targets<'a>(
     // A mixture of many experts has tens of thousands of them.
     let named: HashMap<&str, &Place> =
         places.iter().map(|place| (place.name.as_str(), place)).collect();
+    let is_meant =
+        |place: &Place| settings.targets != Targets::AllLinear || place.kind != "shared expert";
     let with_place = |target: Target| {
         let place = named.get(target.module.as_str()).copied()?;
-        Some((target, place))
+        is_meant(place).then_some((target, place))
     };
     Ok(targets.into_iter().filter_map(with_place).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use models::{DecoderConfig, Mixture};
+
+    use super::*;
+
+    #[test]
+    fn a_shared_expert_has_an_adapter_where_it_is_named() {
+        let mixture = Mixture {
+            experts: 3,
+            used: 2,
+            width: 6,
+            shared: Some(7),
+            dense_layers: Vec::new(),
+            balance: 0.0,
+            z: 0.0,
+        };
+        let places = DecoderConfig { mixture: Some(mixture), ..DecoderConfig::tiny() }.places();
+        let kinds = |chosen: &str| {
+            let settings = Lora { targets: chosen.parse().unwrap(), ..Lora::default() };
+            let targets = targets(&settings, &places).unwrap();
+            let is = |kind: &str| targets.iter().any(|(_, place)| place.kind == kind);
+            ["attention", "expert", "shared expert", "router"].map(is)
+        };
+        assert_eq!(kinds("all-linear"), [true, true, false, false]);
+        assert_eq!(kinds("up_proj"), [false, true, true, false]);
+        assert_eq!(kinds(r".*\.shared_expert\..*"), [false, false, true, false]);
+    }
 }

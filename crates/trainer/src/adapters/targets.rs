@@ -8,7 +8,7 @@ use interop::adapters::Modules;
 /// Projections of a model.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Targets {
-    /// All of them but the output head and routers.
+    /// All of them but the output head, routers and shared experts.
     #[default]
     AllLinear,
     /// Those whose name ends in one of these.

@@ -257,8 +257,8 @@ settings! {
         model: Option<PathBuf> = None;
         /// How its matrices are kept, rounded or quantised while they are read; what is ternary in its files stays so
         base: Base = Base::F32;
-        /// The projections that have one: all-linear, the ends of names such as q_proj,v_proj, or an expression for
-        /// whole names
+        /// The projections that have one: all-linear (but head, routers and shared experts), the ends of names such as
+        /// q_proj,v_proj, or an expression for whole names
         targets: Targets = Targets::AllLinear;
         /// Projections that have none all the same, given in the same way
         exclude: Option<Targets> = None;

@@ -4,27 +4,28 @@ use std::path::Path;
 
 use models::{Base, DecoderConfig, Role};
 
-use super::teacher::weights;
-
 /// Bytes that the weights of a model in a folder have in memory where they are kept as `base` says. What is ternary in its
-/// files already is no larger than they are.
+/// files already is no larger than they are; what is in them and not of the model, such as a part that sees, is not kept.
+/// Files that cannot be read are an error of the run, not of its plan.
 pub(super) fn frozen(folder: &Path, model: &DecoderConfig, base: Base) -> u128 {
-    let of_files = weights(folder);
-    match base {
-        Base::F32 => of_files.unwrap_or_default(),
-        _ => of_files.unwrap_or(u128::MAX).min(matrices(model, base)),
-    }
+    let of_files = interop::weight_bytes(folder).map_or(u128::MAX, u128::from);
+    of_files.min(matrices(model, base))
 }
 
 /// Bytes of the matrices; beside them gains and taps are nothing.
 fn matrices(model: &DecoderConfig, base: Base) -> u128 {
     let places = model.places().into_iter().map(|place| {
-        let kept = match place.kind {
-            "router" => base.of(Role::Router),
-            "head" => base.of(Role::Head),
-            _ => base,
+        let role = match place.kind {
+            "router" => Role::Router,
+            "head" => Role::Head,
+            _ => match place.part() {
+                "linear_attn.in_proj_a" | "linear_attn.in_proj_b" | "linear_attn.in_proj_ba" => {
+                    Role::DeltaGate
+                }
+                _ => Role::Channels,
+            },
         };
-        bytes(kept, place.outputs as u128 * place.inputs as u128)
+        bytes(base.of(role), place.outputs as u128 * place.inputs as u128)
     });
     let columns = model.width as u128 + model.layers as u128 * model.per_layer as u128;
     places.sum::<u128>() + bytes(base.of(Role::Head), model.vocabulary as u128 * columns)
@@ -64,5 +65,12 @@ mod tests {
             assert!(planned * 9 < last * 5, "{base}: {planned} after {last}");
             last = planned;
         }
+        // What is rounded in the files is wide in memory.
+        let (narrow, rounded) =
+            (TemporaryFolder::new(), interop::open_as(folder.path(), Base::Bf16));
+        interop::save(&rounded.unwrap(), narrow.path()).unwrap();
+        let wide = interop::open(narrow.path()).unwrap().memory().total() as u128;
+        let planned = frozen(narrow.path(), &config, Base::F32);
+        assert!((wide * 4 / 5..wide * 6 / 5).contains(&planned), "{planned} of {wide}");
     }
 }

@@ -24,7 +24,6 @@ use teacher::TeacherSize;
 
 pub use disk::PlannedDisk;
 pub use memory::PlannedMemory;
-pub(crate) use teacher::weights as weights_of;
 
 /// The share by which sizes may be wrong.
 const ACCURACY: f64 = 0.2;

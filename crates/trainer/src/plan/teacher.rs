@@ -4,7 +4,6 @@ use std::fs;
 use std::io::Read;
 use std::path::Path;
 
-use interop::Kind;
 use serde_json::Value;
 
 use crate::config::Configuration;
@@ -26,27 +25,10 @@ impl TeacherSize {
     /// Those of the teacher that a configuration names, if it does.
     pub(super) fn of(configuration: &Configuration) -> Option<Self> {
         let folder = model_folder(configuration.run.teacher.as_deref()?).ok()?;
-        let weights = weights(&folder)?;
+        let weights = interop::weight_bytes(&folder).ok()?.into();
         let [width, inner] = sizes(&folder.join("config.json")).unwrap_or_default();
         Some(Self { weights, working: 4 * inner + 6 * width })
     }
-}
-
-/// Bytes that the weights of a model have in memory, as large as its files say.
-pub(crate) fn weights(folder: &Path) -> Option<u128> {
-    let of_files: u128 = fs::read_dir(folder)
-        .ok()?
-        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .filter(|path| path.extension().is_some_and(|ending| ending == "safetensors"))
-        .filter_map(|path| fs::metadata(path).ok())
-        .map(|found| u128::from(found.len()))
-        .sum();
-    // Numbers of two bytes become numbers of four.
-    let growth = match Kind::of(folder).ok()? {
-        Kind::Packed => 1,
-        Kind::HuggingFace => 2,
-    };
-    Some(growth * of_files)
 }
 
 /// The width of a model, and that within its feed-forward nets.

@@ -57,7 +57,7 @@ impl BaseModel {
 /// What a run leaves beside adapters about the model that they are for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct BaseRecord {
-    /// The hash of its shape and weights.
+    /// The hash of its configuration, weights and tokenizer.
     identity: String,
     /// How it was kept, by the name of that.
     kept: String,
@@ -111,7 +111,7 @@ impl BaseRecord {
             return Ok(());
         }
         let expected = format!(
-            "the model that the adapters of {} were trained for, by the hash of its shape and weights",
+            "the model that the adapters of {} were trained for, by the hash of its config.json, weights and tokenizer",
             run.display()
         );
         let found = "another one; put it back, or, to use them beside this one all the same, give it with --model, and \

@@ -172,7 +172,9 @@ impl Unfinished {
             return Ok(());
         }
         let expected = match before {
-            Some(_) => "that which the run began with, by the hash of its shape and weights",
+            Some(_) => {
+                "that which the run began with, by the hash of its config.json, weights and tokenizer"
+            }
             None => "none, as the run began",
         };
         let found = if found.is_some() { "another one" } else { "none" };

@@ -30,7 +30,7 @@ impl Saved {
     /// Reads a model for a decoder of the shape `wanted`.
     ///
     /// # Errors
-    /// A folder that is no model, a model of another shape, and one with ternary or rounded weights: what they stand for
+    /// A folder that is no model, a model of another shape, and one with ternary weights: what they stand for
     /// would not be what training starts from.
     pub(super) fn read(path: &Path, wanted: &DecoderConfig, noise: f64, seed: u64) -> Result<Self> {
         let model = interop::load(path)?;
@@ -46,18 +46,21 @@ impl Saved {
             }
         }
         let mut tensors = HashMap::new();
-        let mut other = None;
+        let mut ternary = None;
         model.visit(&mut |tensor| match tensor.values {
             Values::Real(values) | Values::Single(values) => {
                 tensors.insert(tensor.name.to_owned(), values.to_vec());
             }
             Values::Training(_) => {}
-            Values::Bf16 { .. } => other = Some((tensor.name.to_owned(), "ones in bf16")),
-            Values::Ternary { .. } => other = Some((tensor.name.to_owned(), "ternary ones")),
+            Values::Bf16 { values, .. } => {
+                let values = values.iter().map(|value| value.to_f32()).collect();
+                tensors.insert(tensor.name.to_owned(), values);
+            }
+            Values::Ternary { .. } => ternary = Some(tensor.name.to_owned()),
         });
-        if let Some((name, found)) = other {
+        if let Some(name) = ternary {
             let expected = "float weights, as train --float leaves them".to_owned();
-            return Err(unfit(&name, expected, found.to_owned()));
+            return Err(unfit(&name, expected, "ternary ones".to_owned()));
         }
         let is_dense = model.config().mixture.is_none();
         if noise > 0.0 && !is_dense {

@@ -85,7 +85,8 @@ fn attach<T: Compute>(
     dropout: f64,
     parameters: &mut Parameters,
 ) -> nn::Result<()> {
-    let scaling = Scaling { alpha: 2.5, rank_stabilised: rank.is_multiple_of(2) };
+    let alpha = 1.75 + 0.5 * rank as f64;
+    let scaling = Scaling { alpha, rank_stabilised: rank.is_multiple_of(2) };
     let (name, shape) = (place.name().to_owned(), [place.outputs(), place.inputs()]);
     let adapter = Adapter::kaiming(&name, shape, rank, scaling, 1).map_err(refused)?;
     Lora::attach(place, adapter, dropout, parameters).map_err(refused)

@@ -30,7 +30,7 @@ use nn::ops::IGNORED;
 use sha2::{Digest as _, Sha256};
 
 use self::encode::Encoder;
-use self::packing::Packs;
+use self::packing::{Packs, Sharing};
 pub use self::reading::BadLine;
 use self::reading::{Reading, Store};
 use super::example::Example;
@@ -196,7 +196,7 @@ impl Samples {
         let lengths: Vec<(usize, usize)> =
             training.iter().map(|&sample| (sample, all.get(sample).0.len())).collect();
         Ok(Self {
-            packs: Packs::new(&lengths, request.length, samples.packs, request.seed),
+            packs: Packs::new(&lengths, request.length, sharing(samples), request.seed),
             held_out: spread(held_out, request.windows),
             all,
             valid,
@@ -316,6 +316,16 @@ fn end_token(model: &Path, tokenizer: Option<&TokenizerFile>) -> Result<Option<u
     let stops = interop::end_tokens(model)?;
     let known = stops.into_iter().find(|&token| (token as usize) < file.tokenizer.vocabulary());
     Ok(known.or(file.tokenizer.end()))
+}
+
+/// Which samples share a window; a model that cannot be read is an error of the run.
+fn sharing(samples: &SamplesRequest) -> Sharing {
+    let has_experts = || interop::shape(&samples.model).is_ok_and(|model| model.mixture.is_some());
+    match samples.packs {
+        false => Sharing::Alone,
+        true if has_experts() => Sharing::Equals,
+        true => Sharing::Filled,
+    }
 }
 
 /// At most `limit` of them, evenly from the first to the last.

@@ -171,7 +171,10 @@ fn a_run_is_not_used_beside_a_model_that_was_trained_anew_in_its_place() {
     assert_eq!(Used::open(&run, None).unwrap(), own);
     save_model(&model, 2);
     let said = Used::open(&run, None).unwrap_err().to_string();
-    assert!(said.contains("by the hash of its shape and weights, found another one"), "{said}");
+    assert!(
+        said.contains("by the hash of its config.json, weights and tokenizer, found another one"),
+        "{said}"
+    );
     assert!(said.contains("--adapter"), "{said}");
     // Who names both knows.
     assert_eq!(Used::open(&model, Some(&run)).unwrap(), own);

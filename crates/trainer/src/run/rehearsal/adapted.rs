@@ -7,7 +7,6 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Instant;
 
-use interop::Kind;
 use interop::lora_backward::Place;
 use models::{
     Base, Batch, Decoder, DecoderConfig, DeltaNets, Initial, Mixture, Shadow, WeightKind,
@@ -19,7 +18,6 @@ use crate::adapters::{Targets, attach, targets};
 use crate::config::Configuration;
 use crate::data::{Corpus, Example};
 use crate::error::Result;
-use crate::plan::weights_of;
 use crate::run::step::Training;
 
 /// Layers of the small model at most.
@@ -119,10 +117,10 @@ fn small(whole: &DecoderConfig) -> DecoderConfig {
 /// Trits where the run keeps the model so, or where its files are small enough for them; and otherwise real numbers, which
 /// those of two bytes take about as long as.
 fn kind(base: Base, folder: &Path, whole: &DecoderConfig) -> WeightKind {
-    let numbers: usize = whole.places().iter().map(|place| place.inputs * place.outputs).sum();
-    let is_packed = || matches!(Kind::of(folder), Ok(Kind::Packed));
-    let is_small = || weights_of(folder).is_some_and(|bytes| bytes < numbers as u128);
-    if base != Base::Ternary && !(is_packed() && is_small()) {
+    let places = whole.places().into_iter();
+    let numbers: u128 = places.map(|place| place.inputs as u128 * place.outputs as u128).sum();
+    let is_small = || interop::weight_bytes(folder).is_ok_and(|bytes| u128::from(bytes) < numbers);
+    if base != Base::Ternary && !is_small() {
         return WeightKind::Dense;
     }
     WeightKind::Ternary {

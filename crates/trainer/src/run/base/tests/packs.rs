@@ -1,5 +1,6 @@
 //! Samples that share a window.
 
+use models::Mixture;
 use nn::Gradients;
 
 use super::*;
@@ -60,4 +61,26 @@ fn samples_in_one_window_are_learnt_as_each_is_alone() {
     let farthest = packed.gradients.iter().zip(&alone.gradients);
     let farthest = farthest.fold(0.0_f64, |most, (a, b)| most.max((a - b).abs()));
     assert!(largest > 0.0 && farthest < 1e-4 * largest, "{farthest} of {largest}");
+}
+
+#[test]
+fn samples_of_other_lengths_share_no_window_where_routers_would_balance_what_fills_it_up() {
+    let folder = prepared();
+    let place = folder.path().join("model");
+    let mixture = Mixture {
+        experts: 3,
+        used: 2,
+        width: 16,
+        shared: None,
+        dense_layers: Vec::new(),
+        balance: 0.01,
+        z: 0.0,
+    };
+    let shape = interop::shape(&place).unwrap();
+    let trained = DecoderConfig { mixture: Some(mixture), ..shape };
+    let model = Decoder::build(trained, &mut Initial { seed: 3, kind: WeightKind::Dense }).unwrap();
+    fs::remove_dir_all(&place).unwrap();
+    interop::save(&model, &place).unwrap();
+    let packed = epoch(&configuration(&folder, "none", &[]), &model);
+    assert!(packed.most >= 2 && packed.filling == 0, "{} {}", packed.most, packed.filling);
 }
