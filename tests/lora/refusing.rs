@@ -146,3 +146,58 @@ fn adapters_for_another_model_broken_ones_and_runs_without_any_are_refused() {
     }
     assert!(!folder.path("merged").exists());
 }
+
+#[test]
+fn adapters_that_are_taken_elsewhere_know_their_model_and_how_it_was_kept() {
+    let folder = prepared("lora-elsewhere");
+    succeeds(&folder, &format!("{LORA} --data other.txt --steps 4 --base ternary --out run"));
+    let held = "--data held.txt --length 32";
+    let told = loss(&folder, &format!("--model run {held}"));
+    fs::create_dir(folder.path("elsewhere")).unwrap();
+    for name in ["adapter_config.json", "adapter_model.safetensors", "manifest.json", "base.json"] {
+        let from = folder.path("run/adapter").join(name);
+        fs::copy(from, folder.path("elsewhere").join(name)).unwrap();
+    }
+    for named in ["base --adapter elsewhere", "run/adapter"] {
+        assert_eq!(loss(&folder, &format!("--model {named} {held}")), told, "{named}");
+    }
+    let done = folder.ternary(&format!("eval --model elsewhere {held}"));
+    assert!(done.code == Some(1) && done.stderr.contains("adapters alone"), "{}", done.stderr);
+    let said = |model: &str| {
+        succeeds(&folder, &format!("eval --model {model} --adapter elsewhere {held}")).stderr
+    };
+    succeeds(&folder, &format!("{} --seed 5", BASE.replace("--out base", "--out second")));
+    assert!(said("second").contains("trained beside another model than"), "{}", said("second"));
+    assert!(!said("base").contains("another model"), "{}", said("base"));
+}
+
+#[test]
+fn no_text_is_mistaken_for_another_kind_or_lost_to_a_run() {
+    let folder = prepared("lora-ways");
+    let refused = |arguments: &str, code: i32, said: &str| {
+        let done = folder.ternary(arguments);
+        assert_eq!(done.code, Some(code), "{arguments}: {}", done.stderr);
+        assert!(done.stderr.contains(said), "{arguments}: {}", done.stderr);
+    };
+    let run = format!("{LORA} --data other.txt --steps 2");
+    refused(&format!("{run} --valid held.jsonl --out run"), 1, "expected a text, as the data");
+    succeeds(&folder, &format!("{run} --out run"));
+    let samples = folder.path("run/best/samples.jsonl");
+    fs::create_dir(folder.path("run/best")).unwrap();
+    fs::copy(folder.path("other.jsonl"), &samples).unwrap();
+    let from_there = format!("{LORA} --steps 2 --data run/best/*.jsonl --out run --force");
+    refused(&from_there, 1, "--data");
+    refused(&format!("{run} --out run --force"), 1, "best/samples.jsonl");
+    assert!(samples.is_file() && folder.path("run/adapter").is_dir());
+    // All files of a folder are the text, those of the run too once it is there.
+    fs::create_dir(folder.path("texts")).unwrap();
+    fs::copy(folder.path("other.txt"), folder.path("texts/other.txt")).unwrap();
+    let below = format!("{LORA} --steps 2 --data texts --out texts/runs/first");
+    refused(&below, 2, "not in the folder of the text");
+    assert!(!folder.path("texts/runs").exists());
+    // What a merge that was killed has left is in nobody's way.
+    fs::create_dir(folder.path("merged")).unwrap();
+    fs::write(folder.path("merged/model.safetensors.new"), "half").unwrap();
+    succeeds(&folder, "merge --model run --out merged");
+    assert!(!folder.path("merged/model.safetensors.new").exists());
+}

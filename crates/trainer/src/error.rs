@@ -158,6 +158,15 @@ pub enum Error {
         /// The folder of the run.
         path: PathBuf,
     },
+    /// Adapters in the place of a model, which no run tells.
+    #[error(
+        "{}: expected a model, found adapters alone: give them with --adapter, and their model with --model",
+        path.display()
+    )]
+    Adapters {
+        /// The folder of the adapters.
+        path: PathBuf,
+    },
     /// A file that is there already.
     #[error("{} is there already: choose another place with --out, or replace it with --force", path.display())]
     WouldReplace {

@@ -98,7 +98,12 @@ fn experts_that_do_not_fit_the_configuration_are_named() {
         (
             "\"num_experts\": 3",
             "\"num_experts\": 2147483647",
-            format!("{router}: shape: expected [2147483647, 24], found [3, 24]"),
+            "num_experts: expected up to 262144 in all layers, found 4294967294".to_owned(),
+        ),
+        (
+            "\"num_experts\": 3",
+            "\"num_experts\": 100000",
+            format!("{router}: shape: expected [100000, 24], found [3, 24]"),
         ),
         ("\"num_experts\": 3", "\"num_experts\": 2", format!("{router}: shape: expected [2, 24]")),
         (

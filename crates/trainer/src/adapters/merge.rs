@@ -11,13 +11,15 @@ use serde_json::{Map, Value};
 
 use super::open;
 use crate::error::{Error, Result};
-use crate::run::adapter_folder;
+use crate::run::{adapter_folder, names};
 
 /// Files that go with a model: what its tokens are, and how it is talked with.
 const OTHERS: [&str; 3] = ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja"];
 /// The file that says when it ends a text.
 const GENERATION: &str = "generation_config.json";
 const ENDS: &str = "eos_token_id";
+/// The configuration of a model.
+const CONFIG: &str = "config.json";
 /// The weights of a model that is written, and how names of weights in several files begin and go on.
 const WEIGHTS: &str = "model.safetensors";
 const OF_WEIGHTS: [&str; 2] = ["model", ".safetensors"];
@@ -139,10 +141,14 @@ fn check_place(request: &MergeRequest) -> Result<()> {
     if out.join(MANIFEST).is_file() && Kind::of(out).is_ok_and(|kind| kind == Kind::Packed) {
         return if *force { Ok(()) } else { Err(Error::WouldReplace { path: out.clone() }) };
     }
-    let mut entries = fs::read_dir(out).map_err(Error::file("read the folder", out))?;
-    let Some(entry) = entries.next() else { return Ok(()) };
-    let entry = entry.map_err(Error::file("read the folder", out))?;
-    let found = entry.file_name().to_string_lossy().into_owned();
+    // What a command that was killed has not finished is nothing yet.
+    let is_unfinished = |name: &str| {
+        let name = name.strip_suffix(".new");
+        let of_model = [CONFIG, WEIGHTS, MANIFEST, GENERATION];
+        name.is_some_and(|name| of_model.contains(&name) || OTHERS.contains(&name))
+    };
+    let names = names(out)?;
+    let Some(found) = names.into_iter().find(|name| !is_unfinished(name)) else { return Ok(()) };
     let expected =
         "a new or empty folder, or with --force that of a model as runs and merge leave it"
             .to_owned();

@@ -34,7 +34,15 @@ pub(super) fn adapter() -> Arg {
 /// A run that has left neither yet, or whose model is gone.
 pub(super) fn read_model(matches: &ArgMatches) -> Result<Used> {
     let adapter = matches.get_one::<PathBuf>("adapter");
-    Used::open(&read_path(matches, "model"), adapter.map(|path| &**path))
+    let used = Used::open(&read_path(matches, "model"), adapter.map(|path| &**path))?;
+    if adapter.is_some() && used.is_odd()? {
+        eprintln!(
+            "note: the adapters of {} were trained beside another model than {}",
+            used.adapter.as_deref().unwrap_or("".as_ref()).display(),
+            used.model.display()
+        );
+    }
+    Ok(used)
 }
 
 /// The value of a flag that is a path and must be given.

@@ -1,5 +1,6 @@
 //! `ternary merge`.
 
+use std::fs;
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
@@ -7,7 +8,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use super::{arguments, print_summary};
 use crate::adapters::{MergeRequest, merge};
 use crate::config;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::run::Used;
 
 const EXAMPLES: &str = "\
@@ -40,6 +41,7 @@ pub(super) fn command() -> Command {
 /// Merges, and says where the model is.
 pub(super) fn run(matches: &ArgMatches) -> Result<()> {
     let Used { model, adapter } = arguments::read_model(matches)?;
+    fs::metadata(&model).map_err(Error::file("find the model", &model))?;
     let adapter = adapter.ok_or_else(|| config::Error::Contradiction {
         keys: "adapter",
         expected: "adapters for the model, or a run of ternary lora as --model",

@@ -153,6 +153,11 @@ impl Configuration {
                 found: "settings of adapters or samples without one".into(),
             });
         }
+        ensure(run.data.is_some(), || Error::Contradiction {
+            keys: "lora.model, data",
+            expected: "a text or samples to learn, with --data",
+            found: "none".into(),
+        })?;
         let is_own = *model == Model::default()
             && *delta == Delta::default()
             && *mixture == Mixture::default();
@@ -165,7 +170,6 @@ impl Configuration {
             && own.negative_scale_rate == default.negative_scale_rate
             && own.threshold_rate == default.threshold_rate;
         for (holds, keys, expected) in [
-            (run.data.is_some(), "lora.model, data", "a text or samples to learn, with --data"),
             (is_own, "lora.model, model, delta, mixture", "no shape but that of the model"),
             (is_plain, "lora.model, ste, float, dqt, ternary", "no way to make weights ternary"),
             (run.tokenizer.is_none(), "lora.model, tokenizer", "the tokenizer of the model"),

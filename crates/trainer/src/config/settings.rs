@@ -30,7 +30,7 @@ settings! {
         /// Named settings to start from
         preset: Preset = Preset::Tiny;
         /// The text to train on: a file of any bytes, all files below a folder, or a pattern such as 'texts/*.txt'
-        /// [default: stories from a generator]
+        /// [default: stories from a generator; adapters have none]
         data: Option<PathBuf> = None;
         /// Text that is held out, given as data is [default: the end of the text to train on]
         valid: Option<PathBuf> = None;
@@ -40,7 +40,7 @@ settings! {
         steps: u32 = 1000, in 1..=1_000_000_000;
         /// Where all randomness comes from: the first weights and the order of the data
         seed: u64 = 0, in 0..=i64::MAX as u64;
-        /// The folder of the run, new or empty [default: the next free runs/PRESET-0001]
+        /// The folder of the run, new or empty [default: the next free one, such as runs/tiny-0001]
         out: Option<PathBuf> = None;
         /// Replace the run in that folder, if there is one; nothing but a run is ever replaced
         force: bool = false;

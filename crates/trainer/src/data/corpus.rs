@@ -115,7 +115,9 @@ impl Corpus {
                 Source::Samples(Box::new(Samples::open(data, request, samples, tell)?))
             }
             (Some(data), samples) => {
-                samples.as_ref().map_or(Ok(()), |samples| check_text(data, samples))?;
+                for text in [Some(data), request.valid.as_ref()].into_iter().flatten() {
+                    samples.as_ref().map_or(Ok(()), |samples| check_text(text, samples))?;
+                }
                 Source::Text(Box::new(Text::open(data, request, tell)?))
             }
         };

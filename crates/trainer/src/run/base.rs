@@ -64,12 +64,12 @@ pub(super) struct BaseRecord {
 }
 
 impl BaseRecord {
-    /// That of a run; none where it has not left any.
+    /// That of a run or beside adapters; none where none was left.
     ///
     /// # Errors
     /// [`Error::File`]; [`Error::RunFile`] for a file that is none.
-    pub(super) fn read(run: &Path) -> Result<Option<Self>> {
-        let path = run.join(BASE);
+    pub(super) fn read(folder: &Path) -> Result<Option<Self>> {
+        let path = folder.join(BASE);
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -87,10 +87,18 @@ impl BaseRecord {
         }
     }
 
-    fn write(&self, run: &Path) -> Result<()> {
+    fn write(&self, folder: &Path) -> Result<()> {
         let json = serde_json::to_vec_pretty(self)
             .map_err(|source| Error::State { part: BASE.to_owned(), source })?;
-        write_whole(&run.join(BASE), &json)
+        write_whole(&folder.join(BASE), &json)
+    }
+
+    /// Whether a folder has the model that this is about.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub(super) fn is_of(&self, model: &Path) -> Result<bool> {
+        Ok(identity(model)? == self.identity)
     }
 
     fn named(&self) -> Option<Base> {
@@ -107,7 +115,7 @@ impl BaseRecord {
     /// # Errors
     /// [`Error::RunFile`]; files that cannot be read.
     pub(super) fn check(&self, run: &Path, model: &Path) -> Result<()> {
-        if identity(model)? == self.identity {
+        if self.is_of(model)? {
             return Ok(());
         }
         let expected = format!(
@@ -188,6 +196,8 @@ pub(super) fn save(
     let path = if is_best { folder.best() } else { folder.adapter() };
     record.write(folder.path())?;
     peft::write(&path, &model.adapters(), options)?;
+    // For adapters that are taken elsewhere.
+    record.write(&path)?;
     Ok(path)
 }
 

@@ -8,7 +8,8 @@ use interop::Replacement;
 
 use super::metrics::{Metrics, Record};
 use super::replace::{ADAPTER, LOCK, SETTINGS, check_run, is_empty, remove_run};
-use crate::config::{Configuration, Run};
+use crate::config::{self, Configuration, Run};
+use crate::data::files_of;
 use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::storage::{Disk, Storage as _, make_directories};
@@ -45,11 +46,13 @@ impl RunFolder {
     /// The folder that was asked for, or a new one under `runs` that begins with the name of the preset, or of adapters.
     ///
     /// # Errors
-    /// As [`RunFolder::create`]; [`Error::Needed`] for a folder to replace that the run reads from.
+    /// As [`RunFolder::create`]; [`Error::Needed`] for a folder to replace that the run reads from;
+    /// [`config::Error::Contradiction`] for one that the run would read as its own text.
     pub fn choose(configuration: &Configuration) -> Result<Self> {
         let Run { out, force, preset, .. } = &configuration.run;
         match out {
             Some(path) => {
+                check_apart(path, configuration)?;
                 if *force {
                     check_unneeded(path, configuration)?;
                 }
@@ -231,17 +234,46 @@ pub(crate) fn cut(path: &Path, length: u64) -> Result<File> {
 fn check_unneeded(folder: &Path, configuration: &Configuration) -> Result<()> {
     let Ok(replaced) = folder.canonicalize() else { return Ok(()) };
     let Run { data, valid, tokenizer, from, teacher, .. } = &configuration.run;
+    // What cannot be read is an error of the run, which replaces nothing then.
+    let texts = |given: &Option<PathBuf>| {
+        given.as_deref().and_then(|given| files_of(given).ok()).unwrap_or_default()
+    };
+    let one = |given: &Option<PathBuf>| given.iter().cloned().collect();
     for (flag, read) in [
-        ("data", data),
-        ("valid", valid),
-        ("tokenizer", tokenizer),
-        ("from", from),
-        ("teacher", teacher),
-        ("model", &configuration.lora.model),
+        ("data", texts(data)),
+        ("valid", texts(valid)),
+        ("tokenizer", one(tokenizer)),
+        ("from", one(from)),
+        ("teacher", one(teacher)),
+        ("model", one(&configuration.lora.model)),
     ] {
-        let read = read.as_ref().and_then(|read| read.canonicalize().ok());
-        if read.is_some_and(|read| read.starts_with(&replaced)) {
+        let is_inside =
+            |read: &PathBuf| read.canonicalize().is_ok_and(|read| read.starts_with(&replaced));
+        if read.iter().any(is_inside) {
             return Err(Error::Needed { path: folder.to_owned(), flag });
+        }
+    }
+    Ok(())
+}
+
+/// Checks that a new run is not below a folder all of whose files are its text: it would be resumed with another one.
+fn check_apart(folder: &Path, configuration: &Configuration) -> Result<()> {
+    let folder = std::path::absolute(folder).map_err(Error::file("find", folder))?;
+    // Of a folder that is not there yet, the one that it will be in.
+    let there = folder.ancestors().find_map(|place| place.canonicalize().ok());
+    let Run { data, valid, .. } = &configuration.run;
+    for (keys, text) in [("out, data", data), ("out, valid", valid)] {
+        let text = text.as_ref().filter(|text| text.is_dir());
+        let text = text.and_then(|text| text.canonicalize().ok());
+        if let (Some(there), Some(text)) = (&there, text)
+            && there.starts_with(&text)
+        {
+            return Err(config::Error::Contradiction {
+                keys,
+                expected: "a folder for the run that is not in the folder of the text, all files of which are read",
+                found: folder.display().to_string(),
+            }
+            .into());
         }
     }
     Ok(())

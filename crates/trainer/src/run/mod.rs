@@ -44,6 +44,7 @@ pub use model::build;
 pub use progress::{Progress, StepNews};
 pub use rehearsal::Trial;
 pub(crate) use rehearsal::{Rehearsal, rehearse};
+pub(crate) use replace::names;
 pub use resume::{Resumed, Unfinished};
 pub(crate) use step::Skipped;
 pub use summary::{Best, Summary};

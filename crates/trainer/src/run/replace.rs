@@ -1,7 +1,7 @@
 //! What a folder of a run holds, and taking it away for another run.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
@@ -17,8 +17,22 @@ pub(super) const ADAPTER: &str = "adapter";
 /// What the model is that those are for.
 pub(super) const BASE: &str = "base.json";
 /// What runs leave beside those.
-const OTHERS: [&str; 7] =
-    [MODEL, ADAPTER, BASE, "best", "checkpoints", "report.html", "summary.json"];
+const OTHERS: [&str; 7] = [MODEL, ADAPTER, BASE, BEST, CHECKPOINTS, "report.html", "summary.json"];
+/// The model or the adapters of the best evaluation.
+const BEST: &str = "best";
+const CHECKPOINTS: &str = "checkpoints";
+/// What is in the folders of models, adapters and checkpoints; each may be there as `NAME.new` too, not yet whole.
+const PARTS: [&str; 9] = [
+    "config.json",
+    "model.safetensors",
+    "tokenizer.json",
+    "adapter_config.json",
+    "adapter_model.safetensors",
+    BASE,
+    "manifest.json",
+    "arrays.safetensors",
+    "state.json",
+];
 /// What a run that was killed may leave beside its files.
 const UNFINISHED: [&str; 4] =
     ["config.unfinished", "report.unfinished", "summary.unfinished", "base.unfinished"];
@@ -51,10 +65,39 @@ pub(super) fn check_run(path: &Path) -> Result<()> {
         let all = [&[SETTINGS, METRICS, LOCK][..], &OTHERS, &UNFINISHED].concat();
         all.contains(&name.as_str()) || name.starts_with(EVENTS)
     };
-    match names.iter().find(|name| !is_ours(name)) {
-        Some(other) => no_run(other.clone()),
-        None => Ok(()),
+    if let Some(other) = names.iter().find(|name| !is_ours(name)) {
+        return no_run(other.clone());
     }
+    for part in [MODEL, ADAPTER, BEST, CHECKPOINTS] {
+        if let Some(other) = foreign(&path.join(part))? {
+            let other = other.strip_prefix(path).unwrap_or(&other);
+            return no_run(other.display().to_string());
+        }
+    }
+    Ok(())
+}
+
+/// The first file below a folder of a run that no run leaves there. What a link leads to stays when the link goes.
+fn foreign(folder: &Path) -> Result<Option<PathBuf>> {
+    if !fs::symlink_metadata(folder).is_ok_and(|found| found.is_dir()) {
+        return Ok(None);
+    }
+    for name in names(folder)? {
+        let path = folder.join(&name);
+        let is_folder = fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir());
+        let plain = name.strip_suffix(".new").unwrap_or(&name);
+        let plain = plain
+            .strip_suffix(".unfinished")
+            .map_or(plain.to_owned(), |name| name.to_owned() + ".json");
+        let other = match is_folder {
+            true => foreign(&path)?,
+            false => (!PARTS.contains(&plain.as_str())).then_some(path),
+        };
+        if other.is_some() {
+            return Ok(other);
+        }
+    }
+    Ok(None)
 }
 
 /// Removes a run from its folder, and nothing else: a folder with anything in it that no run leaves stays as it is. So
@@ -79,7 +122,7 @@ pub(super) fn remove_run(path: &Path) -> Result<()> {
 }
 
 /// The names of what a folder holds, in order.
-pub(super) fn names(path: &Path) -> Result<Vec<String>> {
+pub(crate) fn names(path: &Path) -> Result<Vec<String>> {
     let list = || {
         let entries = path.read_dir()?.map(|entry| Ok(entry?.file_name()));
         entries.collect::<std::io::Result<Vec<_>>>()
@@ -120,6 +163,15 @@ mod tests {
         let error = remove_run(folder.path()).unwrap_err().to_string();
         assert!(error.contains("thesis.txt"), "{error}");
         assert_eq!(folder.path().read_dir().unwrap().count(), 3);
+        fs::remove_file(folder.path().join("thesis.txt")).unwrap();
+        for place in ["best/samples.jsonl", "checkpoints/step-00000004/notes.txt"] {
+            let path = folder.path().join(place);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, "years of work").unwrap();
+            let error = remove_run(folder.path()).unwrap_err().to_string();
+            assert!(error.contains(place) && path.is_file(), "{error}");
+            fs::remove_file(&path).unwrap();
+        }
         let folder = TemporaryFolder::new();
         folder.file(SETTINGS, "[project]");
         let error = remove_run(folder.path()).unwrap_err().to_string();

@@ -55,8 +55,8 @@ pub struct Used {
 }
 
 impl Used {
-    /// What `path` means, with the adapters of another if there is one. A run of adapters means the model that it was given,
-    /// with what it has trained beside it.
+    /// What `path` means, with the adapters of another if there is one. A run of adapters, and each folder of adapters in
+    /// it, means the model that it was given, with what it has trained beside it.
     ///
     /// # Errors
     /// As [`model_folder`] and [`adapter_folder`]; settings of a run that cannot be read, and a model of theirs that is
@@ -67,9 +67,33 @@ impl Used {
         if adapter.is_none() && is_of_adapters {
             return Ok(Self { model: base_of(path)?, adapter: Some(own) });
         }
+        if adapter.is_none() && is_adapter(path) {
+            return match path.parent().filter(|run| is_run(run)) {
+                Some(run) => Ok(Self { model: base_of(run)?, adapter: Some(path.to_owned()) }),
+                None => Err(Error::Adapters { path: path.to_owned() }),
+            };
+        }
         let adapter = adapter.map(adapter_folder).transpose()?;
         Ok(Self { model: model_folder(path)?, adapter })
     }
+
+    /// Whether the adapters are known to have been trained beside another model.
+    ///
+    /// # Errors
+    /// Files that cannot be read.
+    pub fn is_odd(&self) -> Result<bool> {
+        let Some(adapter) = &self.adapter else { return Ok(false) };
+        match BaseRecord::read(adapter)? {
+            Some(record) => Ok(!record.is_of(&self.model)?),
+            None => Ok(false),
+        }
+    }
+}
+
+/// Whether a folder has adapters, and no model.
+fn is_adapter(path: &Path) -> bool {
+    let has = |name: &str| path.join(name).is_file();
+    (has("adapter_config.json") || has("adapters.safetensors")) && !has("config.json")
 }
 
 /// How the model was kept that adapters in a folder have trained beside: what they learnt makes up for what it lost, and
@@ -80,15 +104,13 @@ impl Used {
 pub(crate) fn trained_beside(adapter: &Path) -> Result<Base> {
     let adapter = adapter.canonicalize().map_err(Error::file("find", adapter))?;
     let mut folders = [Some(&*adapter), adapter.parent()].into_iter().flatten();
+    if let Some(record) = BaseRecord::read(&adapter)? {
+        return Ok(record.kept());
+    }
     // Many a folder has a config.toml.
     let is_run =
         |folder: &&Path| [SETTINGS, METRICS].iter().all(|name| folder.join(name).is_file());
-    let Some(run) = folders.find(is_run) else { return Ok(Base::F32) };
-    // Settings may have been edited since.
-    match BaseRecord::read(run)? {
-        Some(record) => Ok(record.kept()),
-        None => Ok(settings_of(run)?.lora.base),
-    }
+    folders.find(is_run).map_or(Ok(Base::F32), |run| Ok(settings_of(run)?.lora.base))
 }
 
 fn is_run(path: &Path) -> bool {

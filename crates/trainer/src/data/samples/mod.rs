@@ -119,6 +119,10 @@ fn ends_in(file: &Path, endings: &[&str]) -> bool {
 /// # Errors
 /// [`Error::Data`], [`config::Error::Contradiction`]; those of [`files_of`].
 pub(super) fn check_text(data: &Path, samples: &SamplesRequest) -> Result<()> {
+    if are_samples(data)? {
+        let expected = "a text, as the data";
+        return Err(Error::data(data, expected, "samples (.jsonl)"));
+    }
     let files = files_of(data)?;
     if !files.is_empty() && files.iter().all(|file| ends_in(file, &ENDINGS_OF_OTHERS)) {
         let expected =
