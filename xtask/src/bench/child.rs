@@ -30,6 +30,13 @@ pub(crate) struct Figures {
     pub(crate) bytes: u64,
 }
 
+impl Figures {
+    /// Peak memory in MiB, where the system tells it.
+    pub(crate) fn peak(&self) -> Option<f64> {
+        (self.rss_mb > 0.0).then_some(self.rss_mb)
+    }
+}
+
 /// Runs a row on threads of its own and prints its figures as one line of JSON.
 pub(crate) fn print(threads: usize, row: impl FnOnce() -> Sent<Figures> + Send) -> Result {
     let pool = ThreadPoolBuilder::new().num_threads(threads).build()?;

@@ -48,7 +48,7 @@ pub(crate) fn goals(report: &Report<Finding>) -> Vec<Goal> {
             steps(),
             |row| {
                 let peak = of_peers(row, |peer| peer["rss_mb"].as_f64())?;
-                Some((peak / 2.0 / row.spec.figures.rss_mb, true))
+                Some((peak / 2.0 / row.spec.figures.peak()?, true))
             },
         ),
         Goal::over(
@@ -59,7 +59,7 @@ pub(crate) fn goals(report: &Report<Finding>) -> Vec<Goal> {
                 let peak = of_peers(row, |peer| {
                     Some(peer["rss_mb"].as_f64()? - peer["rss_import_mb"].as_f64()?)
                 })?;
-                Some((peak / 2.0 / row.spec.figures.rss_mb, true))
+                Some((peak / 2.0 / row.spec.figures.peak()?, true))
             },
         ),
         Goal::over(

@@ -30,7 +30,7 @@ pub(crate) fn goals(report: &Report<Finding>) -> Vec<Goal> {
             "half the peak memory of the leanest peer, relative to ours",
             Some(1.0),
             steps(),
-            |row| Some((peer(row, "rss_mb")? / 2.0 / row.spec.figures.rss_mb, true)),
+            |row| Some((peer(row, "rss_mb")? / 2.0 / row.spec.figures.peak()?, true)),
         ),
         Goal::over(
             "speed on several threads, relative to what the roof gains",
