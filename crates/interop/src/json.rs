@@ -145,6 +145,14 @@ impl<'a> Object<'a> {
         value.ok_or_else(|| Problem::Missing { what: "key", name: self.path(key) })
     }
 
+    /// Refuses a key that is there and says `null`, for what is something else than when it is missing.
+    pub(crate) fn refuse_null(&self, key: &str, expected: &str) -> Result<(), Problem> {
+        match self.entries.get(key) {
+            Some(null @ Json::Null) => Err(self.refuse(key, expected, null)),
+            _ => Ok(()),
+        }
+    }
+
     pub(crate) fn get(&self, key: &str) -> Option<&'a Json> {
         self.entries.get(key).filter(|value| **value != Json::Null)
     }

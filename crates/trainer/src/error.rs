@@ -186,10 +186,7 @@ pub enum Error {
         available: u64,
     },
     /// A chat template that cannot be used.
-    #[error(
-        "cannot use the chat template of {}: {problem}; ternary chat --plain goes on without it",
-        path.display()
-    )]
+    #[error("cannot use the chat template of {}: {problem}", path.display())]
     ChatTemplate {
         /// The file it is in.
         path: PathBuf,

@@ -55,6 +55,7 @@ pub mod schedule;
 pub mod storage;
 #[cfg(test)]
 mod temporary;
+mod visible;
 mod vocabulary;
 
 pub use error::{Error, Result};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use lora_backward::{Adapters, check_dropout};
+use lora_backward::{Adapters, Scaling, check_dropout};
 use ternary_core::Real;
 
 use super::prefix::Prefix;
@@ -78,6 +78,20 @@ pub(super) fn texts(object: &Object<'_>, key: &str) -> Result<Option<Vec<String>
         other => Err(object.refuse(key, "a list of texts", format!("one with {other}"))),
     };
     items.iter().map(text).collect::<Result<_, _>>().map(Some)
+}
+
+/// An α or a multiplier found under a key, whose size must be one that a model can compute with.
+pub(super) fn strength(object: &Object<'_>, key: &str, found: f64) -> Result<f64, Problem> {
+    let most = Scaling::LARGEST;
+    if found.abs() <= most {
+        return Ok(found);
+    }
+    Err(object.refuse(key, format!("a number from -{most} to {most}"), found_in_short(found)))
+}
+
+/// A number as a message shows it, without a line of zeros.
+fn found_in_short(number: f64) -> String {
+    if number.abs() < 1e12 { number.to_string() } else { format!("{number:e}") }
 }
 
 /// The share of inputs that adapters drop.

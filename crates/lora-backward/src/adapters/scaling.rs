@@ -23,6 +23,10 @@ pub struct Scaling {
 }
 
 impl Scaling {
+    /// The largest α, and the largest multiplier, that is taken from a setting or a file: far above all that adapters are
+    /// trained with, and far below what makes weights infinite.
+    pub const LARGEST: f64 = 1e6;
+
     /// s for an adapter of this rank.
     pub fn factor(self, rank: usize) -> f64 {
         let rank = rank as f64;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use nn::ternary_core::Real;
 
+use super::place::plain_name;
 use super::{Adapter, AdapterError, Place, check_dropout, layer_and_part};
 
 /// The adapters of a model. Each has the name of its projection, which is the name of a parameter of ours without
@@ -136,11 +137,17 @@ fn missing(module: &str, places: &[Place]) -> AdapterError {
     AdapterError::Kind { part: part.to_owned(), module, layer, found, with }
 }
 
-/// A projection that ends as `module` does, or else the first.
+/// The projection that `module` means with a layer's number written plainly, or one that ends as it does, or else the
+/// first.
 fn example(module: &str, places: &[Place]) -> String {
     let end = |name: &str| name.rsplit('.').next().map(str::to_owned);
-    let alike = places.iter().find(|place| end(&place.name) == end(module));
-    alike.or(places.first()).map_or_else(|| "none at all".to_owned(), |place| place.name.clone())
+    let plain = plain_name(module);
+    let plain = places.iter().find(|place| Some(&place.name) == plain.as_ref());
+    let alike = || places.iter().find(|place| end(&place.name) == end(module));
+    plain
+        .or_else(alike)
+        .or(places.first())
+        .map_or_else(|| "none at all".to_owned(), |place| place.name.clone())
 }
 
 #[cfg(test)]
@@ -218,6 +225,9 @@ mod tests {
             ("model.language_model.layers.0.mlp.up_proj", "model.layers.0.mlp.up_proj"),
             ("up_proj", "model.layers.0.mlp.up_proj"),
             ("model.layers.x.mlp.up_proj", "model.layers.0.mlp.up_proj"),
+            // A layer whose number is not written as models write it.
+            ("model.layers.00.linear_attn.in_proj_qkv", "model.layers.0.linear_attn.in_proj_qkv"),
+            ("model.layers.+2.mlp.up_proj", "model.layers.2.mlp.up_proj"),
         ] {
             let expected = format!(
                 "{module}: expected a projection of the model, such as {example}, found none of that name"

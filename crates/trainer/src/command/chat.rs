@@ -10,6 +10,7 @@ use crate::chat::{Chat, ChatRequest};
 use crate::error::{Error, Result};
 use crate::generate::{Sampling, TOKENS};
 use crate::run::Used;
+use crate::visible::Visible;
 
 const MORE: &str = "\
 A model with a chat template (in tokenizer_config.json or chat_template.jinja) reads each message as its
@@ -70,7 +71,7 @@ pub(super) fn run(matches: &ArgMatches) -> Result<()> {
         adapter,
     };
     let has_system = request.system.is_some();
-    let mut chat = Chat::open(request)?;
+    let mut chat = Chat::open(request).map_err(with_remedy)?;
     let form = if chat.has_template() { "its chat template" } else { "plain text" };
     note(format_args!("a window of {} tokens, {form}; {COMMANDS}", chat.window()));
     if has_system && !chat.has_template() {
@@ -120,7 +121,7 @@ fn answer(chat: &mut Chat, message: &str, is_json: bool) -> Result<()> {
             note("nothing was said yet");
             return Ok(());
         }
-        said => said?,
+        said => said.map_err(with_remedy)?,
     };
     if is_json {
         print_summary(&reply.to_json())?;
@@ -134,9 +135,20 @@ fn answer(chat: &mut Chat, message: &str, is_json: bool) -> Result<()> {
     Ok(())
 }
 
+/// Tells how to go on where all that fails is the chat template.
+fn with_remedy(error: Error) -> Error {
+    match error {
+        Error::ChatTemplate { path, problem } => {
+            let problem = format!("{problem}; ternary chat --plain goes on without it");
+            Error::ChatTemplate { path, problem }
+        }
+        other => other,
+    }
+}
+
 /// Tells something that is no answer.
 fn note(text: impl fmt::Display) {
-    drop(writeln!(stderr(), "({text})"));
+    drop(writeln!(stderr(), "({})", Visible(text)));
 }
 
 /// What a line asks for.
@@ -180,6 +192,14 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_conversation_goes_on_without_a_template_that_fails() {
+        let error = Error::ChatTemplate { path: "a".into(), problem: "it has no end".into() };
+        let expected = "cannot use the chat template of a: it has no end; ternary chat --plain goes on without it";
+        assert_eq!(with_remedy(error).to_string(), expected);
+        assert!(!with_remedy(Error::EmptyPrompt).to_string().contains("--plain"));
+    }
 
     #[test]
     fn a_line_is_said_unless_it_begins_with_a_slash() {

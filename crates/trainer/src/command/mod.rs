@@ -27,6 +27,7 @@ use ternary_core::kernels::Kernels;
 
 use crate::error::{Error, Result};
 use crate::generate::IdsError;
+use crate::visible::Visible;
 
 const WRONG_USAGE: u8 = 2;
 const INTERRUPTED: u8 = 130;
@@ -85,11 +86,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if is_unread(&error) => ExitCode::SUCCESS,
         Err(asked @ Error::Interrupted { .. }) => {
-            drop(writeln!(stderr(), "{asked}"));
+            drop(writeln!(stderr(), "{}", Visible(asked)));
             INTERRUPTED.into()
         }
         Err(error) => {
-            drop(writeln!(stderr(), "error: {error}"));
+            drop(writeln!(stderr(), "error: {}", Visible(&error)));
             match error {
                 Error::Configuration(_)
                 | Error::InstructionSet { .. }

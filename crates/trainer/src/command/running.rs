@@ -13,6 +13,7 @@ use crate::config::Configuration;
 use crate::error::Result;
 use crate::plan::plan;
 use crate::run::{Interrupt, Progress, Resumed, Summary, train};
+use crate::visible::Visible;
 
 /// Trains, or plans, and prints the summary.
 ///
@@ -24,7 +25,7 @@ pub(super) fn run(settings: &Settings, matches: &ArgMatches) -> Result<()> {
     }
     let configuration = settings.read(matches)?;
     if matches.get_flag("plan") {
-        let plan = plan(&configuration, &mut |line| drop(writeln!(stderr(), "{line}")))?;
+        let plan = plan(&configuration, &mut |line| drop(writeln!(stderr(), "{}", Visible(line))))?;
         if matches.get_flag("json") {
             print_summary(&plan.to_json())?;
         } else {

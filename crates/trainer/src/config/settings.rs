@@ -3,6 +3,7 @@
 use std::ops::{Bound, RangeBounds};
 use std::path::PathBuf;
 
+use models::lora_backward::Scaling;
 use models::{Base, DecoderConfig, Shadow};
 use nn::{Activations, Nonlinearity, ScaleSync};
 use ste::{Mode, Pull};
@@ -267,7 +268,7 @@ settings! {
         /// Numbers between both factors of an adapter
         rank: usize = 16, in 1..=65_536;
         /// What is multiplied into an adapter's outputs, after a division by its rank
-        alpha: f64 = 32.0, in (Bound::Excluded(0.0), Bound::Included(1e6));
+        alpha: f64 = 32.0, in (Bound::Excluded(0.0), Bound::Included(Scaling::LARGEST));
         /// Whether it is divided by the root of the rank instead (rsLoRA)
         rank_stabilised: bool = false;
         /// The share of its inputs that an adapter drops while it trains

@@ -27,28 +27,31 @@ pub(super) fn shape(
     let settings = &configuration.lora;
     let mut trained = 0_u128;
     let mut first = model.layers;
+    let mut ranks = vec![0_u128; model.layers + 1];
     let chosen = targets(settings, &places)?;
     for (target, place) in &chosen {
         trained += target.rank as u128 * (place.inputs as u128 + place.outputs as u128);
-        first = first.min(place.layer.unwrap_or(model.layers));
+        let layer = place.layer.unwrap_or(model.layers);
+        first = first.min(layer);
+        ranks[layer] += target.rank as u128;
     }
     let mut like = configuration.clone();
     like.lora = config::Lora::default();
     (like.model, like.delta, like.mixture) = like_model(&model);
     let whole = Shape::with_heads(&like, model.vocabulary, model.head_width);
-    // Beside the blocks, the last norm and the hidden rows.
-    let after = 4 * whole.width;
+    let after = whole.after();
     let share = |numbers: u128| {
         let layers = model.layers.max(1) as u128;
         numbers * (model.layers - first) as u128 / layers
     };
-    let ranks: u128 = chosen.iter().map(|(target, _)| target.rank as u128).sum();
     let shape = Shape {
         projected: trained,
         matrices: 2 * chosen.len() as u128,
         real: 0,
-        saved: share(whole.saved.saturating_sub(after)) + after + ranks,
+        saved: share(whole.saved.saturating_sub(after)) + after + ranks.iter().sum::<u128>(),
         inputs: share(whole.inputs),
+        layers: (model.layers - first) as u128,
+        block_saved: whole.block_saved + ranks.iter().max().copied().unwrap_or(0),
         frozen: frozen(folder, &model, settings.base),
         ..whole
     };
@@ -132,5 +135,25 @@ mod tests {
         let late = planned(&folder, |lora| lora.layers = "3".parse().ok());
         assert!(2 * late.memory.activations < plan.memory.activations, "{plan} {late}");
         assert!(plan.to_string().contains("frozen weights"), "{plan}");
+    }
+
+    #[test]
+    fn the_kind_of_block_that_leaves_more_decides_where_blocks_run_again() {
+        let activations = |attention_layers| {
+            let folder = TemporaryFolder::new();
+            let mut config = DecoderConfig::hybrid();
+            config.delta.as_mut().unwrap().attention_layers = attention_layers;
+            let mut source = Initial { seed: 1, kind: WeightKind::Dense };
+            let model = Decoder::<f32>::build(config, &mut source).unwrap();
+            interop::save(&model, folder.path()).unwrap();
+            let mut configuration = Configuration::default();
+            configuration.lora.model = Some(folder.path().to_owned());
+            configuration.lora.targets = "up_proj".parse().unwrap();
+            configuration.batch.recompute = true;
+            sizes(&configuration, 256).unwrap().memory.activations
+        };
+        let [attention, delta, both] = [vec![0, 1, 2, 3], vec![], vec![3]].map(activations);
+        assert!(attention != delta, "{attention}");
+        assert!(both >= attention.max(delta), "{both}: {attention}, {delta}");
     }
 }

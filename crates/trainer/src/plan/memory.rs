@@ -83,11 +83,10 @@ impl PlannedMemory {
         let soft = if is_ramped { NUMBER * ternary } else { 0 };
         let is_coded = !is_float && configuration.ternary.activations == nn::Activations::Int8;
         let input = if is_coded { 1 } else { NUMBER };
-        let (mut saved, mut inputs) = (shape.saved, shape.inputs);
-        if configuration.batch.recompute {
-            saved = saved / shape.layers + shape.layers * shape.width;
-            inputs /= shape.layers;
-        }
+        let (saved, inputs) = match configuration.batch.recompute {
+            true => shape.recomputed(),
+            false => (shape.saved, shape.inputs),
+        };
         let row = NUMBER * (saved + shape.working) + input * inputs;
         let scored = 2 * NUMBER * SCORED_ROWS.min(units.rows) * vocabulary as u128;
         let kept = match configuration.optimiser.method {

@@ -261,6 +261,12 @@ mod tests {
         assert!(long.activations > short.activations && long.gradients <= short.gradients);
         let again = planned(&["batch.recompute=true"]);
         assert!(2 * again.memory.activations < tiny.memory.activations);
+        // The kind of block that leaves more decides.
+        let [attention, delta, hybrid] = ["0", "1024", "4"].map(|every| {
+            let every = format!("delta.attention_every={every}");
+            planned(&["preset=hybrid", &every, "batch.recompute=true"]).memory.activations
+        });
+        assert!(hybrid >= attention.max(delta), "{hybrid}: {attention}, {delta}");
         let momentum = planned(&["optimiser.method=sgd"]).memory.optimiser;
         assert_eq!(2 * momentum, tiny.memory.optimiser);
         assert!(planned(&["ste=progressive"]).memory.other > tiny.memory.latent);

@@ -20,9 +20,13 @@ pub(super) struct Shape {
     pub(super) saved: u128,
     /// Inputs of projections, of which a row leaves int8 codes or the numbers themselves.
     pub(super) inputs: u128,
+    /// The most of those numbers that one block leaves: the kinds of blocks of a model differ.
+    pub(super) block_saved: u128,
+    /// The most of those inputs that one block leaves.
+    pub(super) block_inputs: u128,
     /// Numbers of a row that are in work at once, beside those.
     pub(super) working: u128,
-    /// Blocks, of which one at a time leaves all that where they run again in the backward.
+    /// Blocks that leave something, one at a time all that where they run again in the backward.
     pub(super) layers: u128,
     /// Numbers of a row between blocks.
     pub(super) width: u128,
@@ -85,8 +89,14 @@ impl Shape {
             // Two norms of a block, with the row that each was given.
             shape.real += count * (mixer.gains + channels.gains + 2 * width);
             shape.projected += count * (mixer.weights + channels.weights);
-            shape.saved += count * (mixer.saved + channels.saved + 2 * (width + 1));
-            shape.inputs += count * (mixer.inputs + channels.inputs);
+            let saved = mixer.saved + channels.saved + 2 * (width + 1);
+            let inputs = mixer.inputs + channels.inputs;
+            shape.saved += count * saved;
+            shape.inputs += count * inputs;
+            if count > 0 {
+                shape.block_saved = shape.block_saved.max(saved);
+                shape.block_inputs = shape.block_inputs.max(inputs);
+            }
         }
         if per_layer_embedding > 0 {
             let own = per_layer_embedding as u128;
@@ -96,8 +106,11 @@ impl Shape {
             shape.projected += layers * 2 * width * own;
             shape.matrices += 2 * layers;
             shape.real += layers * (width + own);
-            shape.saved += layers * (3 * own + width + 2);
-            shape.inputs += layers * (width + own);
+            let (saved, inputs) = (3 * own + width + 2, width + own);
+            shape.saved += layers * saved;
+            shape.inputs += layers * inputs;
+            shape.block_saved += saved;
+            shape.block_inputs += inputs;
         }
         shape.add_table(vocabulary * width, configuration);
         if !tied_head {
@@ -105,8 +118,7 @@ impl Shape {
             if configuration.ternary.head { shape.projected += head } else { shape.real += head }
         }
         shape.real += width;
-        // The last norm, and the hidden rows with their gradients.
-        shape.saved += 4 * width;
+        shape.saved += shape.after();
         let rotated = configuration.model.rotary_width.unwrap_or(head_width);
         shape.angles = configuration.batch.length as u128 * rotated as u128;
         shape
@@ -118,6 +130,18 @@ impl Shape {
         } else {
             self.real += numbers;
         }
+    }
+
+    /// What a row leaves behind the blocks: the last norm, and the hidden rows with their gradients.
+    pub(super) fn after(&self) -> u128 {
+        4 * self.width
+    }
+
+    /// What a row leaves where blocks run again in the backward: of each what it was given, and all that the one which
+    /// leaves the most does. Numbers, and inputs of projections.
+    pub(super) fn recomputed(&self) -> (u128, u128) {
+        let saved = self.block_saved + self.layers * self.width + self.after();
+        (saved.min(self.saved + self.layers * self.width), self.block_inputs.min(self.inputs))
     }
 
     /// All numbers that train.
@@ -184,6 +208,23 @@ mod tests {
     use crate::config::Layers;
     use crate::data::VOCABULARY;
     use crate::run::build;
+
+    #[test]
+    fn where_blocks_run_again_the_kind_that_leaves_the_most_decides() {
+        let shape = |every: &str, more: &[&str]| {
+            let every = format!("delta.attention_every={every}");
+            let sets = [&["preset=hybrid", every.as_str()], more].concat();
+            let mut layers = Layers::default();
+            layers.add_assignments(sets.iter().copied()).unwrap();
+            Shape::of(&layers.resolve().unwrap(), VOCABULARY)
+        };
+        for more in [&[][..], &["delta.value_heads=16"], &["model.per_layer_embedding=16"]] {
+            let [attention, delta, both] = ["0", "1024", "4"].map(|every| shape(every, more));
+            let larger = |of: fn(&Shape) -> u128| of(&attention).max(of(&delta));
+            assert_eq!(both.recomputed().0, larger(|shape| shape.recomputed().0), "{more:?}");
+            assert_eq!(both.recomputed().1, larger(|shape| shape.recomputed().1), "{more:?}");
+        }
+    }
 
     #[test]
     fn parameters_are_those_of_the_model() {

@@ -19,6 +19,7 @@ use crate::data::{
 };
 use crate::error::{Error, Result};
 use crate::measure::{HeldOutLoss, Measure, Unit};
+use crate::visible::Visible;
 use crate::vocabulary::{check_ids, read_ids};
 
 /// The loss over some windows, each of one sequence.
@@ -153,7 +154,7 @@ impl Tokens {
             return Ok((Self::Ids(ids), of_tokens(None)));
         }
         let tokenizer = tokenizer_of(model, vocabulary)?;
-        let tell = &mut |line: fmt::Arguments<'_>| drop(writeln!(stderr(), "{line}"));
+        let tell = &mut |line: fmt::Arguments<'_>| drop(writeln!(stderr(), "{}", Visible(line)));
         let text = FileText::open(data, tokenizer.as_ref(), cache.as_deref(), tell)?;
         let measure =
             if tokenizer.is_some() { of_tokens(text.bytes_per_token) } else { Measure::BYTES };
@@ -264,8 +265,9 @@ fn evaluate_samples(
         packs: false,
         learns_prompts: request.learns_prompts,
     };
-    let (data, tell) =
-        (&request.data, &mut |line: fmt::Arguments<'_>| drop(writeln!(stderr(), "{line}")));
+    let (data, tell) = (&request.data, &mut |line: fmt::Arguments<'_>| {
+        drop(writeln!(stderr(), "{}", Visible(line)))
+    });
     let samples = samples_of(data, &samples, tokenizer.as_ref(), length, limit, tell)?;
     for sample in &samples {
         check_ids(&data.display().to_string(), 0, &sample.tokens, vocabulary)?;

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::visible::Visible;
+
 /// How far a run is.
 #[derive(Debug)]
 pub struct Progress {
@@ -74,9 +76,9 @@ impl Progress {
     /// Tells a line, above the bar if there is one.
     pub fn line(&self, line: fmt::Arguments<'_>) {
         match &self.bar {
-            Some(bar) => bar.println(line.to_string()),
+            Some(bar) => bar.println(Visible(line).to_string()),
             // Nobody reads any more; the run goes on.
-            None => drop(writeln!(stderr(), "{line}")),
+            None => drop(writeln!(stderr(), "{}", Visible(line))),
         }
     }
 

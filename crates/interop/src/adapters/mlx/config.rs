@@ -9,7 +9,7 @@ use ternary_core::Real;
 use super::names::path;
 use super::{KIND, PARAMETERS};
 use crate::adapters::factors::Pairs;
-use crate::adapters::files::{Options, WHAT, document, dropout, texts};
+use crate::adapters::files::{Options, WHAT, document, dropout, strength, texts};
 use crate::error::Problem;
 use crate::json::{Json, Object};
 
@@ -54,7 +54,7 @@ impl Config {
             None | Some(LORA) => {}
             Some(other) => {
                 let expected = "lora, as the others change weights in another way";
-                return Err(root.refuse(KIND, expected, other));
+                return Err(root.refuse(KIND, expected, format!("{other:?}")));
             }
         }
         if root.flag("use_dora")? == Some(true) {
@@ -62,6 +62,7 @@ impl Config {
         }
         let parameters = root.need(PARAMETERS, root.object(PARAMETERS)?)?;
         let scale = parameters.need("scale", parameters.real("scale")?)?;
+        let scale = strength(&parameters, "scale", scale)?;
         Ok(Self {
             rank: parameters.need("rank", parameters.count("rank")?)?,
             scale,

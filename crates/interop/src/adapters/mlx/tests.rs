@@ -111,6 +111,14 @@ fn what_would_make_the_adapter_another_one_is_refused_by_its_key() {
             r#"{"lora_parameters":{"rank":2,"scale":1,"dropout":-1}}"#.into(),
             "lora_parameters.dropout: expected a share from 0 to below 1, found -1",
         ),
+        (
+            r#"{"lora_parameters":{"rank":2,"scale":1e38}}"#.into(),
+            "lora_parameters.scale: expected a number from -1000000 to 1000000, found 1e38",
+        ),
+        (
+            format!(r#"{{"fine_tune_type":"\u001b[2J",{parameters}}}"#),
+            r#"in another way, found "\u{1b}[2J""#,
+        ),
     ] {
         let error = from_bytes::<f32>(&with(&config)).unwrap_err().to_string();
         assert!(error.contains(message), "{config}: {error}");

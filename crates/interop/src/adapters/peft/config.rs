@@ -7,7 +7,7 @@ use lora_backward::Scaling;
 use serde::Deserialize;
 
 use crate::adapters::factors::Pairs;
-use crate::adapters::files::{WHAT, document, dropout, texts};
+use crate::adapters::files::{WHAT, document, dropout, strength, texts};
 use crate::adapters::prefix::Prefix;
 use crate::adapters::ranks::Ranks;
 use crate::adapters::selection::{Modules, Selection, Verdict};
@@ -102,7 +102,7 @@ impl Config {
 fn check_kind(root: &Object<'_>) -> Result<(), Problem> {
     match root.need(super::KIND, root.text(super::KIND)?)? {
         LORA => {}
-        other => return Err(root.refuse(super::KIND, LORA, other)),
+        other => return Err(root.refuse(super::KIND, LORA, format!("{other:?}"))),
     }
     for (key, why) in REFUSED {
         if let Some(value) = root.get(key).filter(|value| !says_nothing(value)) {
@@ -112,7 +112,8 @@ fn check_kind(root: &Object<'_>) -> Result<(), Problem> {
     match root.text("bias")? {
         None | Some("none") => {}
         Some(other) => {
-            return Err(root.refuse("bias", "none, as trained biases are not read", other));
+            let found = format!("{other:?}");
+            return Err(root.refuse("bias", "none, as trained biases are not read", found));
         }
     }
     match root.get("init_lora_weights") {
@@ -202,8 +203,13 @@ fn layers(root: &Object<'_>, key: &str) -> Result<Option<Vec<usize>>, Problem> {
 }
 
 fn ranks(root: &Object<'_>, bytes: &[u8]) -> Result<Ranks, Problem> {
-    /// What PEFT takes for a rank and an alpha that are not there.
+    /// What PEFT takes for a rank and an alpha that are not there. It fails with those that are null.
     const DEFAULT: usize = 8;
+    const ALPHA: &str = "lora_alpha";
+    const ALPHA_PATTERN: &str = "alpha_pattern";
+    for key in ["r", ALPHA] {
+        root.refuse_null(key, "a number")?;
+    }
     let patterns: Patterns =
         serde_json::from_slice(bytes).map_err(|source| Problem::Json { what: WHAT, source })?;
     let rank = |value: &Json| match value {
@@ -215,12 +221,16 @@ fn ranks(root: &Object<'_>, bytes: &[u8]) -> Result<Ranks, Problem> {
         Json::Real(alpha) => Some(*alpha),
         _ => None,
     };
+    let alpha_pattern = pattern(root, ALPHA_PATTERN, patterns.alpha_pattern, alpha)?;
+    for (name, alpha) in &alpha_pattern {
+        strength(root, &format!("{ALPHA_PATTERN}.{name}"), *alpha)?;
+    }
     Ok(Ranks {
         rank: root.count("r")?.unwrap_or(DEFAULT),
-        alpha: root.real("lora_alpha")?.unwrap_or(DEFAULT as f64),
+        alpha: strength(root, ALPHA, root.real(ALPHA)?.unwrap_or(DEFAULT as f64))?,
         rank_stabilised: root.flag("use_rslora")?.unwrap_or(false),
         rank_pattern: pattern(root, "rank_pattern", patterns.rank_pattern, rank)?,
-        alpha_pattern: pattern(root, "alpha_pattern", patterns.alpha_pattern, alpha)?,
+        alpha_pattern,
     })
 }
 
@@ -236,4 +246,46 @@ fn pattern<V>(
         None => Err(root.refuse(&format!("{key}.{name}"), "a number of that kind", value)),
     };
     pairs.into_iter().map(value).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A configuration of two keys that it needs, with others.
+    fn read(others: &str) -> Result<Config, String> {
+        let text = format!(r#"{{"peft_type": "LORA", "target_modules": ["q_proj"]{others}}}"#);
+        Config::from_json(text.as_bytes()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_rank_and_an_alpha_of_null_are_refused_and_missing_ones_are_those_of_peft() {
+        for key in ["r", "lora_alpha"] {
+            let error = read(&format!(r#", "{key}": null"#)).unwrap_err();
+            assert_eq!(error, format!("{key}: expected a number, found null"));
+        }
+        let ranks = read("").unwrap().ranks;
+        assert_eq!((ranks.rank, ranks.alpha), (8, 8.0));
+    }
+
+    #[test]
+    fn an_alpha_that_no_model_computes_with_is_refused_by_its_key() {
+        for (others, path, found) in [
+            (r#", "lora_alpha": 1e38"#, "lora_alpha", "1e38"),
+            (r#", "lora_alpha": -1000000.5"#, "lora_alpha", "-1000000.5"),
+            (r#", "alpha_pattern": {"a": 2, "b": 1000001}"#, "alpha_pattern.b", "1000001"),
+        ] {
+            let expected = "expected a number from -1000000 to 1000000";
+            assert_eq!(read(others).unwrap_err(), format!("{path}: {expected}, found {found}"));
+        }
+        assert_eq!(read(r#", "lora_alpha": 1000000"#).unwrap().ranks.alpha, Scaling::LARGEST);
+    }
+
+    #[test]
+    fn texts_are_told_without_what_a_terminal_obeys() {
+        let error = read(r#", "bias": "\u001b[2J""#).unwrap_err();
+        assert!(error.ends_with(r#"found "\u{1b}[2J""#), "{error}");
+        let error = Config::from_json(br#"{"peft_type": "\u001b[31m"}"#).unwrap_err();
+        assert_eq!(error.to_string(), r#"peft_type: expected LORA, found "\u{1b}[31m""#);
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nn::Sequences;
 use nn::ops::IGNORED;
@@ -92,6 +93,29 @@ impl Store {
     }
 }
 
+/// What each line comes to; where that ends the reading, no further than the first bad one. A line may cost all that a
+/// chat template is let do, so none is begun behind one that is known to be bad.
+fn encoded<L: Sync, R: Send>(
+    lines: &[L],
+    ends_at_bad: bool,
+    encode: impl Fn(&L) -> Result<R, String> + Sync,
+) -> Vec<Result<R, String>> {
+    let first_bad = AtomicUsize::new(usize::MAX);
+    let encode = |(index, line): (usize, &L)| {
+        if first_bad.load(Ordering::Relaxed) < index {
+            return None;
+        }
+        let read = encode(line);
+        if ends_at_bad && read.is_err() {
+            first_bad.fetch_min(index, Ordering::Relaxed);
+        }
+        Some(read)
+    };
+    let read: Vec<_> = lines.par_iter().enumerate().map(encode).collect();
+    // Whatever was not begun stands behind a bad line that was.
+    read.into_iter().map_while(|read| read).collect()
+}
+
 /// Samples while they are read.
 pub(super) struct Reading<'a> {
     pub(super) encoder: Encoder<'a>,
@@ -145,9 +169,9 @@ impl<'a> Reading<'a> {
                 .collect();
             lines += of_file.len();
             for part in of_file.chunks(PART) {
-                let encode = |&(number, line): &(usize, &[u8])| (number, self.encode(line));
-                let encoded: Vec<_> = part.par_iter().map(encode).collect();
-                for (line, read) in encoded {
+                let encoded =
+                    encoded(part, !self.request.skips_bad_lines, |(_, line)| self.encode(line));
+                for (&(line, _), read) in part.iter().zip(encoded) {
                     match read {
                         Ok(Read { samples, left_out }) => {
                             unheard += left_out;
@@ -247,5 +271,50 @@ impl<'a> Reading<'a> {
                 format!("expected two tokens at least, the last of them to learn, found {found}")
             }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads lines on this many threads; a number is bad if `bad` has it. Gives what came of it, and how many were begun.
+    fn read(
+        threads: usize,
+        ends_at_bad: bool,
+        bad: &[usize],
+    ) -> (Vec<Result<usize, String>>, usize) {
+        let begun = AtomicUsize::new(0);
+        let lines: Vec<usize> = (0..PART).collect();
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let read = pool.install(|| {
+            encoded(&lines, ends_at_bad, |&line| {
+                begun.fetch_add(1, Ordering::Relaxed);
+                if bad.contains(&line) { Err(line.to_string()) } else { Ok(line) }
+            })
+        });
+        (read, begun.into_inner())
+    }
+
+    #[test]
+    fn nothing_is_begun_behind_a_line_that_is_known_to_be_bad() {
+        let all: Vec<usize> = (0..PART).collect();
+        assert_eq!(read(1, true, &all), (vec![Err("0".into())], 1));
+        let (lines, begun) = read(1, true, &[3, 700]);
+        assert_eq!((lines.len(), begun), (4, 4));
+    }
+
+    #[test]
+    fn the_first_bad_line_is_found_however_many_threads_read() {
+        for threads in 1..5 {
+            for bad in [&[900, 511, 512][..], &[1023], &[1, 2]] {
+                let (lines, _) = read(threads, true, bad);
+                let first = bad.iter().min().unwrap();
+                let found = lines.iter().position(Result::is_err);
+                assert_eq!((found, &lines[*first]), (Some(*first), &Err(first.to_string())));
+            }
+            let (lines, begun) = read(threads, false, &[0, 5]);
+            assert_eq!((lines.len(), begun), (PART, PART));
+        }
     }
 }
