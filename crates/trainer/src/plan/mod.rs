@@ -260,7 +260,8 @@ mod tests {
         let [short, long] = ["batch.unit=1", "batch.unit=2"].map(|set| planned(&[set]).memory);
         assert!(long.activations > short.activations && long.gradients <= short.gradients);
         let again = planned(&["batch.recompute=true"]);
-        assert!(2 * again.memory.activations < tiny.memory.activations);
+        // What is left behind the blocks is left all the same.
+        assert!(3 * again.memory.activations < 2 * tiny.memory.activations, "{again}");
         // The kind of block that leaves more decides.
         let [attention, delta, hybrid] = ["0", "1024", "4"].map(|every| {
             let every = format!("delta.attention_every={every}");
