@@ -193,7 +193,11 @@ fn no_text_is_mistaken_for_another_kind_or_lost_to_a_run() {
     fs::create_dir(folder.path("texts")).unwrap();
     fs::copy(folder.path("other.txt"), folder.path("texts/other.txt")).unwrap();
     let below = format!("{LORA} --steps 2 --data texts --out texts/runs/first");
-    refused(&below, 2, "not in the folder of the text");
+    refused(&below, 2, "whose files are none of the text");
+    refused(&format!("{below} --plan"), 2, "whose files are none of the text");
+    let matched = below.replace("--data texts", "--data texts/**/*.*");
+    refused(&matched, 2, "whose files are none of the text");
+    refused(&format!("{LORA} --steps 2 --data ."), 2, "whose files are none of the text");
     assert!(!folder.path("texts/runs").exists());
     // What a merge that was killed has left is in nobody's way.
     fs::create_dir(folder.path("merged")).unwrap();

@@ -83,7 +83,13 @@ pub(crate) fn targets<'a>(
         let place = named.get(target.module.as_str()).copied()?;
         is_meant(place).then_some((target, place))
     };
-    Ok(targets.into_iter().filter_map(with_place).collect())
+    let targets: Vec<_> = targets.into_iter().filter_map(with_place).collect();
+    if targets.is_empty() {
+        let problem = "targets: expected projections for all-linear, found those of shared experts alone, which it leaves \
+                       out: name them with --targets";
+        return Err(config::Error::Adapters { problem: problem.to_owned() });
+    }
+    Ok(targets)
 }
 
 #[cfg(test)]

@@ -39,6 +39,7 @@ use serde::Serialize;
 
 use crate::error::{Error, Result};
 use crate::storage::{Input, Storage, make_directories, remove_all};
+pub(crate) use names::is_of_checkpoint;
 use names::{final_name, is_left_over, new_name, old_name, step_of};
 
 pub use snapshot::Snapshot;

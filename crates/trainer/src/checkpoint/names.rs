@@ -28,6 +28,11 @@ pub(super) fn is_left_over(name: &str) -> bool {
     name.is_some_and(|name| step_of(name).is_some())
 }
 
+/// Whether a name is that of a checkpoint, whole or left over.
+pub(crate) fn is_of_checkpoint(name: &str) -> bool {
+    step_of(name).is_some() || is_left_over(name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,5 +1,6 @@
 //! Arguments that several commands take, defined once.
 
+use std::io::{Write as _, stderr};
 use std::path::PathBuf;
 
 use clap::{Arg, ArgAction, ArgMatches, value_parser};
@@ -7,6 +8,7 @@ use clap::{Arg, ArgAction, ArgMatches, value_parser};
 use crate::error::Result;
 use crate::generate::{Sampling, TOKENS};
 use crate::run::Used;
+use crate::visible::Visible;
 
 /// `--model`.
 pub(super) fn model() -> Arg {
@@ -35,12 +37,14 @@ pub(super) fn adapter() -> Arg {
 pub(super) fn read_model(matches: &ArgMatches) -> Result<Used> {
     let adapter = matches.get_one::<PathBuf>("adapter");
     let used = Used::open(&read_path(matches, "model"), adapter.map(|path| &**path))?;
-    if adapter.is_some() && used.is_odd()? {
-        eprintln!(
-            "note: the adapters of {} were trained beside another model than {}",
-            used.adapter.as_deref().unwrap_or("".as_ref()).display(),
-            used.model.display()
+    if let Some(adapter) = used.adapter.as_ref().filter(|_| adapter.is_some())
+        && used.is_odd()?
+    {
+        let (adapter, model) = (adapter.display(), used.model.display());
+        let note = format!(
+            "note: the adapters of {adapter} were trained beside another model than {model}"
         );
+        drop(writeln!(stderr(), "{}", Visible(note)));
     }
     Ok(used)
 }

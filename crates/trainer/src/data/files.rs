@@ -33,6 +33,25 @@ pub(crate) fn files_of(data: &Path) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
+/// Whether a file, given by its whole path without links, would be of a text once it is there.
+pub(crate) fn would_read(data: &Path, file: &Path) -> bool {
+    let within = |folder: &Path| {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        let folder = folder.canonicalize().ok()?;
+        file.strip_prefix(folder).ok()
+    };
+    if data.is_dir() {
+        return within(data).is_some();
+    }
+    let Some(pattern) = data.to_str().filter(|_| !data.exists()) else { return false };
+    let (folder, names) = split(pattern);
+    let rest = Pattern::new(&names.join("/"));
+    let is_matched = |rest: Pattern| {
+        within(&folder).is_some_and(|within| rest.matches_path_with(within, OPTIONS))
+    };
+    rest.is_ok_and(is_matched)
+}
+
 /// Adds the regular files of a folder and of those below it that `enters` says yes to. A link to a file is followed, one
 /// to a folder is not: it may lead back.
 fn below(folder: &Path, enters: &dyn Fn(&Path) -> bool, files: &mut Vec<PathBuf>) -> Result<()> {

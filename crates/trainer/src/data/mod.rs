@@ -23,7 +23,7 @@ mod windows;
 pub(crate) use content::read;
 pub use corpus::{Corpus, CorpusRequest};
 pub use example::Example;
-pub(crate) use files::files_of;
+pub(crate) use files::{files_of, would_read};
 pub use samples::{BadLine, Long, SamplesRequest, check_sample};
 pub(crate) use samples::{are_samples, check_unasked, samples_of};
 pub use shuffle::TrainingWindows;

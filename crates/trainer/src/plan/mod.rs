@@ -17,7 +17,7 @@ use std::fmt;
 use crate::config::Configuration;
 use crate::data::{Corpus, CorpusRequest};
 use crate::error::{Error, Result};
-use crate::run::{Rehearsal, base_folder, rehearse};
+use crate::run::{Rehearsal, base_folder, check_apart, rehearse};
 use shape::Shape;
 use ste::Ramp;
 use teacher::TeacherSize;
@@ -65,6 +65,7 @@ pub fn plan(
     configuration: &Configuration,
     tell: &mut dyn FnMut(fmt::Arguments<'_>),
 ) -> Result<Plan> {
+    check_apart(configuration)?;
     let corpus = Corpus::open(&CorpusRequest::of(configuration)?, tell)?;
     let mut plan = sizes(configuration, corpus.vocabulary())?;
     if plan.check().is_err() {

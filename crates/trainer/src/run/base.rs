@@ -87,6 +87,18 @@ impl BaseRecord {
         }
     }
 
+    /// That of adapters, left beside them or by the run that they are in. A file of that name may be other software's.
+    ///
+    /// # Errors
+    /// As [`BaseRecord::read`].
+    pub(super) fn of_adapters(adapter: &Path, run: Option<&Path>) -> Result<Option<Self>> {
+        let own = fs::read(adapter.join(BASE)).ok();
+        if own.is_some_and(|bytes| serde_json::from_slice::<Self>(&bytes).is_ok()) {
+            return Self::read(adapter);
+        }
+        run.map_or(Ok(None), Self::read)
+    }
+
     fn write(&self, folder: &Path) -> Result<()> {
         let json = serde_json::to_vec_pretty(self)
             .map_err(|source| Error::State { part: BASE.to_owned(), source })?;

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use interop::Replacement;
 
 use super::metrics::{Metrics, Record};
-use super::replace::{ADAPTER, LOCK, SETTINGS, check_run, is_empty, remove_run};
+use super::replace::{ADAPTER, BASE, LOCK, METRICS, SETTINGS, check_run, is_empty, remove_run};
 use crate::config::{self, Configuration, Run};
-use crate::data::files_of;
+use crate::data::{files_of, would_read};
 use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::storage::{Disk, Storage as _, make_directories};
@@ -46,13 +46,11 @@ impl RunFolder {
     /// The folder that was asked for, or a new one under `runs` that begins with the name of the preset, or of adapters.
     ///
     /// # Errors
-    /// As [`RunFolder::create`]; [`Error::Needed`] for a folder to replace that the run reads from;
-    /// [`config::Error::Contradiction`] for one that the run would read as its own text.
+    /// As [`RunFolder::create`]; [`Error::Needed`] for a folder to replace that the run reads from.
     pub fn choose(configuration: &Configuration) -> Result<Self> {
         let Run { out, force, preset, .. } = &configuration.run;
         match out {
             Some(path) => {
-                check_apart(path, configuration)?;
                 if *force {
                     check_unneeded(path, configuration)?;
                 }
@@ -256,22 +254,30 @@ fn check_unneeded(folder: &Path, configuration: &Configuration) -> Result<()> {
     Ok(())
 }
 
-/// Checks that a new run is not below a folder all of whose files are its text: it would be resumed with another one.
-fn check_apart(folder: &Path, configuration: &Configuration) -> Result<()> {
+/// Checks, before anything is read, that a new run would leave no file that is of its text, which would be another one
+/// when the run goes on.
+///
+/// # Errors
+/// [`config::Error::Contradiction`]; [`Error::File`].
+pub(crate) fn check_apart(configuration: &Configuration) -> Result<()> {
+    let Run { out, data, valid, .. } = &configuration.run;
+    let folder = out.as_deref().unwrap_or(RUNS.as_ref());
     let folder = std::path::absolute(folder).map_err(Error::file("find", folder))?;
     // Of a folder that is not there yet, the one that it will be in.
-    let there = folder.ancestors().find_map(|place| place.canonicalize().ok());
-    let Run { data, valid, .. } = &configuration.run;
+    let whole = folder.ancestors().find_map(|there| {
+        let below = folder.strip_prefix(there).ok()?;
+        Some(there.canonicalize().ok()?.join(below))
+    });
+    let whole = whole.unwrap_or_else(|| folder.clone());
+    let whole = if out.is_some() { whole } else { whole.join(ADAPTERS) };
+    let files = [SETTINGS, METRICS, BASE, "report.html", "summary.json", "model/model.safetensors"];
     for (keys, text) in [("out, data", data), ("out, valid", valid)] {
-        let text = text.as_ref().filter(|text| text.is_dir());
-        let text = text.and_then(|text| text.canonicalize().ok());
-        if let (Some(there), Some(text)) = (&there, text)
-            && there.starts_with(&text)
-        {
+        let is_read = |text: &PathBuf| files.iter().any(|file| would_read(text, &whole.join(file)));
+        if text.as_ref().is_some_and(is_read) {
             return Err(config::Error::Contradiction {
                 keys,
-                expected: "a folder for the run that is not in the folder of the text, all files of which are read",
-                found: folder.display().to_string(),
+                expected: "a folder for the run, with --out, whose files are none of the text",
+                found: format!("{}, which the text has in it", folder.display()),
             }
             .into());
         }

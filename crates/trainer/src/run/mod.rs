@@ -36,7 +36,7 @@ pub(crate) use base::{TOKENIZER, base_folder, check_base};
 pub use evaluation::{Evaluation, EvaluationRequest, evaluate_file};
 pub use fogzo::Probed;
 pub use folder::RunFolder;
-pub(crate) use folder::{cut, length_of, sync, write_whole};
+pub(crate) use folder::{check_apart, cut, length_of, sync, write_whole};
 pub use hard::Mined;
 pub use interrupt::Interrupt;
 pub use metrics::{Metrics, Record, Start, StepRecord};

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::checkpoint::is_of_checkpoint;
 use crate::error::{Error, Result};
 
 /// The settings, which say that a folder is that of a run.
@@ -35,7 +36,8 @@ const PARTS: [&str; 9] = [
 ];
 /// What a run that was killed may leave beside its files.
 const UNFINISHED: [&str; 4] =
-    ["config.unfinished", "report.unfinished", "summary.unfinished", "base.unfinished"];
+    ["config.unfinished", "report.unfinished", "summary.unfinished", UNFINISHED_BASE];
+const UNFINISHED_BASE: &str = "base.unfinished";
 /// How event files begin.
 const EVENTS: &str = "events.out.tfevents.";
 
@@ -68,8 +70,10 @@ pub(super) fn check_run(path: &Path) -> Result<()> {
     if let Some(other) = names.iter().find(|name| !is_ours(name)) {
         return no_run(other.clone());
     }
-    for part in [MODEL, ADAPTER, BEST, CHECKPOINTS] {
-        if let Some(other) = foreign(&path.join(part))? {
+    let in_parts = [MODEL, ADAPTER, BEST].map(|part| foreign(&path.join(part), |_| false));
+    let in_checkpoints = foreign(&path.join(CHECKPOINTS), is_of_checkpoint);
+    for other in in_parts.into_iter().chain([in_checkpoints]) {
+        if let Some(other) = other? {
             let other = other.strip_prefix(path).unwrap_or(&other);
             return no_run(other.display().to_string());
         }
@@ -77,27 +81,30 @@ pub(super) fn check_run(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The first file below a folder of a run that no run leaves there. What a link leads to stays when the link goes.
-fn foreign(folder: &Path) -> Result<Option<PathBuf>> {
-    if !fs::symlink_metadata(folder).is_ok_and(|found| found.is_dir()) {
+/// The first thing in a folder of a run that no run leaves there. Of folders in it `has_folder` tells; what a link leads to
+/// stays when the link goes.
+fn foreign(folder: &Path, has_folder: fn(&str) -> bool) -> Result<Option<PathBuf>> {
+    let is_folder = |path: &Path| fs::symlink_metadata(path).is_ok_and(|found| found.is_dir());
+    if !is_folder(folder) {
         return Ok(None);
     }
     for name in names(folder)? {
         let path = folder.join(&name);
-        let is_folder = fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir());
-        let plain = name.strip_suffix(".new").unwrap_or(&name);
-        let plain = plain
-            .strip_suffix(".unfinished")
-            .map_or(plain.to_owned(), |name| name.to_owned() + ".json");
-        let other = match is_folder {
-            true => foreign(&path)?,
-            false => (!PARTS.contains(&plain.as_str())).then_some(path),
+        let other = match is_folder(&path) {
+            true if has_folder(&name) => foreign(&path, |_| false)?,
+            is_folder => (is_folder || !is_part(&name)).then_some(path),
         };
         if other.is_some() {
             return Ok(other);
         }
     }
     Ok(None)
+}
+
+/// Whether a run leaves a file of this name in a folder of its own.
+fn is_part(name: &str) -> bool {
+    let whole = name.strip_suffix(".new").unwrap_or(name);
+    PARTS.contains(&whole) || name == UNFINISHED_BASE
 }
 
 /// Removes a run from its folder, and nothing else: a folder with anything in it that no run leaves stays as it is. So
@@ -164,13 +171,18 @@ mod tests {
         assert!(error.contains("thesis.txt"), "{error}");
         assert_eq!(folder.path().read_dir().unwrap().count(), 3);
         fs::remove_file(folder.path().join("thesis.txt")).unwrap();
-        for place in ["best/samples.jsonl", "checkpoints/step-00000004/notes.txt"] {
+        for place in [
+            "best/samples.jsonl",
+            "best/merged/config.json",
+            "checkpoints/step-00000004/notes.txt",
+            "checkpoints/step-00000004-good/state.json",
+        ] {
             let path = folder.path().join(place);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(&path, "years of work").unwrap();
             let error = remove_run(folder.path()).unwrap_err().to_string();
             assert!(error.contains(place) && path.is_file(), "{error}");
-            fs::remove_file(&path).unwrap();
+            fs::remove_dir_all(path.parent().unwrap()).unwrap();
         }
         let folder = TemporaryFolder::new();
         folder.file(SETTINGS, "[project]");

@@ -52,11 +52,8 @@ impl Saved {
                 tensors.insert(tensor.name.to_owned(), values.to_vec());
             }
             Values::Training(_) => {}
-            Values::Bf16 { values, .. } => {
-                let values = values.iter().map(|value| value.to_f32()).collect();
-                tensors.insert(tensor.name.to_owned(), values);
-            }
-            Values::Ternary { .. } => ternary = Some(tensor.name.to_owned()),
+            // Those that are rounded in a file were read as f32.
+            Values::Bf16 { .. } | Values::Ternary { .. } => ternary = Some(tensor.name.to_owned()),
         });
         if let Some(name) = ternary {
             let expected = "float weights, as train --float leaves them".to_owned();

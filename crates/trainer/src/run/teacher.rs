@@ -90,7 +90,7 @@ impl Teaching {
     }
 }
 
-/// SHA-256 of the shape and the weights of a model: of its manifest, which has the hash of each file and was held
+/// SHA-256 of the configuration, the weights and the tokenizer of a model: of its manifest, which has the hash of each file and was held
 /// to them when the model was read, or of the files themselves.
 pub(super) fn identity(folder: &Path) -> Result<String> {
     let mut names = vec![MANIFEST.to_owned()];

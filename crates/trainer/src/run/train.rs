@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::folder::RunFolder;
+use super::folder::{RunFolder, check_apart};
 use super::interrupt::Interrupt;
 use super::progress::Progress;
 use super::ready::{Given, Ready, open_corpus};
@@ -36,6 +36,7 @@ pub(super) fn train_with(
     interrupt: &Interrupt,
     storage: &dyn Storage,
 ) -> Result<Summary> {
+    check_apart(configuration)?;
     let given = Given::new(configuration, progress, interrupt, storage);
     let corpus = open_corpus(given)?;
     let ready = Ready::new(given, &corpus, configuration.run.from.as_deref())?;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use interop::manifest::MANIFEST;
 use models::Base;
 
 use super::base::BaseRecord;
@@ -68,8 +69,8 @@ impl Used {
             return Ok(Self { model: base_of(path)?, adapter: Some(own) });
         }
         if adapter.is_none() && is_adapter(path) {
-            return match path.parent().filter(|run| is_run(run)) {
-                Some(run) => Ok(Self { model: base_of(run)?, adapter: Some(path.to_owned()) }),
+            return match run_of(path)? {
+                Some(run) => Ok(Self { model: base_of(&run)?, adapter: Some(path.to_owned()) }),
                 None => Err(Error::Adapters { path: path.to_owned() }),
             };
         }
@@ -77,13 +78,17 @@ impl Used {
         Ok(Self { model: model_folder(path)?, adapter })
     }
 
-    /// Whether the adapters are known to have been trained beside another model.
+    /// Whether the adapters are known to have been trained beside another model. That is not asked of a model without a
+    /// manifest, all of which would have to be read.
     ///
     /// # Errors
     /// Files that cannot be read.
     pub fn is_odd(&self) -> Result<bool> {
         let Some(adapter) = &self.adapter else { return Ok(false) };
-        match BaseRecord::read(adapter)? {
+        if !self.model.join(MANIFEST).is_file() {
+            return Ok(false);
+        }
+        match BaseRecord::of_adapters(adapter, run_of(adapter)?.as_deref())? {
             Some(record) => Ok(!record.is_of(&self.model)?),
             None => Ok(false),
         }
@@ -102,15 +107,23 @@ fn is_adapter(path: &Path) -> bool {
 /// # Errors
 /// Settings of a run that cannot be read.
 pub(crate) fn trained_beside(adapter: &Path) -> Result<Base> {
-    let adapter = adapter.canonicalize().map_err(Error::file("find", adapter))?;
-    let mut folders = [Some(&*adapter), adapter.parent()].into_iter().flatten();
-    if let Some(record) = BaseRecord::read(&adapter)? {
-        return Ok(record.kept());
+    let run = run_of(adapter)?;
+    // Settings may have been edited since.
+    match (BaseRecord::of_adapters(adapter, run.as_deref())?, run) {
+        (Some(record), _) => Ok(record.kept()),
+        (None, Some(run)) => Ok(settings_of(&run)?.lora.base),
+        (None, None) => Ok(Base::F32),
     }
+}
+
+/// The run that adapters are in, or that they are the folder of.
+fn run_of(adapter: &Path) -> Result<Option<PathBuf>> {
+    let adapter = adapter.canonicalize().map_err(Error::file("find", adapter))?;
     // Many a folder has a config.toml.
     let is_run =
         |folder: &&Path| [SETTINGS, METRICS].iter().all(|name| folder.join(name).is_file());
-    folders.find(is_run).map_or(Ok(Base::F32), |run| Ok(settings_of(run)?.lora.base))
+    let mut folders = [Some(&*adapter), adapter.parent()].into_iter().flatten();
+    Ok(folders.find(is_run).map(Path::to_owned))
 }
 
 fn is_run(path: &Path) -> bool {

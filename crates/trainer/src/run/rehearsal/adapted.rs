@@ -119,7 +119,11 @@ fn small(whole: &DecoderConfig) -> DecoderConfig {
 fn kind(base: Base, folder: &Path, whole: &DecoderConfig) -> WeightKind {
     let places = whole.places().into_iter();
     let numbers: u128 = places.map(|place| place.inputs as u128 * place.outputs as u128).sum();
-    let is_small = || interop::weight_bytes(folder).is_ok_and(|bytes| u128::from(bytes) < numbers);
+    let table = 4 * whole.vocabulary as u128 * whole.width as u128;
+    let is_small = || {
+        let bytes = interop::weight_bytes(folder);
+        bytes.is_ok_and(|bytes| u128::from(bytes).saturating_sub(table) < numbers)
+    };
     if base != Base::Ternary && !is_small() {
         return WeightKind::Dense;
     }
