@@ -157,11 +157,11 @@ fn a_bad_key_in_a_file_is_named_with_the_file() {
 #[test]
 fn a_failure_exits_with_1_names_the_cause_and_leaves_nothing() {
     let folder = Folder::new("failures");
-    let elsewhere = Folder::new("failures-text");
+    let (elsewhere, _none) = (Folder::new("failures-text"), Folder::new("failures-none"));
     fs::write(elsewhere.path("text"), "some text").unwrap();
     for (arguments, said) in [
         ("train --data no-such.txt", "no-such.txt"),
-        ("train --data .", "the text .: expected at least one file in it"),
+        ("train --data ../failures-none", "../failures-none: expected at least one file in it"),
         ("eval --model no-such --data ../failures-text/text", "no-such"),
         ("eval --model no-such --data no-such.txt", "no-such.txt"),
         ("generate --model no-such --prompt a", "no-such"),

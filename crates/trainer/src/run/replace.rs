@@ -171,17 +171,17 @@ mod tests {
         assert!(error.contains("thesis.txt"), "{error}");
         assert_eq!(folder.path().read_dir().unwrap().count(), 3);
         fs::remove_file(folder.path().join("thesis.txt")).unwrap();
-        for place in [
-            "best/samples.jsonl",
-            "best/merged/config.json",
-            "checkpoints/step-00000004/notes.txt",
-            "checkpoints/step-00000004-good/state.json",
+        for (place, named) in [
+            ("best/samples.jsonl", "best/samples.jsonl"),
+            ("best/merged/config.json", "best/merged;"),
+            ("checkpoints/step-00000004/notes.txt", "checkpoints/step-00000004/notes.txt"),
+            ("checkpoints/step-00000004-good/state.json", "checkpoints/step-00000004-good;"),
         ] {
             let path = folder.path().join(place);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(&path, "years of work").unwrap();
             let error = remove_run(folder.path()).unwrap_err().to_string();
-            assert!(error.contains(place) && path.is_file(), "{error}");
+            assert!(error.contains(named) && path.is_file(), "{error}");
             fs::remove_dir_all(path.parent().unwrap()).unwrap();
         }
         let folder = TemporaryFolder::new();
