@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 
 use interop::Replacement;
 
+use super::apart::check_unneeded;
 use super::metrics::{Metrics, Record};
-use super::replace::{ADAPTER, BASE, LOCK, METRICS, SETTINGS, check_run, is_empty, remove_run};
-use crate::config::{self, Configuration, Run};
-use crate::data::{files_of, would_read};
+use super::replace::{ADAPTER, LOCK, SETTINGS, check_run, is_empty, remove_run};
+use crate::config::{Configuration, Run};
 use crate::error::{Error, Result};
 use crate::events::Events;
 use crate::storage::{Disk, Storage as _, make_directories};
 
 /// Where runs go that are not told where.
-const RUNS: &str = "runs";
+pub(super) const RUNS: &str = "runs";
 /// How the names of runs of adapters begin.
-const ADAPTERS: &str = "lora";
+pub(super) const ADAPTERS: &str = "lora";
 
 /// The folder of a run, which was empty when the run began, and which no other process is in.
 ///
@@ -226,63 +226,6 @@ pub(crate) fn cut(path: &Path, length: u64) -> Result<File> {
     let cut = |file: &mut File| file.set_len(length).and_then(|()| file.seek(SeekFrom::End(0)));
     cut(&mut file).map_err(Error::file("cut", path))?;
     Ok(file)
-}
-
-/// Checks that a run to be replaced is not what the next one begins with.
-fn check_unneeded(folder: &Path, configuration: &Configuration) -> Result<()> {
-    let Ok(replaced) = folder.canonicalize() else { return Ok(()) };
-    let Run { data, valid, tokenizer, from, teacher, .. } = &configuration.run;
-    // What cannot be read is an error of the run, which replaces nothing then.
-    let texts = |given: &Option<PathBuf>| {
-        given.as_deref().and_then(|given| files_of(given).ok()).unwrap_or_default()
-    };
-    let one = |given: &Option<PathBuf>| given.iter().cloned().collect();
-    for (flag, read) in [
-        ("data", texts(data)),
-        ("valid", texts(valid)),
-        ("tokenizer", one(tokenizer)),
-        ("from", one(from)),
-        ("teacher", one(teacher)),
-        ("model", one(&configuration.lora.model)),
-    ] {
-        let is_inside =
-            |read: &PathBuf| read.canonicalize().is_ok_and(|read| read.starts_with(&replaced));
-        if read.iter().any(is_inside) {
-            return Err(Error::Needed { path: folder.to_owned(), flag });
-        }
-    }
-    Ok(())
-}
-
-/// Checks, before anything is read, that a new run would leave no file that is of its text, which would be another one
-/// when the run goes on.
-///
-/// # Errors
-/// [`config::Error::Contradiction`]; [`Error::File`].
-pub(crate) fn check_apart(configuration: &Configuration) -> Result<()> {
-    let Run { out, data, valid, .. } = &configuration.run;
-    let folder = out.as_deref().unwrap_or(RUNS.as_ref());
-    let folder = std::path::absolute(folder).map_err(Error::file("find", folder))?;
-    // Of a folder that is not there yet, the one that it will be in.
-    let whole = folder.ancestors().find_map(|there| {
-        let below = folder.strip_prefix(there).ok()?;
-        Some(there.canonicalize().ok()?.join(below))
-    });
-    let whole = whole.unwrap_or_else(|| folder.clone());
-    let whole = if out.is_some() { whole } else { whole.join(ADAPTERS) };
-    let files = [SETTINGS, METRICS, BASE, "report.html", "summary.json", "model/model.safetensors"];
-    for (keys, text) in [("out, data", data), ("out, valid", valid)] {
-        let is_read = |text: &PathBuf| files.iter().any(|file| would_read(text, &whole.join(file)));
-        if text.as_ref().is_some_and(is_read) {
-            return Err(config::Error::Contradiction {
-                keys,
-                expected: "a folder for the run, with --out, whose files are none of the text",
-                found: format!("{}, which the text has in it", folder.display()),
-            }
-            .into());
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

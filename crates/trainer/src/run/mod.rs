@@ -1,5 +1,6 @@
 //! A training run: its folder, what it tells, its steps; and the evaluation of a finished model.
 
+mod apart;
 mod base;
 mod clock;
 mod evaluation;
@@ -32,11 +33,12 @@ mod vitals;
 mod watchers;
 
 pub use crate::measure::{HeldOutLoss, Measure, Measured, Unit};
+pub(crate) use apart::check_apart;
 pub(crate) use base::{TOKENIZER, base_folder, check_base};
 pub use evaluation::{Evaluation, EvaluationRequest, evaluate_file};
 pub use fogzo::Probed;
 pub use folder::RunFolder;
-pub(crate) use folder::{check_apart, cut, length_of, sync, write_whole};
+pub(crate) use folder::{cut, length_of, sync, write_whole};
 pub use hard::Mined;
 pub use interrupt::Interrupt;
 pub use metrics::{Metrics, Record, Start, StepRecord};

@@ -3,7 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::folder::{RunFolder, check_apart};
+use super::apart::check_apart;
+use super::folder::RunFolder;
 use super::interrupt::Interrupt;
 use super::progress::Progress;
 use super::ready::{Given, Ready, open_corpus};
